@@ -1,0 +1,134 @@
+"""What a stage, its execution and its data are called, whoever asks and whenever.
+
+Pure: everything here is computed from values that a running stage and a
+``dvc.lock`` of any git revision both hold, so that both come to the same name.
+"""
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HASH_KEYS = ("md5", "etag", "checksum")
+"""Where a lock entry keeps a hash: local files and DVC remotes, http and s3, hdfs."""
+
+SIGNATURE_LENGTH = 32
+TAG_LIMIT = 8000
+"""Characters of a run tag; MLflow cuts longer ones without a word."""
+
+
+@dataclass(frozen=True)
+class StageId:
+    """A stage: two folders may hold equal entries, so the pipeline file belongs to it.
+
+    Attributes:
+        pipeline: The pipeline file, relative to the root of the git repository.
+        name: The stage, with its ``@key`` when it comes from ``foreach`` or ``matrix``.
+    """
+
+    pipeline: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One outcome of a stage: what determined it, and what came out.
+
+    The signature alone is not enough, since a forced rerun of a stage that is not
+    deterministic has the same signature and other bytes.
+
+    Attributes:
+        stage: Which stage.
+        signature: See `signature`.
+        deps: Path relative to the repository root -> DVC hash, code included.
+        outs: The same for what the stage wrote.
+    """
+
+    stage: StageId
+    signature: str
+    deps: Mapping[str, str]
+    outs: Mapping[str, str]
+
+    @classmethod
+    def from_lock_entry(cls, stage: StageId, entry: Mapping[str, Any], wdir: str) -> "Execution":
+        """Read an entry of ``dvc.lock``, whose paths are relative to ``wdir``.
+
+        Args:
+            stage: The stage that the entry belongs to.
+            entry: The parsed entry, read with DVC's own YAML loader.
+            wdir: The stage's working directory relative to the repository root.
+                The lock file does not hold it.
+        """
+        return cls(
+            stage,
+            signature(entry),
+            {from_root(dep["path"], wdir): hash_of(dep) for dep in entry.get("deps", [])},
+            {from_root(out["path"], wdir): hash_of(out) for out in entry.get("outs", [])},
+        )
+
+
+def signature(entry: Mapping[str, Any]) -> str:
+    """Hash what determines a stage's result: command, dependencies and declared params.
+
+    Args:
+        entry: A lock entry, or the same made by a running stage: ``cmd`` (string or
+            list), ``deps`` (list of ``{path, md5}``) and ``params`` (file -> key ->
+            value). Outputs, sizes and file counts do not count.
+
+    Returns:
+        32 hexadecimal digits of a SHA-256.
+    """
+    determinants = {
+        "cmd": entry["cmd"],
+        "deps": {dep["path"]: hash_of(dep) for dep in entry.get("deps") or []},
+        "params": entry.get("params") or {},
+    }
+    digest = hashlib.sha256(canonical_json(determinants).encode()).hexdigest()
+    return digest[:SIGNATURE_LENGTH]
+
+
+def hash_of(item: Mapping[str, Any]) -> str:
+    """The DVC hash of a dependency or output in a lock entry, or "" where DVC keeps none."""
+    return next((str(item[key]) for key in HASH_KEYS if item.get(key)), "")
+
+
+def from_root(path: str, wdir: str) -> str:
+    """Turn a path relative to ``wdir`` into one relative to the repository root.
+
+    Absolute paths, and URLs, name something outside and stay as they are.
+    """
+    if "://" in path or posixpath.isabs(path):
+        return path
+    return posixpath.normpath(posixpath.join(wdir, path))
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is equal exactly for equal values: sorted keys, no spaces, all keys strings."""
+    return json.dumps(_with_string_keys(value), sort_keys=True, separators=(",", ":"))
+
+
+def _with_string_keys(value: Any) -> Any:
+    # YAML allows keys that are numbers or null; sorting those beside strings fails.
+    if isinstance(value, Mapping):
+        return {str(key): _with_string_keys(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_string_keys(item) for item in value]
+    return value
+
+
+def hashes_tag(hashes: Mapping[str, str]) -> str:
+    """Path -> hash as the value of a run tag, comparable by equality.
+
+    A mapping too long for a tag is replaced by its own hash; the whole stands in the
+    run's ``lineage.json``.
+    """
+    text = canonical_json(dict(hashes))
+    if len(text) <= TAG_LIMIT:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return canonical_json({"sha256": digest, "see": "lineage.json"})

@@ -1,0 +1,47 @@
+"""What the packages of a project add: facts of their data, and their kind of model.
+
+The bridge knows nothing of what is in the bytes. A package that does says so through
+entry points:
+
+``lineage.facts``
+    ``facts(path) -> {"profile": {name: value}, "schema": [{"name": …, "type": …}]}``, or
+    None for data that it does not know. Only facts of the content, so that they are the
+    same whoever asks.
+``lineage.models``
+    ``log_model(path, model_id, name) -> bool``: write the MLflow model of the files at
+    ``path`` into the logged model ``model_id``; False for files that it does not know.
+"""
+
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a dataset version from its content.
+
+    Attributes:
+        profile: Plain names and values, shown as lines in MLflow.
+        schema: Columns, each ``{"name": …, "type": …}`` with MLflow's column types.
+    """
+
+    profile: dict[str, Any] = field(default_factory=dict)
+    schema: list[dict[str, str]] = field(default_factory=list)
+
+
+def facts(path: Path) -> Facts:
+    """Ask the project's packages what they know of the data at ``path``."""
+    for plugin in entry_points(group="lineage.facts"):
+        known = plugin.load()(path)
+        if known is not None:
+            return Facts(known.get("profile", {}), known.get("schema", []))
+    return Facts()
+
+
+def log_model(path: Path, model_id: str, name: str) -> bool:
+    """Let the package that knows this kind of model write it into MLflow."""
+    return any(
+        plugin.load()(path, model_id, name) for plugin in entry_points(group="lineage.models")
+    )

@@ -1,0 +1,159 @@
+"""What MLflow keeps of a stage's execution, whoever writes it down."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lineage import environment
+from lineage.identity import canonical_json, hashes_tag
+from lineage.revision import Revision
+from lineage.workspace import Item, Observed, Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RECORD = "lineage.json"
+"""The artifact with the whole record, where tags and params are too small."""
+
+PARAMS_A_BATCH = 100
+PARAM_LIMIT = 6000
+OUTPUT = "output"
+"""The context of a dataset that a run wrote; MLflow has no output datasets of its own."""
+
+INPUT = "input"
+"""The context of a dataset that a stage reads, unless it names another."""
+
+
+def identity_tags(observed: Observed) -> dict[str, str]:
+    """The run tags that tie an execution to its ``dvc.lock`` entry."""
+    execution = observed.execution
+    tags = {
+        "dvc.pipeline": execution.stage.pipeline,
+        "dvc.stage": execution.stage.name,
+        "dvc.signature": execution.signature,
+        "dvc.deps": hashes_tag(execution.deps),
+    }
+    if observed.outs:
+        tags["dvc.outs"] = hashes_tag(execution.outs)
+    return tags
+
+
+def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:
+    """Log the declared params, nested ones under dotted names."""
+    from mlflow.entities import Param
+
+    params = [
+        Param(key, value[:PARAM_LIMIT]) for key, value in sorted(flat_params(observed).items())
+    ]
+    for start in range(0, len(params), PARAMS_A_BATCH):
+        client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
+
+
+def flat_params(observed: Observed) -> dict[str, str]:
+    """Dotted name -> text of every declared param; files other than params.yaml are named."""
+    flat = {}
+    for file, values in observed.params.items():
+        prefix = "" if file.rpartition("/")[2] == "params.yaml" else f"{file}:"
+        for name, value in _leaves(values):
+            flat[_allowed(prefix + name)] = value if isinstance(value, str) else str(value)
+    return flat
+
+
+def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _allowed(name: str) -> str:
+    """The name with what MLflow refuses in names replaced."""
+    return "".join(letter if letter.isalnum() or letter in "_-. /:" else "_" for letter in name)
+
+
+def log_datasets(
+    client: "MlflowClient",
+    run_id: str,
+    items: Iterable[Item],
+    contexts: Mapping[str, str],
+    revision: Revision,
+) -> None:
+    """Log dataset versions as inputs of a run.
+
+    MLflow keeps the first context of a dataset in a run, and ties metrics only to
+    datasets that it knows, so this comes before any metric.
+
+    Args:
+        client: Of the store.
+        run_id: The run.
+        items: Code, models and reports among them are passed over.
+        contexts: Name of an item -> context; `INPUT` for those not named.
+        revision: What belongs to this revision, for the input's tags.
+    """
+    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    from lineage.dataset import DVCDataset
+
+    inputs = []
+    for item in items:
+        if item.kind != "dataset":
+            continue
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, contexts.get(item.name, INPUT))]
+        if revision.commit:
+            tags.append(InputTag("git.commit", revision.commit))
+        dataset = DVCDataset.of(item, revision.repository)
+        inputs.append(DatasetInput(dataset._to_mlflow_entity(), tags))
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def document(
+    workspace: Workspace, observed: Observed, revision: Revision, **more: Any
+) -> dict[str, Any]:
+    """The whole record of an execution, as JSON-compatible values."""
+    return {
+        "pipeline": observed.execution.stage.pipeline,
+        "stage": observed.execution.stage.name,
+        "signature": observed.execution.signature,
+        "command": observed.command,
+        "params": {file: dict(values) for file, values in observed.params.items()},
+        "deps": [_item(item) for item in observed.deps],
+        "outs": [_item(item) for item in observed.outs],
+        "git": asdict(revision),
+        "environment": environment.describe(workspace.root),
+        **more,
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "path": item.path,
+        "hash": item.hash,
+        "kind": item.kind,
+        "bytes": item.size_bytes,
+        "files": item.files,
+    }
+
+
+def changes(before: Observed, after: Observed) -> dict[str, list[str]]:
+    """Dependencies that changed while the stage ran: path -> hash before and after."""
+    earlier, later = before.execution.deps, after.execution.deps
+    return {
+        path: [digest, later.get(path, "")]
+        for path, digest in earlier.items()
+        if later.get(path) != digest
+    }
+
+
+def change_tags(before: Observed, after: Observed) -> dict[str, str]:
+    """Tags that say so, with the signature that DVC will record; empty if nothing changed."""
+    changed = changes(before, after)
+    if not changed:
+        return {}
+    return {
+        "dvc.changed": canonical_json(changed),
+        "dvc.signature.after": after.execution.signature,
+    }

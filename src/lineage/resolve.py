@@ -1,0 +1,74 @@
+"""From a lock entry to the run that made it, and never to the nearest match."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lineage.identity import Execution, hashes_tag
+from lineage.tracking import all_experiment_ids, pages
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class Status(StrEnum):
+    """How sure the link from a lock entry to MLflow is."""
+
+    RECORDED = "recorded"
+    """A finished run has this signature and these outputs."""
+
+    CHANGED = "changed while running"
+    """The run that wrote these outputs read other dependencies than the lock says."""
+
+    ACCEPTED = "accepted"
+    """Runs with this signature have other outputs: somebody used ``dvc commit``."""
+
+    UNRECORDED = "unrecorded"
+    """This store never saw it."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The answer.
+
+    Attributes:
+        status: How sure it is.
+        producer: The oldest matching run; None unless recorded or changed while running.
+        confirmations: Later runs that came to the same bytes.
+    """
+
+    status: Status
+    producer: "Run | None" = None
+    confirmations: "tuple[Run, ...]" = ()
+
+
+def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
+    """Find the run of an execution among the finished runs of the store."""
+    outs = hashes_tag(execution.outs)
+    seen = _finished(client, execution, "dvc.signature")
+    matching = [run for run in seen if run.data.tags.get("dvc.outs") == outs]
+    # What a run read differs from what the lock says when a file changed meanwhile.
+    sound = [run for run in matching if "dvc.changed" not in run.data.tags]
+    if sound:
+        return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
+    changed = matching or [
+        run
+        for run in _finished(client, execution, "dvc.signature.after")
+        if run.data.tags.get("dvc.outs") == outs
+    ]
+    if changed:
+        return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
+    return Resolution(Status.ACCEPTED if seen else Status.UNRECORDED)
+
+
+def _finished(client: "MlflowClient", execution: Execution, tag: str) -> "list[Run]":
+    """Finished runs of the stage whose tag is the execution's signature, oldest first."""
+    query = (
+        f"tags.`{tag}` = '{execution.signature}' AND tags.`dvc.stage` = '{execution.stage.name}'"
+        f" AND tags.`dvc.pipeline` = '{execution.stage.pipeline}'"
+        " AND attributes.status = 'FINISHED'"
+    )
+    experiments = all_experiment_ids(client)
+    runs = pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

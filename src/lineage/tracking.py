@@ -1,0 +1,153 @@
+"""The MLflow side: which store runs go to, and that it is there."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from lineage.errors import LineageError
+from lineage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DEFAULT_EXPERIMENT = "lineage"
+TRAINING_UI = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens the MLflow page in its model-training mode; its default is for language models."""
+
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+}
+"""For the first call only: MLflow's own settings take four minutes to notice a dead server."""
+
+
+def store_uri(workspace: Workspace) -> str:
+    """``MLFLOW_TRACKING_URI``, or the repository's own sqlite store.
+
+    The path is absolute and belongs to the parent of a temporary experiment, so that
+    its runs do not vanish with its folder.
+    """
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home / 'mlflow.db'}"
+
+
+def connect(workspace: Workspace) -> "MlflowClient":
+    """Point MLflow at the store and make sure that it answers, within ten seconds.
+
+    Raises:
+        LineageError: If it does not.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = store_uri(workspace)
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    # Two processes that first touch a fresh sqlite store at once break it for good.
+    lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")
+    try:
+        with lock, _environment(IMPATIENT):
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise LineageError(
+            f"no MLflow tracking store answers at {without_credentials(uri)}: start that server or"
+            f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({_reason(error)})."
+        ) from error
+    return client
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words where it has any, such as `Connection refused`."""
+    words = re.search(r"\[Errno -?\d+\] ([\w ,]+)", str(error))
+    return words[1] if words else " ".join(str(error).split())[:200]
+
+
+def experiment_id(client: "MlflowClient", workspace: Workspace) -> str:
+    """The id of the experiment named in ``params.yaml``, made where it is missing."""
+    from mlflow.exceptions import MlflowException
+
+    name = experiment_name(workspace)
+    existing = client.get_experiment_by_name(name)
+    if existing is None:
+        artifacts = None
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            artifacts = (workspace.home / "mlartifacts").as_uri()
+        try:
+            return str(client.create_experiment(name, artifacts, tags=TRAINING_UI))
+        except MlflowException as error:
+            # Another stage may have made it in this very moment.
+            existing = client.get_experiment_by_name(name)
+            if existing is None:
+                raise LineageError(
+                    f"cannot make the MLflow experiment {name!r}: {error.message}"
+                ) from error
+    if existing.lifecycle_stage == "deleted":
+        raise LineageError(
+            f"the MLflow experiment {name!r} was deleted: restore it with `mlflow experiments"
+            f" restore -x {existing.experiment_id}`, or set another tracking.experiment in"
+            " params.yaml."
+        )
+    return str(existing.experiment_id)
+
+
+def experiment_name(workspace: Workspace) -> str:
+    """``tracking.experiment`` of ``params.yaml``, read as DVC reads it."""
+    from dvc.utils.serialize import load_yaml
+
+    params = workspace.root / "params.yaml"
+    values = load_yaml(str(params)) if params.is_file() else {}
+    tracking = values.get("tracking") if isinstance(values, dict) else None
+    name = tracking.get("experiment") if isinstance(tracking, dict) else None
+    if name is not None and not isinstance(name, str):
+        raise LineageError(
+            f"params.yaml: tracking.experiment is {name!r}; it must be a text, the name of an"
+            " MLflow experiment."
+        )
+    return name or DEFAULT_EXPERIMENT
+
+
+def all_experiment_ids(client: "MlflowClient") -> list[str]:
+    """Every active experiment: a run belongs to its signature, wherever it was logged."""
+    return [experiment.experiment_id for experiment in pages(client.search_experiments)]
+
+
+def pages(search: Any, **query: Any) -> Iterator[Any]:
+    """Yield the results of an MLflow search, page after page."""
+    token = None
+    while True:
+        page = search(page_token=token, **query)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user name, password and query, which may hold secrets."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
