@@ -12,10 +12,14 @@ entry points:
     ``path`` into the logged model ``model_id``; False for files that it does not know.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+from lineage.errors import LineageError
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Facts:
 
 def facts(path: Path) -> Facts:
     """Ask the project's packages what they know of the data at ``path``."""
-    for plugin in entry_points(group="lineage.facts"):
-        known = plugin.load()(path)
+    for plugin in _plugins("lineage.facts"):
+        known = plugin(path)
         if known is not None:
             return Facts(known.get("profile", {}), known.get("schema", []))
     return Facts()
@@ -42,6 +46,28 @@ def facts(path: Path) -> Facts:
 
 def log_model(path: Path, model_id: str, name: str) -> bool:
     """Let the package that knows this kind of model write it into MLflow."""
-    return any(
-        plugin.load()(path, model_id, name) for plugin in entry_points(group="lineage.models")
-    )
+    return any(plugin(path, model_id, name) for plugin in _plugins("lineage.models"))
+
+
+def check() -> None:
+    """Load every plugin, so that a broken one is told before the work and not after it.
+
+    Raises:
+        LineageError: If one cannot be imported.
+    """
+    _plugins("lineage.facts")
+    _plugins("lineage.models")
+
+
+@cache
+def _plugins(group: str) -> tuple[Callable[..., Any], ...]:
+    plugins = []
+    for entry_point in entry_points(group=group):
+        try:
+            plugins.append(entry_point.load())
+        except (ImportError, AttributeError) as error:
+            raise LineageError(
+                f"the entry point {entry_point.value!r} of {group} cannot be loaded ({error}):"
+                " correct it in pyproject.toml and run `make setup`."
+            ) from error
+    return tuple(plugins)

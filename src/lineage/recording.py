@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineage import attempt, models, record, tracking
+from lineage import attempt, models, plugins, record, tracking
 from lineage.backfill import ensure_recorded_model
 from lineage.errors import LineageError
 from lineage.revision import Revision
@@ -106,6 +106,7 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     """
     workspace = Workspace.find()
     with running_stage(workspace) as reader, attempt.alone(workspace, reader.id) as this_attempt:
+        plugins.check()
         client = tracking.connect(workspace)
         store = tracking.store_uri(workspace)
         killed = this_attempt.close_earlier(client, store)

@@ -78,20 +78,37 @@ def exact(workspace: Workspace, item: Item) -> Iterator[Path]:
 def _fetch(repo: Any, info: Any) -> None:
     """Bring what the cache lacks from the remote."""
     from dvc.config import NoRemoteError
-    from dvc_data.hashfile.status import status
 
     cache = repo.cache.local
-    if not status(cache, [info], cache_odb=cache, shallow=False).missing:
+    if _is_complete(cache, info):
         return
     try:
-        failed = repo.cloud.pull([info]).failed
+        remote = repo.cloud.get_remote_odb(None, "pull")
+        # Not `pull`: that takes a folder for complete as soon as its listing is there.
+        repo.cloud.transfer(
+            remote, cache, [info], cache_odb=cache, verify=remote.verify, shallow=False
+        )
     except NoRemoteError as error:
         raise LineageError(
             f"the data {info.value} is not in the DVC cache, and no DVC remote is set up to fetch"
             " it from: add one with `dvc remote add -d`."
         ) from error
-    if failed:
+    except FileNotFoundError:
+        pass  # DVC's way of saying that the remote has no such folder
+    if not _is_complete(cache, info):
         raise LineageError(
             f"the data {info.value} is neither in the DVC cache nor in the remote: push it with"
             " `dvc push` where it is."
         )
+
+
+def _is_complete(cache: Any, info: Any) -> bool:
+    """Whether the cache has the object, and for a folder every file in it."""
+    from dvc_data.hashfile import load
+
+    if not cache.exists(info.value):
+        return False
+    if not info.isdir:
+        return True
+    files = {str(digest.value) for _, _, digest in load(cache, info)}
+    return set(cache.oids_exist(files)) >= files

@@ -41,6 +41,8 @@ def connect(workspace: Workspace) -> "MlflowClient":
     Raises:
         LineageError: If it does not.
     """
+    # Read when mlflow is imported. Nothing is sent where the user did not say so.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -1,0 +1,27 @@
+"""A COCO detection pipeline whose data versions and model lineage are one thing.
+
+``cocopipe.load("data/train")`` opens a converted split as a Hugging Face dataset.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["load"]
+
+
+def load(split: str | Path) -> "Dataset":
+    """Open a converted split: images, boxes and named classes.
+
+    Args:
+        split: a folder that the ``convert`` stage wrote, such as ``data/train``.
+
+    Returns:
+        One row per image; see :func:`cocopipe.coco.hf.load` for its columns.
+    """
+    # Late: importing cocopipe, as every stage does, must not import `datasets`.
+    from cocopipe.coco.hf import load as load_split
+
+    return load_split(Path(split))

@@ -1,0 +1,250 @@
+"""Raw COCO data to two converted splits."""
+
+import math
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
+from cocopipe.coco.document import PRIMARY, Document, order, parse
+from cocopipe.coco.fields import encode_image, encode_numbers
+from cocopipe.coco.raw import Entry, Raw, RawSplit, open_raw
+from cocopipe.coco.store import Picture, Stored, write_store
+from cocopipe.coco.tables import write_table
+from cocopipe.errors import UserError, some
+
+
+@dataclass(frozen=True)
+class SplitConversion:
+    """What became of one split."""
+
+    source: str
+    """The split of the raw data that it comes from."""
+    stored: Stored
+    annotations: Mapping[str, int]
+    """By document."""
+    odd_boxes: OddBoxes
+    """In the ``instances`` document; all were kept as they are."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What ``convert`` did."""
+
+    train: SplitConversion
+    val: SplitConversion
+    skipped: tuple[str, ...]
+    """Listed images that are missing in the raw data, as ``<split>/<file name>``."""
+    ignored: tuple[str, ...]
+    """Splits, documents without images and image folders without documents."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+    def metrics(self) -> dict[str, float]:
+        """The counts, as ``<split>.<name>``."""
+        counts: dict[str, float] = {"skipped_images": len(self.skipped)}
+        for name, split in (("train", self.train), ("val", self.val)):
+            counts |= {f"{name}.{key}": value for key, value in asdict(split.stored).items()}
+            counts |= {f"{name}.{key}": value for key, value in split.annotations.items()}
+            boxes = asdict(split.odd_boxes)
+            counts |= {f"{name}.boxes_{key}": value for key, value in boxes.items()}
+        return counts
+
+
+def convert(
+    raw: Path,
+    train: Path,
+    val: Path,
+    *,
+    validation_fraction: float,
+    subset: int | None,
+    on_missing: str,
+    workers: int,
+) -> Conversion:
+    """Convert raw COCO data; the same bytes for the same data, whatever ``workers`` is.
+
+    A split whose name starts with ``train`` and one with ``val`` are taken as
+    they are. A split that is the only one is divided by a hash of the image id,
+    so that adding images never moves others across.
+
+    Args:
+        raw: see :mod:`cocopipe.coco.raw`.
+        train: an existing, empty folder.
+        val: likewise.
+        validation_fraction: of a divided split, between 0 and 1.
+        subset: images to take of each source split, the first in its order; None: all.
+        on_missing: ``error``, or ``skip`` to leave out listed images that are missing.
+        workers: threads.
+
+    Raises:
+        UserError: the data isn't sound; the message names file and id.
+    """
+    with open_raw(raw) as source:
+        chosen, ignored = _choose(raw, source)
+        taken = [_take(split, subset, on_missing) for split in chosen]
+        skipped = tuple(f"{part.source.name}/{name}" for part in taken for name in part.skipped)
+        if len(taken) == 1:
+            taken = _divide(taken[0], validation_fraction)
+        total = sum(len(part.pictures) for part in taken)
+        with tqdm(total=total, desc="convert", unit="image", disable=None) as progress:
+            done = [
+                _write(part, out, workers, progress)
+                for part, out in zip(taken, (train, val), strict=True)
+            ]
+    return Conversion(
+        train=done[0], val=done[1], skipped=skipped, ignored=(*ignored, *source.ignored)
+    )
+
+
+def _choose(raw: Path, source: Raw) -> tuple[list[RawSplit], list[str]]:
+    """The train and the val split, or the only one; and the names of the others."""
+    if len(source.splits) == 1:
+        return list(source.splits), []
+    roles = [
+        [split for split in source.splits if split.name.lower().startswith(role)]
+        for role in ("train", "val")
+    ]
+    if any(len(splits) != 1 for splits in roles):
+        names = some([split.name for split in source.splits])
+        raise UserError(
+            f"{raw} has the splits {names}: say which one is train and which is val "
+            "in download.directory.splits"
+        )
+    chosen = [splits[0] for splits in roles]
+    return chosen, [split.name for split in source.splits if split not in chosen]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one converted split is made of."""
+
+    source: RawSplit
+    documents: tuple[Document, ...]
+    pictures: tuple[Picture, ...]
+    """In image-id order."""
+    skipped: tuple[str, ...] = ()
+    """File names of listed images that are missing."""
+
+    def of_images(self, image_ids: set[int]) -> "_Part":
+        return _Part(
+            self.source,
+            tuple(document.of_images(image_ids) for document in self.documents),
+            tuple(picture for picture in self.pictures if picture.image_id in image_ids),
+        )
+
+
+def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
+    """Parse a split's documents and find its images."""
+    documents = [
+        parse(split.documents[name].read(), name=name, where=split.documents[name].where)
+        for name in order(split.documents)
+    ]
+    images = _union(documents, split)
+    if subset is not None:
+        images = dict(list(images.items())[:subset])
+    entries = {image_id: _find(image, split) for image_id, image in images.items()}
+    skipped = tuple(
+        images[image_id]["file_name"] for image_id, entry in entries.items() if entry is None
+    )
+    if skipped and on_missing != "skip":
+        raise UserError(
+            f"{len(skipped)} of {len(images)} images of {split.name} are missing in "
+            f"{split.folder}/: {some(list(skipped))}; add them, or set convert.on_missing to skip"
+        )
+    pictures = tuple(
+        Picture(image_id, images[image_id]["file_name"], _size(images[image_id]), entry)
+        for image_id, entry in sorted(entries.items())
+        if entry is not None
+    )
+    kept = {picture.image_id for picture in pictures}
+    return _Part(split, tuple(one.of_images(kept) for one in documents), pictures, skipped)
+
+
+def _union(documents: Sequence[Document], split: RawSplit) -> dict[int, dict[str, Any]]:
+    """The images of all documents by id, in the order of the first that lists them."""
+    images: dict[int, dict[str, Any]] = {}
+    for document in documents:
+        for _, image in document.images:
+            known = images.setdefault(image["id"], image)
+            if known["file_name"] != image["file_name"]:
+                raise UserError(
+                    f"{split.documents[document.name].where}: image {image['id']} is "
+                    f"{image['file_name']}, but {known['file_name']} in another document of "
+                    f"{split.name}; make them agree"
+                )
+    names: dict[str, int] = {}
+    for image_id, image in images.items():
+        other = names.setdefault(posixpath.normpath(image["file_name"]), image_id)
+        if other != image_id:
+            raise UserError(
+                f"the images {other} and {image_id} of {split.name} are both "
+                f"{image['file_name']}; remove one of them from the annotations"
+            )
+    return images
+
+
+def _find(image: Mapping[str, Any], split: RawSplit) -> Entry | None:
+    name = image["file_name"]
+    return split.images.get(name) or split.images.get(posixpath.normpath(name))
+
+
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The annotated size, if it can be one."""
+    row = encode_image(0, image)
+    width, height = row["width"], row["height"]
+    return (width, height) if width and height and min(width, height) > 0 else None
+
+
+def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
+    image_ids = {picture.image_id for picture in part.pictures}
+    val = {image_id for image_id in image_ids if _share(image_id) < validation_fraction}
+    for name, ids in (("training", image_ids - val), ("validation", val)):
+        if not ids:
+            raise UserError(
+                f"none of the {len(image_ids)} images of {part.source.name} falls to {name} at "
+                f"convert.validation_fraction {validation_fraction}; change it or add images"
+            )
+    return [part.of_images(image_ids - val), part.of_images(val)]
+
+
+def _share(image_id: int) -> float:
+    """A number in [0, 1) that an image id always gets."""
+    data = image_id.to_bytes(8, "little", signed=True)
+    digest = blake2b(data, digest_size=8, person=b"division").digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+def _write(part: _Part, out: Path, workers: int, progress: "tqdm[Any]") -> SplitConversion:
+    stored = write_store(
+        out, part.pictures, where=part.source.name, workers=workers, advance=progress.update
+    )
+    for document in part.documents:
+        write_table(out, document)
+    return SplitConversion(
+        source=part.source.name,
+        stored=stored,
+        annotations={one.name: len(one.annotations or ()) for one in part.documents},
+        odd_boxes=_odd_boxes(part.documents),
+    )
+
+
+def _odd_boxes(documents: Iterable[Document]) -> OddBoxes:
+    boxes: list[list[float]] = []
+    sizes: list[tuple[float, float]] = []
+    for document in documents:
+        if document.name != PRIMARY:
+            continue
+        size_of = {image["id"]: _size(image) for _, image in document.images}
+        for _, annotation in document.annotations or ():
+            box = encode_numbers(annotation.get("bbox"), 4)
+            if box is not None:
+                boxes.append(box)
+                sizes.append(size_of[annotation["image_id"]] or (math.inf, math.inf))
+    return count_odd(odd_boxes(boxes, sizes))

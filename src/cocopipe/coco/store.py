@@ -1,0 +1,298 @@
+"""The image store: original image files as rows of Parquet shards.
+
+One row per image in image-id order, the file's bytes untouched, in shards whose
+borders depend on the image ids alone: adding or removing an image changes one
+or two shards, and DVC stores and moves only those.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cocopipe.coco.pictures import UnreadableImageError, image_size
+from cocopipe.coco.raw import Entry
+from cocopipe.errors import UserError
+
+SHARD_BYTES = 8 * 2**20
+"""What a shard holds on average."""
+
+CAP = 8
+"""A shard never holds more than this many times the average number of images."""
+
+ROW_GROUP = 32
+"""Images in a row group, which is what a reader of one image reads."""
+
+# So that `datasets.load_dataset("parquet", …)` shows pictures (its Image feature).
+_HUGGING_FACE = (
+    b'{"info":{"features":{'
+    b'"image_id":{"dtype":"int64","_type":"Value"},'
+    b'"file_name":{"dtype":"string","_type":"Value"},'
+    b'"width":{"dtype":"int32","_type":"Value"},'
+    b'"height":{"dtype":"int32","_type":"Value"},'
+    b'"image":{"_type":"Image"}}}}'
+)
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.int64(), nullable=False),
+        pa.field("file_name", pa.string(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),  # pixels, as annotated
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field(
+            "image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+        ),
+    ],
+    metadata={b"huggingface": _HUGGING_FACE},
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image on its way into the store."""
+
+    image_id: int
+    file_name: str
+    size: tuple[int, int] | None
+    """Annotated (width, height) in pixels; None where the document doesn't say."""
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What went into a store."""
+
+    images: int = 0
+    size_bytes: int = 0
+    """Of the image files."""
+    shards: int = 0
+    size_mismatches: int = 0
+    """Images whose annotated size isn't the file's."""
+
+    def __add__(self, other: "Stored") -> "Stored":
+        return Stored(
+            self.images + other.images,
+            self.size_bytes + other.size_bytes,
+            self.shards + other.shards,
+            self.size_mismatches + other.size_mismatches,
+        )
+
+
+def images_per_shard(mean_bytes: float) -> int:
+    """The average number of images in a shard, for images of this mean size.
+
+    A power of two, so that the mean can drift without moving every border.
+    """
+    return int(2 ** max(0, round(math.log2(SHARD_BYTES / max(mean_bytes, 1)))))
+
+
+def shards(image_ids: Sequence[int], average: int) -> list[slice]:
+    """Cut sorted image ids into shards of this average length, by content.
+
+    An id that hashes to 0 modulo ``average`` starts a shard, and so does the
+    first id; a shard reaches ``CAP`` averages hardly ever (1 in 3,000).
+    """
+    starts: list[int] = []
+    for index, image_id in enumerate(image_ids):
+        if not starts or index - starts[-1] >= CAP * average or _hash(image_id) % average == 0:
+            starts.append(index)
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(image_ids)], strict=True)]
+
+
+def _hash(image_id: int) -> int:
+    data = image_id.to_bytes(8, "little", signed=True)
+    return int.from_bytes(blake2b(data, digest_size=8, person=b"shard").digest(), "little")
+
+
+def shard_name(first_image_id: int) -> str:
+    """The file name of the shard that starts with this image.
+
+    Twelve digits, as COCO names its images, so that names sort as ids do.
+    """
+    return f"{first_image_id:012d}.parquet"
+
+
+def write_store(
+    split_dir: Path,
+    pictures: Sequence[Picture],
+    *,
+    where: str,
+    workers: int,
+    advance: Callable[[int], object],
+) -> Stored:
+    """Write ``split_dir/images``; the same bytes whatever ``workers`` is.
+
+    Args:
+        split_dir: an existing folder without ``images``.
+        pictures: in image-id order.
+        where: what messages call the images' split.
+        workers: threads; each writes one shard at a time and holds one row group.
+        advance: told how many more images are written.
+
+    Raises:
+        UserError: an image is damaged; the first by id of those that were seen.
+    """
+    folder = split_dir / "images"
+    folder.mkdir()
+    if not pictures:
+        return Stored()
+    mean_bytes = sum(picture.entry.size_bytes for picture in pictures) / len(pictures)
+    cuts = shards([picture.image_id for picture in pictures], images_per_shard(mean_bytes))
+
+    def write(cut: slice) -> Stored:
+        return _write_shard(folder, pictures[cut], where)
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        jobs = [pool.submit(write, cut) for cut in cuts]
+        try:
+            total = Stored()
+            for job in jobs:
+                stored = job.result()
+                advance(stored.images)
+                total += stored
+            return total
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _write_shard(folder: Path, pictures: Sequence[Picture], where: str) -> Stored:
+    stored = Stored(shards=1)
+    path = folder / shard_name(pictures[0].image_id)
+    with pq.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="none",  # image files are compressed already
+        use_dictionary=False,
+        write_statistics=["image_id"],
+    ) as writer:
+        for start in range(0, len(pictures), ROW_GROUP):
+            batch, counted = _row_group(pictures[start : start + ROW_GROUP], where)
+            writer.write_batch(batch)
+            stored += counted
+    return stored
+
+
+def _row_group(pictures: Sequence[Picture], where: str) -> tuple[pa.RecordBatch, Stored]:
+    rows: list[dict[str, Any]] = []
+    mismatches = 0
+    for picture in pictures:
+        data = picture.entry.read()
+        try:
+            size = image_size(data)
+        except UnreadableImageError as error:
+            raise UserError(
+                f"image {picture.image_id} of {where}, {picture.entry.where}, is damaged "
+                f"({error}): replace the file, or remove the image from the annotations"
+            ) from error
+        width, height = picture.size or size
+        mismatches += (width, height) != size
+        rows.append(
+            {
+                "image_id": picture.image_id,
+                "file_name": picture.file_name,
+                "width": width,
+                "height": height,
+                "image": {"bytes": data, "path": picture.file_name},
+            }
+        )
+    size_bytes = sum(len(row["image"]["bytes"]) for row in rows)
+    batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+    return batch, Stored(len(rows), size_bytes, 0, mismatches)
+
+
+def shard_paths(split_dir: Path) -> list[Path]:
+    """The shards of a split's image store, in image-id order.
+
+    Raises:
+        UserError: it has no image store.
+    """
+    folder = split_dir / "images"
+    if not folder.is_dir():
+        raise UserError(f"{split_dir} is not a converted split: run the convert stage first")
+    return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem))
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """One row of the store."""
+
+    image_id: int
+    file_name: str
+    width: int
+    height: int
+    data: bytes
+    """The image file."""
+
+
+class ImageStore:
+    r"""The images of a converted split.
+
+    Opening reads the ids, not the images. Can be pickled and forked: files are
+    opened per read.
+
+        >>> store = ImageStore(Path("data/val"))  # doctest: +SKIP
+        >>> store.read(139)[:2]  # doctest: +SKIP
+        b'\xff\xd8'
+    """
+
+    def __init__(self, split_dir: Path) -> None:
+        self.paths = shard_paths(split_dir)
+        """The shards, in image-id order."""
+        parts = [
+            pq.read_table(path, columns=["image_id"])["image_id"].to_numpy() for path in self.paths
+        ]
+        self._starts = np.cumsum([0, *map(len, parts)]).tolist()
+        self.image_ids: np.ndarray[Any, np.dtype[np.int64]] = (
+            np.concatenate(parts) if parts else np.empty(0, np.int64)
+        )
+        """Sorted, int64 [N]."""
+        self._recent: tuple[tuple[int, int], pa.Table] | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def read(self, image_id: int) -> bytes:
+        """The image file of ``image_id``, byte for byte.
+
+        Raises:
+            KeyError: the store has no such image.
+        """
+        index = int(np.searchsorted(self.image_ids, image_id))
+        if index == len(self) or self.image_ids[index] != image_id:
+            raise KeyError(image_id)
+        shard = bisect_right(self._starts, index) - 1
+        group, row = divmod(index - self._starts[shard], ROW_GROUP)
+        data: bytes = self._row_group(shard, group)["image"][row]["bytes"].as_py()
+        return data
+
+    def _row_group(self, shard: int, group: int) -> pa.Table:
+        # Neighbours are mostly read one after the other.
+        recent = self._recent
+        if recent is None or recent[0] != (shard, group):
+            with pq.ParquetFile(self.paths[shard], memory_map=True) as file:
+                recent = (shard, group), file.read_row_group(group, columns=["image"])
+            self._recent = recent
+        return recent[1]
+
+    def __iter__(self) -> Iterator[StoredImage]:
+        """All images in id order, one row group in memory at a time."""
+        for path in self.paths:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=ROW_GROUP):
+                    for row in batch.to_pylist():
+                        yield StoredImage(
+                            row["image_id"],
+                            row["file_name"],
+                            row["width"],
+                            row["height"],
+                            row["image"]["bytes"],
+                        )

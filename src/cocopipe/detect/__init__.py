@@ -1,0 +1,1 @@
+"""Train, run and score object detectors; the only room that imports torch."""

@@ -1,0 +1,15 @@
+"""The errors a user can cause."""
+
+
+class UserError(Exception):
+    """One sentence that says what is wrong, where, and what to do about it.
+
+    The command line prints it without a traceback and exits with 1; a tracked
+    stage marks its MLflow run FAILED with it.
+    """
+
+
+def some(names: list[str], limit: int = 5) -> str:
+    """Join the first few names for a message: ``a, b, c and 7 more``."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,51 @@
+"""Writing that is all or nothing."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PARTIAL = ".partial"
+"""Suffix of what is not finished yet; git and DVC ignore it."""
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path`` when the block succeeds.
+
+    An existing ``path`` is replaced. If the block raises, ``path`` is as it was
+    and the unfinished folder is gone; one that a killed process left behind is
+    removed by the next attempt.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if path.is_dir():
+        shutil.rmtree(path)
+    partial.replace(path)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, that becomes ``path`` when the block succeeds."""
+    partial = path.with_name(path.name + PARTIAL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON that is the same for the same value, with a final newline."""
+    with new_file(path) as partial:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Statistics, plots and pictures of a converted dataset."""

@@ -1,0 +1,47 @@
+"""Ground truth beside predictions."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cocopipe.coco.tables import categories
+from cocopipe.quality import draw
+from cocopipe.quality.selection import select
+
+SCORE = 0.3
+"""Predictions below are not drawn: a detector lists a hundred an image."""
+
+_COLUMNS = 2
+
+
+def compare(
+    split_dir: Path, predictions: Sequence[Mapping[str, Any]], path: Path, *, pictures: int
+) -> None:
+    """Write a sheet of pictures, each with its ground truth and beside it with predictions.
+
+    Args:
+        split_dir: a converted split.
+        predictions: COCO results: ``image_id``, ``category_id``, ``bbox`` xywh, ``score``.
+        path: the PNG to write.
+        pictures: how many images to show.
+
+    Raises:
+        UserError: not a converted split, or one without an ``instances`` table.
+    """
+    names = {category["id"]: category["name"] for category in categories(split_dir)}
+    found = defaultdict(list)
+    for prediction in predictions:
+        if prediction["score"] >= SCORE:
+            found[prediction["image_id"]].append(prediction)
+    pairs = [
+        draw.beside(
+            shown.image,
+            shown.objects,
+            found[shown.image_id],
+            names,
+            captions=(f"{shown.caption}, ground truth", f"predictions, score ≥ {SCORE}"),
+        )
+        for shown in select(split_dir, pictures)
+    ]
+    draw.sheet(pairs, columns=_COLUMNS).save(path)

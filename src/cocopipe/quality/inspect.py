@@ -1,0 +1,58 @@
+"""Look at a converted dataset: figures, plots and pictures."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from cocopipe.coco.tables import categories
+from cocopipe.files import write_json
+from cocopipe.quality import draw, plots
+from cocopipe.quality.selection import select
+from cocopipe.quality.statistics import read_objects, statistics
+
+_COLUMNS = 4
+
+
+def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, float]:
+    """Write figures, plots and pictures of both splits into ``out``.
+
+    ``statistics.json`` has a :class:`~cocopipe.quality.statistics.Statistics`
+    under ``train`` and ``val``; beside it are ``class_balance.png``,
+    ``box_sizes.png``, ``pictures_train.png`` and ``pictures_val.png``.
+
+    Args:
+        train: a converted split.
+        val: the other one.
+        out: an existing folder.
+        pictures: how many to show of each split.
+
+    Returns:
+        The main figures as ``<split>.<name>``.
+
+    Raises:
+        UserError: a split isn't converted, or has no ``instances`` table.
+    """
+    splits = {"train": train, "val": val}
+    objects = {split: read_objects(path) for split, path in splits.items()}
+    found = {split: statistics(path, objects[split]) for split, path in splits.items()}
+    write_json(out / "statistics.json", {split: one.as_dict() for split, one in found.items()})
+    plots.class_balance(out / "class_balance.png", found)
+    boxes = {split: columns.boxes[columns.usable] for split, columns in objects.items()}
+    plots.box_sizes(out / "box_sizes.png", found, boxes)
+    for split, path in splits.items():
+        pictures_of(path, pictures).save(out / f"pictures_{split}.png")
+    return {
+        f"{split}.{name}": float(value)
+        for split, one in found.items()
+        for name, value in one.metrics().items()
+    }
+
+
+def pictures_of(split_dir: Path, count: int) -> Image.Image:
+    """Draw a sheet of up to ``count`` pictures of a split with their objects."""
+    names = {category["id"]: category["name"] for category in categories(split_dir)}
+    drawn, captions = [], []
+    for shown in select(split_dir, count):
+        drawn.append(draw.picture(shown.image, shown.objects, names))
+        captions.append(shown.caption)
+    return draw.sheet(drawn, columns=_COLUMNS, captions=captions)

@@ -1,0 +1,54 @@
+"""Which pictures of a split are shown: always the same ones."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from cocopipe.coco.document import PRIMARY
+from cocopipe.coco.fields import decode_object
+from cocopipe.coco.store import ImageStore
+from cocopipe.coco.tables import read_table
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture to show."""
+
+    image_id: int
+    caption: str
+    image: Image.Image
+    objects: list[dict[str, Any]]
+    """Its COCO annotations."""
+
+
+def select(split_dir: Path, count: int) -> Iterator[Shown]:
+    """Yield up to ``count`` pictures of a split, those with objects first.
+
+    Raises:
+        UserError: not a converted split, or one without an ``instances`` table.
+    """
+    table = read_table(split_dir, PRIMARY)
+    lengths = np.diff(table["objects"].combine_chunks().offsets.to_numpy())
+    image_ids = table["image_id"].to_pylist()
+    rows = sorted(range(len(image_ids)), key=lambda row: (not lengths[row], _lot(image_ids[row])))
+    store = ImageStore(split_dir)
+    for row in table.take(pa.array(rows[:count], pa.int64())).to_pylist():
+        with Image.open(io.BytesIO(store.read(row["image_id"]))) as image:
+            yield Shown(
+                image_id=row["image_id"],
+                caption=f"{row['image_id']} · {row['file_name']}",
+                image=image,
+                objects=[decode_object(item) for item in row["objects"]],
+            )
+
+
+def _lot(image_id: int) -> bytes:
+    """The lot that an image id always draws, so that versions show the same pictures."""
+    return blake2b(image_id.to_bytes(8, "little", signed=True), person=b"pictures").digest()

@@ -1,0 +1,55 @@
+"""``python -m cocopipe.stages VERB``: run a stage of ``dvc.yaml``; see ``bin/stage``."""
+
+import errno
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lineage
+from cocopipe import params
+from cocopipe.errors import UserError
+
+VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
+CONTEXTS = {"train": "training", "val": "validation"}
+"""MLflow's context of a dataset that a stage reads, by name."""
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage; returns its exit code."""
+    if len(arguments) != 1 or arguments[0] not in VERBS:
+        print(f"usage: bin/stage {{{','.join(VERBS)}}}", file=sys.stderr)
+        return 2
+    verb = arguments[0]
+    try:
+        with lineage.stage(CONTEXTS) as run, _full_disk_in_a_sentence():
+            settings = params.read(run.workspace.root / "params.yaml")
+            # Late, so that a wrong setting or a missing server is not told after torch's 5 s.
+            getattr(importlib.import_module(f"cocopipe.stages.{verb}"), verb)(run, settings)
+    except (UserError, lineage.LineageError) as error:
+        print(f"{verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print(f"{verb}: interrupted {error}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+@contextmanager
+def _full_disk_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or "of the working tree"
+        raise UserError(
+            f"the disk {where} is full: make room and run `dvc repro` again; nothing half-written"
+            " is left."
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,25 @@
+"""Stage convert: image store and annotation tables from raw COCO data."""
+
+import mlflow
+
+from cocopipe.coco import convert as coco
+from cocopipe.files import new_directory
+from cocopipe.params import Params
+from lineage import StageRun
+
+
+def convert(run: StageRun, params: Params) -> None:
+    """Write ``data/train`` and ``data/val``; log what was counted and skipped."""
+    with new_directory(run.out("train")) as train, new_directory(run.out("val")) as val:
+        conversion = coco.convert(
+            run.dep("raw").location,
+            train,
+            val,
+            validation_fraction=params.convert.validation_fraction,
+            subset=params.convert.subset,
+            on_missing=params.convert.on_missing,
+            workers=params.machine.workers,
+        )
+    mlflow.set_tag("machine.workers", params.machine.workers)
+    mlflow.log_metrics(conversion.metrics())
+    mlflow.log_dict(conversion.as_dict(), "conversion.json")

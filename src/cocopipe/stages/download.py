@@ -1,0 +1,68 @@
+"""Stage download: fetch the raw data from the source that params name."""
+
+from pathlib import Path
+
+import mlflow
+import platformdirs
+
+from cocopipe.errors import UserError
+from cocopipe.files import new_directory
+from cocopipe.params import Download, Params
+from cocopipe.sources.archives import fetch_archives
+from cocopipe.sources.directory import copy_directory
+from cocopipe.sources.hub import fetch_hub
+from cocopipe.sources.origin import Origin
+from cocopipe.sources.sample import write_sample
+from lineage import StageRun
+
+
+def download(run: StageRun, params: Params) -> None:
+    """Write ``data/raw`` and log where its bytes came from, with their checksums."""
+    if params.download.source == "directory" and run.workspace.is_temporary:
+        _refuse_what_a_copy_lacks(run.workspace.root, params.download.directory.path)
+    with new_directory(run.out("raw")) as raw:
+        origins = _fetch(raw, params.download)
+    mlflow.set_tag("download.source", params.download.source)
+    mlflow.log_dict({"origins": [origin.as_dict() for origin in origins]}, "origins.json")
+
+
+def _fetch(raw: Path, params: Download) -> list[Origin]:
+    match params.source:
+        case "sample":
+            sample = params.sample
+            return write_sample(raw, images=sample.images, size=sample.size, seed=sample.seed)
+        case "directory":
+            directory = params.directory
+            return copy_directory(Path(directory.path), raw, splits=directory.splits)
+        case "coco":
+            coco = params.coco
+            # Outside the stage's output, which DVC empties before every run.
+            cache = platformdirs.user_cache_path("cocopipe") / "downloads"
+            return fetch_archives(
+                raw,
+                splits=coco.splits,
+                base_url=coco.base_url,
+                checksums=coco.checksums,
+                cache=cache,
+            )
+        case "huggingface":
+            hub = params.huggingface
+            return fetch_hub(
+                raw,
+                repo=hub.repo,
+                revision=hub.revision,
+                splits=hub.splits,
+                box_format=hub.box_format,
+            )
+
+
+def _refuse_what_a_copy_lacks(root: Path, path: str) -> None:
+    """A temporary experiment runs in a copy that holds only what git tracks."""
+    folder = Path(path)
+    inside = not folder.is_absolute()
+    if inside and not any(file.is_file() and file.name != ".gitkeep" for file in folder.rglob("*")):
+        raise UserError(
+            f"download.directory.path is {path}, whose files git does not track, so that this"
+            f" temporary experiment's copy ({root.name}) lacks them: run it without --temp or"
+            " --queue, or give the folder's absolute path."
+        )

@@ -1,0 +1,67 @@
+"""Stage evaluate: COCO metrics, curves and pictures of the model on val."""
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from cocopipe.coco.tables import read_document
+from cocopipe.detect.device import choose
+from cocopipe.detect.evaluation import Scores, predict, score
+from cocopipe.detect.models import load
+from cocopipe.files import new_directory, write_json
+from cocopipe.params import Params
+from cocopipe.quality.comparison import compare
+from lineage import StageRun
+
+BATCH_SIZE = 8
+"""Images at a time; does not change what is found."""
+
+
+def evaluate(run: StageRun, params: Params) -> None:
+    """Write ``reports/evaluate``; tie the scores to model and dataset in MLflow."""
+    val, model = run.dep("val"), run.dep("detector")
+    device = choose(params.machine.device)
+    mlflow.set_tags({"machine.device": str(device), "machine.workers": params.machine.workers})
+    predictions = predict(
+        load(model.location, device),
+        val.location,
+        batch_size=BATCH_SIZE,
+        score_threshold=params.evaluate.score_threshold,
+        device=device,
+        workers=params.machine.workers,
+    )
+    scores = score(read_document(val.location, "instances"), predictions)
+    out = run.out("evaluate")
+    with new_directory(out) as report:
+        _write_scores(report, scores)
+        write_json(report / "predictions.json", predictions)
+        write_json(
+            report / "evaluation.json",
+            {
+                "dataset": {"path": val.path, "digest": val.hash},
+                "model": {"path": model.path, "digest": model.hash},
+            },
+        )
+        compare(
+            val.location, predictions, report / "pictures.png", pictures=params.evaluate.pictures
+        )
+    known = {name: value for name, value in scores.metrics.items() if value is not None}
+    mlflow.log_metrics(known, model_id=run.model_ids.get(model.hash), dataset=run.dataset("val"))
+    mlflow.log_artifacts(str(out))
+
+
+def _write_scores(report: Path, scores: Scores) -> None:
+    write_json(report / "metrics.json", scores.metrics)
+    _write_table(report / "per_category.csv", [asdict(row) for row in scores.per_category])
+    curves = [{"curve": name} | row for name, rows in scores.curves.items() for row in rows]
+    _write_table(report / "precision_recall.csv", curves)
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)

@@ -1,0 +1,22 @@
+"""Stage inspect: statistics and pictures of the data."""
+
+import mlflow
+
+from cocopipe.files import new_directory
+from cocopipe.params import Params
+from cocopipe.quality import inspect as quality
+from lineage import StageRun
+
+
+def inspect(run: StageRun, params: Params) -> None:
+    """Write ``reports/data`` and log it."""
+    out = run.out("data")
+    with new_directory(out) as report:
+        metrics = quality.inspect(
+            run.dep("train").location,
+            run.dep("val").location,
+            report,
+            pictures=params.inspect.pictures,
+        )
+    mlflow.log_metrics(metrics)
+    mlflow.log_artifacts(str(out))

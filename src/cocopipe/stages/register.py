@@ -1,0 +1,70 @@
+"""Stage register: the verdict on the model, and its version in MLflow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+import lineage
+from cocopipe.errors import UserError
+from cocopipe.files import write_json
+from cocopipe.params import Params, Register
+from lineage import Registration, StageRun
+from lineage.workspace import Item
+
+
+def register(run: StageRun, params: Params) -> None:
+    """Write ``reports/register.json`` from files alone; make sure that the version exists."""
+    registration = judge(run.dep("detector"), run.dep("evaluate").location, params.register)
+    write_json(run.out("register"), registration.as_dict())
+    version = lineage.register(run.client, run.workspace, registration)
+    mlflow.set_tags(
+        {"verdict": registration.verdict, "model": f"models:/{version.name}/{version.version}"}
+    )
+
+
+def judge(model: Item, evaluation: Path, params: Register) -> Registration:
+    """Hold the metrics against the thresholds.
+
+    Raises:
+        UserError: If the evaluation is of another model, or a threshold names no metric.
+    """
+    metrics = _read(evaluation / "metrics.json")
+    facts = _read(evaluation / "evaluation.json")
+    if facts["model"]["digest"] != model.hash:
+        raise UserError(
+            f"{evaluation} is of another model than {model.path}: run `dvc repro evaluate`."
+        )
+    for name in [*params.thresholds, params.promote_metric]:
+        if name not in metrics:
+            raise UserError(
+                f"params.yaml: register names the metric {name}, which the evaluation does not"
+                f" have; it has {', '.join(metrics)}."
+            )
+    known = {name: value for name, value in metrics.items() if value is not None}
+    reasons = [
+        f"{name} is {_text(known.get(name))}, below {least:g}"
+        for name, least in params.thresholds.items()
+        if known.get(name) is None or known[name] < least
+    ]
+    return Registration(
+        model_name=params.model_name,
+        model_path=model.path,
+        model_digest=model.hash,
+        evaluation_path=facts["dataset"]["path"],
+        evaluation_digest=facts["dataset"]["digest"],
+        metrics=known,
+        thresholds=params.thresholds,
+        verdict="rejected" if reasons else "accepted",
+        reasons=tuple(reasons),
+    )
+
+
+def _text(value: float | None) -> str:
+    return "not defined on this dataset" if value is None else f"{value:.3f}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values

@@ -1,0 +1,125 @@
+"""Stage train: fine-tune a torchvision detector."""
+
+import csv
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric
+
+from cocopipe.coco.tables import categories
+from cocopipe.detect.device import choose
+from cocopipe.detect.models import build, save
+from cocopipe.detect.training import EpochEnd, Step
+from cocopipe.detect.training import train as fit
+from cocopipe.errors import UserError
+from cocopipe.files import new_directory
+from cocopipe.params import Params, Train
+from cocopipe.tracking.artifacts import log_dataset_files
+from lineage import StageRun
+
+METRICS_A_BATCH = 900
+"""MLflow takes 1000 at once."""
+
+
+def train(run: StageRun, params: Params) -> None:
+    """Write ``models/detector`` and ``reports/train``; log losses as they come."""
+    settings = params.train
+    train_split, val_split = run.dep("train").location, run.dep("val").location
+    device = choose(params.machine.device)
+    mlflow.set_tags({"machine.device": str(device), "machine.workers": params.machine.workers})
+    detector = build(
+        settings.model,
+        categories=categories(train_split),
+        weights=_declared(run, settings.weights),
+        image_size=settings.image_size,
+        seed=settings.seed,
+    )
+    happened = fit(
+        detector,
+        train_split,
+        val_split,
+        **_loop_settings(settings),
+        device=device,
+        workers=params.machine.workers,
+    )
+    with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
+        steps, epochs = _log(run, happened)
+        _write_table(report / "steps.csv", steps)
+        _write_table(report / "epochs.csv", epochs)
+        save(detector, model)
+    log_dataset_files([train_split, val_split], images=params.tracking.images)
+
+
+def _declared(run: StageRun, weights: str) -> str:
+    """Refuse a path that no dependency of the stage covers: DVC would not see it change."""
+    path = Path(weights)
+    if path.exists() and not run.declares(path.resolve()):
+        raise UserError(
+            f"train.weights is {weights}, which no dependency of the train stage covers, so that a"
+            " change of it would go unseen: put it into models/initial."
+        )
+    return weights
+
+
+def _loop_settings(params: Train) -> dict[str, Any]:
+    return {
+        "epochs": params.epochs,
+        "batch_size": params.batch_size,
+        "optimizer": params.optimizer.name,
+        "learning_rate": params.optimizer.learning_rate,
+        "weight_decay": params.optimizer.weight_decay,
+        "momentum": params.optimizer.momentum,
+        "schedule": params.schedule.name,
+        "warmup": params.schedule.warmup_fraction,
+        "gradient_clip": params.gradient_clip,
+        "augment": vars(params.augment),
+        "seed": params.seed,
+    }
+
+
+def _log(
+    run: StageRun, happened: Iterable[Step | EpochEnd]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Send what happened to MLflow in batches; return what does not depend on the clock."""
+    steps: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
+    waiting: list[Metric] = []
+    for event in happened:
+        if isinstance(event, Step):
+            steps.append(
+                {"epoch": event.epoch, "step": event.step}
+                | event.losses
+                | {"learning_rate": event.learning_rate}
+            )
+            values = {f"train/{name}": value for name, value in event.losses.items()}
+            values |= {
+                "learning_rate": event.learning_rate,
+                "images_per_s": event.images_per_s,
+            }
+            waiting += _metrics(values, event.step)
+        else:
+            epochs.append(
+                {"epoch": event.epoch}
+                | {f"validation_{name}": value for name, value in event.losses.items()}
+            )
+            values = {f"validation/{name}": value for name, value in event.losses.items()}
+            waiting += _metrics({**values, "epoch_s": event.duration_s}, steps[-1]["step"])
+        if isinstance(event, EpochEnd) or len(waiting) >= METRICS_A_BATCH:
+            run.client.log_batch(run.run_id, metrics=waiting)
+            waiting = []
+    return steps, epochs
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now_ms = int(time.time() * 1000)
+    return [Metric(name, value, now_ms, step) for name, value in values.items()]
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)

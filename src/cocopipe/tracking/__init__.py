@@ -1,0 +1,1 @@
+"""What MLflow gets of COCO data and detectors. Observes; determines no result."""

@@ -1,0 +1,72 @@
+"""Tiny COCO data, made of real files."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Files = Mapping[str, "bytes | Mapping[str, Any]"]
+
+
+def picture(seed: int, size: tuple[int, int] = (20, 12), kind: str = "JPEG") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def instances(image_ids: "list[int] | range", **top: Any) -> dict[str, Any]:
+    """A document of images named after their ids, each with one object."""
+    return {
+        "images": [
+            {"id": number, "file_name": f"{number}.jpg", "width": 20, "height": 12}
+            for number in image_ids
+        ],
+        "annotations": [
+            {
+                "id": 100 + index,
+                "image_id": number,
+                "category_id": 3,
+                "bbox": [1, 2, 3.5, 4],
+                "area": 14.0,
+                "iscrowd": 0,
+                "segmentation": [[1, 2, 4.5, 2, 4.5, 6]],
+            }
+            for index, number in enumerate(image_ids)
+        ],
+        "categories": [{"id": 3, "name": "thing", "supercategory": "stuff"}],
+        **top,
+    }
+
+
+def encode(value: "bytes | Mapping[str, Any]") -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def write_files(root: Path, files: Files) -> Path:
+    for name, value in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(value))
+    return root
+
+
+def write_zip(path: Path, files: Files, method: int = zipfile.ZIP_STORED) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, value in files.items():
+            archive.writestr(name, encode(value))
+    return path
+
+
+def official(image_ids: "list[int] | range", split: str = "train") -> dict[str, Any]:
+    """The files of one split in the official layout."""
+    return {
+        f"annotations/instances_{split}.json": instances(image_ids),
+        **{f"{split}/{number}.jpg": picture(number) for number in image_ids},
+    }

@@ -1,0 +1,60 @@
+import io
+import zlib
+
+import pytest
+from PIL import Image
+
+from cocopipe.coco.pictures import UnreadableImageError, image_size
+from tests.coco.coco_files import picture
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_the_content_tells_format_and_size(kind: str) -> None:
+    assert image_size(picture(1, (37, 21), kind)) == (37, 21)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_truncated(kind: str) -> None:
+    data = picture(1, (200, 160), kind)
+    with pytest.raises(UnreadableImageError):
+        image_size(data[: len(data) // 2])
+
+
+def test_a_jpeg_may_have_something_behind_its_end() -> None:
+    data = picture(1)
+    assert image_size(data + bytes(100)) == (20, 12)
+    assert image_size(data + b"camera notes") == (20, 12)
+
+
+def test_grey_cmyk_and_rotated_pictures_keep_their_stored_size() -> None:
+    for mode in ("L", "CMYK"):
+        buffer = io.BytesIO()
+        Image.new(mode, (30, 10)).save(buffer, "JPEG")
+        assert image_size(buffer.getvalue()) == (30, 10)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 10)).save(buffer, "JPEG", exif=exif)
+    assert image_size(buffer.getvalue()) == (30, 10)
+
+
+def test_png_with_a_wrong_checksum() -> None:
+    data = bytearray(picture(1, (50, 50), "PNG"))
+    data[data.index(b"IDAT") + 20] ^= 1
+    with pytest.raises(UnreadableImageError):
+        image_size(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0", zlib.compress(b"")]
+)
+def test_other_bytes(data: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match="no JPEG, PNG, WebP"):
+        image_size(data)
+
+
+def test_more_pixels_than_anyone_wants() -> None:
+    header = bytearray(picture(1, (8, 8), "BMP"))
+    header[18:26] = (50_000).to_bytes(4, "little") * 2
+    with pytest.raises(UnreadableImageError, match="pixels"):
+        image_size(bytes(header))

@@ -1,0 +1,130 @@
+"""dvc.yaml declares what each stage really uses: its code, and its params."""
+
+import ast
+import copy
+from dataclasses import fields
+from pathlib import Path
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+from cocopipe.params import Params
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["download", "convert", "inspect", "train", "evaluate", "register"]
+
+OBSERVERS = ["cocopipe.tracking"]
+"""What MLflow gets changes no result."""
+
+NO_RESULT = {"cocopipe", "cocopipe.errors", "cocopipe.params", "cocopipe.stages"}
+"""Errors end a stage; params has no defaults, and the values it reads are declared."""
+
+HOW_AND_WHERE = {"machine", "tracking"}
+
+
+def pipeline() -> dict:
+    return YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.fixture(scope="module")
+def code() -> dict[str, set[str]]:
+    """Stage -> files of this project that it imports, directly or not."""
+    graph = grimp.build_graph("cocopipe", cache_dir=None)
+    for observer in OBSERVERS:
+        for module in {observer, *graph.find_descendants(observer)}:
+            graph.remove_module(module)
+    imported = {}
+    for stage in STAGES:
+        own = f"cocopipe.stages.{stage}"
+        modules = {own, *graph.find_upstream_modules(own)} - NO_RESULT
+        imported[stage] = {file_of(module) for module in modules}
+    return imported
+
+
+def file_of(module: str) -> str:
+    path = Path("src", *module.split("."))
+    return str(path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py"))
+
+
+def code_deps(stage: dict) -> list[str]:
+    return [dep for dep in stage["deps"] if dep.startswith("src/")]
+
+
+def undeclared_code(stage: dict, imported: set[str]) -> set[str]:
+    deps = code_deps(stage)
+    return {
+        file
+        for file in imported
+        if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+    }
+
+
+def used_sections(stage: str) -> set[str]:
+    tree = ast.parse((ROOT / f"src/cocopipe/stages/{stage}.py").read_text())
+    sections = {field.name for field in fields(Params)}
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+        and node.attr in sections
+    } - HOW_AND_WHERE
+
+
+def test_the_pipeline_has_the_stages_in_their_order() -> None:
+    assert list(pipeline()) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_verb_names_stage_command_module_and_params(stage: str) -> None:
+    assert pipeline()[stage]["cmd"] == f"bin/stage {stage}"
+    assert (ROOT / f"src/cocopipe/stages/{stage}.py").is_file()
+    assert stage in {field.name for field in fields(Params)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_code_that_determines_a_result_is_declared(
+    stage: str, code: dict[str, set[str]]
+) -> None:
+    assert undeclared_code(pipeline()[stage], code[stage]) == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_code_is_declared_that_is_not_used(stage: str, code: dict[str, set[str]]) -> None:
+    for dep in code_deps(pipeline()[stage]):
+        assert any(file == dep or file.startswith(f"{dep}/") for file in code[stage]), dep
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_code_dependency_that_is_removed_is_missed(stage: str, code: dict[str, set[str]]) -> None:
+    whole = pipeline()[stage]
+    for dep in code_deps(whole):
+        less = copy.deepcopy(whole)
+        less["deps"].remove(dep)
+        assert undeclared_code(less, code[stage]), dep
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_params_are_those_that_are_used(stage: str) -> None:
+    assert set(pipeline()[stage]["params"]) == used_sections(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_outputs_say_what_they_are(stage: str) -> None:
+    for out in pipeline()[stage]["outs"]:
+        ((path, annotation),) = out.items()
+        assert annotation["type"] in {"dataset", "model", "report"}, path
+        assert annotation["desc"], path
+
+
+def test_no_module_spells_a_data_path() -> None:
+    paths = {path for stage in pipeline().values() for out in stage["outs"] for path in out}
+    for module in (ROOT / "src").rglob("*.py"):
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(module.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not strings & paths, module

@@ -1,0 +1,147 @@
+"""A dataset version in MLflow leads back to its bytes."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from lineage.dataset import DVCDatasetSource, from_dvc
+from lineage.errors import LineageError
+from lineage.revision import repository_url
+from lineage.tracking import without_credentials
+from lineage.workspace import Workspace
+from tests.lineage.conftest import Project
+
+
+@pytest.fixture(scope="module")
+def versions(new_project: Callable[[], Project]) -> Project:
+    """Two versions of a folder and a file, in cache and remote."""
+    project = new_project()
+    # First of all: `dvc push` passes over revisions whose own config names no remote.
+    project.run("dvc", "remote", "add", "--default", "--quiet", "store", f"{project.root}.remote")
+    project.write("pictures/a.txt", "first")
+    project.write("pictures/deep/b.txt", "same")
+    project.write("one.txt", "1")
+    project.run("dvc", "add", "--quiet", "pictures", "one.txt")
+    project.commit("version 1")
+    project.run("git", "tag", "v1")
+    (project.root / "pictures/a.txt").unlink()
+    project.write("pictures/a.txt", "second")
+    project.run("dvc", "add", "--quiet", "pictures")
+    project.commit("version 2")
+    project.run("dvc", "push", "--quiet", "--all-commits")
+    return project
+
+
+def recorded(project: Project, rev: str, path: str) -> str:
+    """The hash in the .dvc file of a revision, read without this project's code."""
+    text = project.run("git", "show", f"{rev}:{path}.dvc").stdout
+    return text.split("md5: ")[1].split()[0]
+
+
+@pytest.fixture
+def inside(versions: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(versions.root)
+    return versions
+
+
+@pytest.mark.parametrize("rev", ["v1", "HEAD", None])
+@pytest.mark.parametrize("path", ["pictures", "one.txt", "pictures/deep/b.txt"])
+def test_the_digest_is_the_dvc_hash(inside: Project, path: str, rev: str | None) -> None:
+    dataset = mlflow.data.from_dvc(path, rev=rev)
+    assert dataset.name == path
+    if path == "pictures/deep/b.txt":
+        assert dataset.digest == "51037a4a37730f52c8732586d3aaa316"  # md5 of "same"
+    else:
+        assert dataset.digest == recorded(inside, rev or "HEAD", path)
+
+
+def test_the_present_bytes_count_and_not_the_recorded_ones(inside: Project) -> None:
+    inside.write("pictures/c.txt", "not added yet")
+    try:
+        assert from_dvc("pictures").digest != from_dvc("pictures", rev="HEAD").digest
+        assert from_dvc("pictures").profile["files"] == 3
+    finally:
+        (inside.root / "pictures/c.txt").unlink()
+
+
+def test_a_path_that_dvc_does_not_track_is_refused(inside: Project, tmp_path: Path) -> None:
+    for path, rev in [("stage.py", None), ("nothing", "v1"), (tmp_path, None)]:
+        with pytest.raises(LineageError, match="is not tracked by DVC"):
+            from_dvc(path, rev=rev)
+
+
+def test_another_digest_than_expected_is_refused(inside: Project) -> None:
+    with pytest.raises(LineageError, match="has the DVC hash"):
+        from_dvc("one.txt", digest="0" * 32)
+
+
+def test_a_logged_dataset_gives_its_bytes_back_in_a_clone_without_cache(
+    inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{inside.root / 'mlflow.db'}")
+    with mlflow.start_run() as run:
+        mlflow.log_input(mlflow.data.from_dvc("pictures", rev="v1"), context="training")
+    (logged,) = mlflow.get_run(run.info.run_id).inputs.dataset_inputs
+    assert logged.dataset.digest == recorded(inside, "v1", "pictures")
+    assert json.loads(logged.dataset.profile) == {"files": 2, "bytes": 9}
+
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", inside.root, clone], check=True)
+    monkeypatch.chdir(clone)
+    source = mlflow.data.get_source(logged)
+    loaded = Path(source.load(tmp_path / "out"))
+    files = {path.relative_to(loaded).as_posix(): path.read_text() for path in files_of(loaded)}
+    assert files == {"a.txt": "first", "deep/b.txt": "same"}
+    # Nothing that links into the cache, where an edit would do damage.
+    assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in files_of(loaded))
+    assert Path(source.load()).name == "pictures"
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_bytes_that_are_nowhere_are_told(inside: Project, tmp_path: Path) -> None:
+    source = DVCDatasetSource("pictures", "0" * 32 + ".dir")
+    with pytest.raises(LineageError, match="neither in the DVC cache nor in the remote"):
+        source.load(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_something_in_the_way_is_not_overwritten(inside: Project, tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="exists already"):
+        from_dvc("one.txt").source.load(tmp_path)
+
+
+def test_a_source_holds_nothing_of_one_revision(inside: Project) -> None:
+    source = from_dvc("pictures", rev="v1").source
+    assert source.to_dict() == {
+        "repository": "",
+        "path": "pictures",
+        "digest": recorded(inside, "v1", "pictures"),
+    }
+    assert DVCDatasetSource.from_json(source.to_json()).to_dict() == source.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@host.org/a.git", "https://host.org/a.git"),
+        ("https://token@host.org:8443/a.git?key=1", "https://host.org:8443/a.git"),
+        ("git@host.org:team/a.git", "git@host.org:team/a.git"),
+        ("ssh://git@host.org/a.git", "ssh://host.org/a.git"),
+        ("/srv/git/a.git", ""),
+        ("file:///srv/git/a.git", ""),
+    ],
+)
+def test_no_secret_of_the_remote_reaches_mlflow(project: Project, url: str, shown: str) -> None:
+    project.run("git", "remote", "add", "origin", url)
+    assert repository_url(Workspace.find(project.root)) == shown
+
+
+def test_urls_without_a_host_stay_as_they_are() -> None:
+    assert without_credentials("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"

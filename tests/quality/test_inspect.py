@@ -1,0 +1,116 @@
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+from PIL import Image
+
+from cocopipe.coco.tables import read_document
+from cocopipe.errors import UserError
+from cocopipe.quality.comparison import compare
+from cocopipe.quality.inspect import inspect
+from cocopipe.quality.selection import select
+
+Convert = Callable[..., tuple[Path, Path]]
+
+# pycocotools 2.0.11 on NumPy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def inspected(train: Path, val: Path, out: Path, pictures: int = 4) -> dict[str, float]:
+    out.mkdir()
+    return inspect(train, val, out, pictures=pictures)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def document(image_ids: "range | list[int]", categories: int = 2, **image: Any) -> dict[str, Any]:
+    return {
+        "images": [{"id": number, "file_name": f"{number}.jpg", **image} for number in image_ids],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": number % categories,
+                "bbox": [3, 4, 30 + number % 7, 20],
+            }
+            for number in image_ids
+            if number % 3
+        ],
+        "categories": [
+            {"id": number, "name": f"category ${number}^2$ 漢字"} for number in range(categories)
+        ],
+    }
+
+
+@pytest.mark.real_data
+def test_the_report_of_real_data(real_data: Path, to_splits: Convert, tmp_path: Path) -> None:
+    train, val = to_splits(real_data / "coco_mini")
+    metrics = inspected(train, val, tmp_path / "one")
+    assert metrics["train.images"] == 80
+    assert metrics["val.annotations"] == 624
+    assert metrics["val.crowd_share"] == pytest.approx(5 / 624)
+    assert all(isinstance(value, float) for value in metrics.values())
+    found = json.loads((tmp_path / "one" / "statistics.json").read_text())
+    assert found["train"]["categories"][0]["name"] == "person"
+    assert set(hashes(tmp_path / "one")) == {
+        "statistics.json",
+        "class_balance.png",
+        "box_sizes.png",
+        "pictures_train.png",
+        "pictures_val.png",
+    }
+    for path in (tmp_path / "one").glob("*.png"):
+        with Image.open(path) as image:
+            assert image.width > 600
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        inspected(train, val, tmp_path / "two")
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+
+
+@pytest.mark.parametrize("categories", [1, 41, 200])
+def test_any_number_of_categories(splits_of: Convert, tmp_path: Path, categories: int) -> None:
+    splits = splits_of({"train": document(range(40), categories), "val": document([1], categories)})
+    metrics = inspected(*splits, tmp_path / "out")
+    assert metrics["train.images_without_objects"] == 14
+
+
+def test_splits_without_images_or_objects(splits_of: Convert, tmp_path: Path) -> None:
+    splits = splits_of({"train": document([]), "val": document([3, 6])})
+    metrics = inspected(*splits, tmp_path / "out")
+    assert metrics["val.images"] == metrics["val.images_without_objects"] == 2
+
+
+def test_without_instances(splits_of: Convert, tmp_path: Path) -> None:
+    info = {"images": [{"id": 1, "file_name": "1.jpg"}]}
+    splits = splits_of({"train": info, "val": info}, "image_info")
+    with pytest.raises(UserError, match="no instances table, only image_info; detection needs"):
+        inspected(*splits, tmp_path / "out")
+
+
+def test_shown_are_always_the_same_pictures(splits_of: Convert) -> None:
+    few, _ = splits_of({"train": document(range(0, 60, 2)), "val": document([1])})
+    many, _ = splits_of({"train": document(range(60)), "val": document([1])})
+    chosen = [shown.image_id for shown in select(few, 10)]
+    assert all(number % 3 for number in chosen), "those with objects first"
+    assert chosen != sorted(chosen)
+    again = [shown.image_id for shown in select(many, 60)]
+    assert [number for number in again if number in chosen] == chosen
+    assert len(again) == 60
+
+
+def test_ground_truth_beside_predictions(splits_of: Convert, tmp_path: Path) -> None:
+    train, _ = splits_of({"train": document(range(1, 9)), "val": document([1])})
+    truth = read_document(train, "instances")["annotations"]
+    predictions = [one | {"score": 0.9} for one in truth]
+    compare(train, predictions, tmp_path / "some.png", pictures=3)
+    compare(train, [], tmp_path / "none.png", pictures=3)
+    faint = [one | {"score": 0.1} for one in truth]
+    compare(train, faint, tmp_path / "faint.png", pictures=3)
+    read = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert read["none"] == read["faint"] != read["some"]

@@ -1,0 +1,244 @@
+"""The pipeline as a user runs it: `dvc repro`, in a clone of this project."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.stages.conftest import Clone, tag
+
+pytestmark = pytest.mark.slow
+STAGES = ["download", "convert", "inspect", "train", "evaluate", "register"]
+
+
+def test_one_run_for_each_stage_and_every_hash_of_the_lock_in_it(finished: Clone) -> None:
+    runs = {run.data.tags["dvc.stage"]: run for run in finished.runs()}
+    assert len(finished.runs()) == len(STAGES)
+    assert list(runs) == STAGES == list(finished.lock())
+
+    for stage, entry in finished.lock().items():
+        run = runs[stage]
+        assert run.info.status == "FINISHED"
+        for tag_name, items in [("dvc.deps", entry["deps"]), ("dvc.outs", entry["outs"])]:
+            assert tag(run, tag_name) == {item["path"]: item["md5"] for item in items}
+        digests = {
+            (each.dataset.name, each.dataset.digest): {t.key: t.value for t in each.tags}
+            for each in run.inputs.dataset_inputs
+        }
+        data = {
+            (item["path"], item["md5"])
+            for item in entry["deps"] + entry["outs"]
+            if item["path"] in ("data/raw", "data/train", "data/val")
+        }
+        assert set(digests) == data
+        for item in entry["outs"]:
+            if item["path"].startswith("data/"):
+                context = digests[item["path"], item["md5"]]["mlflow.data.context"]
+                assert context == "output"
+
+
+def test_contexts_params_profile_and_code_are_recorded(finished: Clone) -> None:
+    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    contexts = {
+        each.dataset.name: next(t.value for t in each.tags if t.key == "mlflow.data.context")
+        for each in train.inputs.dataset_inputs
+    }
+    assert contexts == {"data/train": "training", "data/val": "validation"}
+    assert train.data.params["train.optimizer.learning_rate"] == "0.001"
+    head = finished.run("git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
+    assert train.data.tags["git.commit"] == head
+    assert train.data.tags["git.branch"] == "main"
+    assert train.data.tags["git.dirty"] == "false"
+
+    profiles = {
+        each.dataset.name: json.loads(each.dataset.profile) for each in train.inputs.dataset_inputs
+    }
+    source = json.loads((finished.root / "data/raw/annotations/instances_sample.json").read_text())
+    images = sum(profile["images"] for profile in profiles.values())
+    assert images == len(source["images"]) == 40
+    assert sum(p["annotations"] for p in profiles.values()) == len(source["annotations"])
+    assert profiles["data/train"]["categories"] == len(source["categories"])
+
+
+def test_a_training_run_has_losses_system_metrics_and_the_dataset_beside_the_model(
+    finished: Clone, tmp_path: Path
+) -> None:
+    client = finished.client()
+    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    assert {"train/loss", "validation/loss", "learning_rate", "images_per_s"} <= set(
+        train.data.metrics
+    )
+    artifacts = {
+        file.path
+        for folder in ("", "dataset/train", "dataset/train/annotations")
+        for file in client.list_artifacts(train.info.run_id, folder)
+    }
+    assert {
+        "lineage.json",
+        "dataset/train/preview.png",
+        "dataset/train/annotations/instances.json",
+    } <= artifacts
+    path = client.download_artifacts(
+        train.info.run_id, "dataset/train/annotations/instances.json", str(tmp_path)
+    )
+    train_json = json.loads(Path(path).read_text())
+    assert {image["id"] for image in train_json["images"]} < set(range(1, 41))
+
+    record = json.loads(
+        Path(
+            client.download_artifacts(train.info.run_id, "lineage.json", str(tmp_path))
+        ).read_text()
+    )
+    assert record["environment"]["packages"]["torch"] == "2.14.1"
+    assert record["signature"] == train.data.tags["dvc.signature"]
+
+
+def test_scores_are_tied_to_model_and_dataset(finished: Clone) -> None:
+    evaluate = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "evaluate")
+    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    (made,) = train.outputs.model_outputs
+    # A search leaves model inputs out.
+    (used,) = finished.client().get_run(evaluate.info.run_id).inputs.model_inputs
+    assert made.model_id == used.model_id
+    model = finished.client().get_logged_model(made.model_id)
+    metric = next(metric for metric in model.metrics if metric.key == "AP50")
+    assert (metric.dataset_name, metric.dataset_digest) == (
+        "data/val",
+        finished.outs()["data/val"],
+    )
+    written = json.loads((finished.root / "reports/evaluate/metrics.json").read_text())
+    assert metric.value == pytest.approx(written["AP50"])
+    assert model.tags["dvc.hash"] == finished.outs()["models/detector"]
+
+
+def test_the_model_loads_where_this_project_is_not(finished: Clone, tmp_path: Path) -> None:
+    program = """
+import sys, torch, mlflow
+sys.modules["cocopipe"] = sys.modules["lineage"] = None
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pytorch.load_model("models:/coco-detector@candidate").eval()
+(found,) = model([torch.zeros(3, 100, 120)])
+print(sorted(found))
+"""
+    uri = f"sqlite:///{finished.root / 'mlflow.db'}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, uri],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "['boxes', 'labels', 'scores']", done.stderr
+
+
+def test_again_there_is_nothing_to_do(finished: Clone) -> None:
+    before = len(finished.runs())
+    said = finished.repro()
+    assert "Data and pipelines are up to date" in said
+    assert len(finished.runs()) == before
+
+
+def test_machine_and_tracking_rerun_nothing(finished: Clone) -> None:
+    finished.set(machine__workers=1, tracking__images="all")
+    try:
+        assert "Data and pipelines are up to date" in finished.repro()
+    finally:
+        finished.run("git", "checkout", "--quiet", "params.yaml")
+
+
+def test_registering_twice_registers_once(finished: Clone) -> None:
+    finished.repro("--force", "--single-item", "register")
+    client = finished.client()
+    (version,) = client.search_model_versions("name = 'coco-detector'")
+    candidate = client.get_model_version_by_alias("coco-detector", "candidate")
+    assert int(candidate.version) == 1
+    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    assert version.run_id == version.tags["dvc.run"] == train.info.run_id
+    assert version.tags["dvc.hash"] == finished.outs()["models/detector"]
+    assert version.tags["dvc.signature"] == train.data.tags["dvc.signature"]
+    assert version.tags["git.commit"] == train.data.tags["git.commit"]
+    data = json.loads(version.tags["dvc.data"])
+    assert data["data/train"] == finished.outs()["data/train"]
+
+
+def test_promote_says_why(finished: Clone) -> None:
+    said = [finished.run("cocopipe", "promote").stdout for _ in range(2)]
+    assert said[0].startswith("promoted: version 1 is the first champion")
+    assert said[1] == "kept: version 1 is the champion already\n"
+
+
+def test_an_empty_server_is_brought_up_to_date_once(finished: Clone, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'fresh.db'}"
+    artifacts = {"MLFLOW_TRACKING_URI": uri}
+    first = finished.run("lineage", "sync", **artifacts).stdout
+    runs = finished.runs(uri)
+    assert sorted(run.data.tags["dvc.stage"] for run in runs) == sorted(STAGES), first
+    assert {run.data.tags["lineage.backfilled"] for run in runs} == {"true"}
+    client = finished.client(uri)
+    version = client.get_model_version_by_alias("coco-detector", "candidate")
+    assert version.tags["dvc.hash"] == finished.outs()["models/detector"]
+    assert client.get_logged_model(version.source.removeprefix("models:/")).status == "READY"
+
+    finished.run("lineage", "sync", **artifacts)
+    assert len(finished.runs(uri)) == len(STAGES)
+    assert len(client.search_model_versions("name = 'coco-detector'")) == 1
+
+
+def test_dataset_versions_by_git(finished: Clone, tmp_path: Path) -> None:
+    clone = replace(finished, root=tmp_path / "clone")
+    shutil.copytree(finished.root, clone.root, symlinks=True)
+    clone.run("git", "tag", "v1")
+    first = clone.outs()
+    clone.set(download__sample__images=46)
+    clone.repro("convert")
+    clone.commit("version 2", tag="v2")
+    second = clone.outs()
+    assert first["data/train"] != second["data/train"]
+
+    clone.run("git", "checkout", "--quiet", "v1")
+    clone.run("dvc", "checkout", "--quiet")
+    assert clone.outs() == first
+    status = json.loads(clone.run("dvc", "data", "status", "--json").stdout)
+    assert not status.get("uncommitted"), status
+    runs = len(clone.runs())
+    assert "up to date" in clone.repro()
+    # The same settings on another branch come from the run-cache, without a run.
+    clone.set(download__sample__images=46)
+    assert "Stage 'convert' is cached" in clone.repro("convert")
+    assert clone.outs() == second
+    assert len(clone.runs()) == runs
+
+
+def test_workers_do_not_change_a_byte(clone: Clone) -> None:
+    hashes = []
+    for workers in (1, 2):
+        clone.set(machine__workers=workers)
+        clone.repro("--force", "convert")
+        hashes.append(clone.outs())
+    assert hashes[0] == hashes[1]
+
+
+def test_a_real_server_keeps_the_same(
+    finished: Clone, new_clone: Callable[[], Clone], mlflow_server: str
+) -> None:
+    clone = new_clone()
+    clone.repro(MLFLOW_TRACKING_URI=mlflow_server)
+    assert clone.outs() == finished.outs()
+    assert not (clone.root / "mlflow.db").exists()
+    for there, here in zip(clone.runs(mlflow_server), finished.runs()[:6], strict=True):
+        for key in ["dvc.stage", "dvc.signature", "dvc.deps", "dvc.outs"]:
+            assert there.data.tags[key] == here.data.tags[key]
+        assert {
+            (each.dataset.name, each.dataset.digest, each.dataset.profile)
+            for each in there.inputs.dataset_inputs
+        } == {
+            (each.dataset.name, each.dataset.digest, each.dataset.profile)
+            for each in here.inputs.dataset_inputs
+        }
+    server = clone.client(mlflow_server)
+    version = server.get_model_version_by_alias("coco-detector", "candidate")
+    assert version.tags["dvc.hash"] == finished.outs()["models/detector"]
