@@ -26,8 +26,8 @@ class Sample:
 
     images: Positive
     """How many images, split into train and val later."""
-    size: Annotated[int, Field(ge=64, le=4096)]
-    """Width and height of an image, pixels."""
+    image_size: Annotated[int, Field(ge=64, le=4096)]
+    """Width and height of an image, pixels. (DVC's run-cache overlooks a param named size.)"""
     seed: Count
     """Image k depends on this and on k alone."""
 

@@ -86,7 +86,7 @@ def _fetch(repo: Any, info: Any) -> None:
         remote = repo.cloud.get_remote_odb(None, "pull")
         # Not `pull`: that takes a folder for complete as soon as its listing is there.
         repo.cloud.transfer(
-            remote, cache, [info], cache_odb=cache, verify=remote.verify, shallow=False
+            remote, cache, [info], cache_odb=remote, verify=remote.verify, shallow=False
         )
     except NoRemoteError as error:
         raise LineageError(
@@ -94,7 +94,7 @@ def _fetch(repo: Any, info: Any) -> None:
             " it from: add one with `dvc remote add -d`."
         ) from error
     except FileNotFoundError:
-        pass  # DVC's way of saying that the remote has no such folder
+        pass  # DVC's way of saying that the remote lacks the folder's listing
     if not _is_complete(cache, info):
         raise LineageError(
             f"the data {info.value} is neither in the DVC cache nor in the remote: push it with"

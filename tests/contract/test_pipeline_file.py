@@ -111,6 +111,18 @@ def test_declared_params_are_those_that_are_used(stage: str) -> None:
     assert set(pipeline()[stage]["params"]) == used_sections(stage)
 
 
+def test_no_param_has_a_name_that_dvc_overlooks() -> None:
+    """The run-cache's key leaves out every `size` and `nfiles`, params among them."""
+    overlooked = {"size", "nfiles"}
+
+    def names(value: object) -> set[str]:
+        if not isinstance(value, dict):
+            return set()
+        return set(value).union(*(names(part) for part in value.values()))
+
+    assert not names(YAML(typ="safe").load((ROOT / "params.yaml").read_text())) & overlooked
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_outputs_say_what_they_are(stage: str) -> None:
     for out in pipeline()[stage]["outs"]:

@@ -60,6 +60,7 @@ def test_a_stage_ends_with_its_dvc(project: Project) -> None:
     dvc = project.start("dvc", "repro")
     until((project.root / "started").exists)
     dvc.kill()
+    dvc.wait(timeout=60)
     until(lambda: project.runs("make")[0].info.status == "KILLED")
 
 

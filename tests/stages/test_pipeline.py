@@ -49,7 +49,7 @@ def test_contexts_params_profile_and_code_are_recorded(finished: Clone) -> None:
         for each in train.inputs.dataset_inputs
     }
     assert contexts == {"data/train": "training", "data/val": "validation"}
-    assert train.data.params["train.optimizer.learning_rate"] == "0.001"
+    assert train.data.params["train.optimizer.learning_rate"] == "0.002"
     head = finished.run("git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
     assert train.data.tags["git.commit"] == head
     assert train.data.tags["git.branch"] == "main"

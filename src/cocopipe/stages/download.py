@@ -30,7 +30,7 @@ def _fetch(raw: Path, params: Download) -> list[Origin]:
     match params.source:
         case "sample":
             sample = params.sample
-            return write_sample(raw, images=sample.images, size=sample.size, seed=sample.seed)
+            return write_sample(raw, images=sample.images, size=sample.image_size, seed=sample.seed)
         case "directory":
             directory = params.directory
             return copy_directory(Path(directory.path), raw, splits=directory.splits)

@@ -1,0 +1,183 @@
+"""What a user can do wrong: one sentence, exit code 1, a FAILED run, nothing half-written."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.stages.conftest import BIN, ROOT, Clone
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shared(new_clone: Callable[[], Clone]) -> Clone:
+    """A clone with sample data; each test undoes what it did."""
+    clone = new_clone()
+    clone.repro("convert")
+    clone.commit("data")
+    return clone
+
+
+@pytest.fixture
+def data(shared: Clone) -> Clone:
+    shared.run("git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
+    shared.run("dvc", "checkout", "--quiet", "data/raw", "data/train", "data/val")
+    return shared
+
+
+def sentence_of(said: str, verb: str) -> str:
+    """The one line that the stage printed."""
+    lines = [line for line in said.splitlines() if line.startswith(f"{verb}: ")]
+    assert len(lines) == 1, said
+    return lines[0].removeprefix(f"{verb}: ")
+
+
+@pytest.mark.parametrize(
+    ("verb", "values", "words"),
+    [
+        ("download", {"download.source": "sampel"}, "download.source is 'sampel'; input should"),
+        ("download", {"download.sample.imagse": 3}, "download.sample.imagse is unknown"),
+        ("download", {"download.sample.image_size": 7}, "image_size is 7; input should be"),
+        (
+            "download",
+            {"download.source": "coco", "download.coco.splits": ["val2014"]},
+            "val2014",
+        ),
+        ("download", {"download.source": "directory"}, "data/source"),
+        ("train", {"train.model": "fasterrcn"}, "fasterrcn"),
+        ("train", {"train.weights": "nowhere.pth"}, "nowhere.pth"),
+        ("train", {"train.weights": "DEFAULT"}, "fcos_tiny"),
+        ("train", {"train.weights": "params.yaml"}, "put it into models/initial"),
+        ("train", {"machine.device": "cuda:7", "train.seed": 1}, "cuda:7"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_wrong_setting_is_a_sentence_and_a_failed_run(
+    data: Clone, verb: str, values: dict[str, object], words: str
+) -> None:
+    before = len(data.runs())
+    data.set_params(values)
+    said = data.fails(verb)
+    sentence = sentence_of(said, verb)
+    assert words in sentence
+    run = data.runs()[-1]
+    assert len(data.runs()) == before + 1
+    assert (run.data.tags["dvc.stage"], run.info.status) == (verb, "FAILED")
+    assert run.data.tags["error"] == sentence
+    assert not list(data.root.rglob("*.partial"))
+
+
+def test_a_source_that_is_not_there(data: Clone) -> None:
+    data.set(download__source="directory", download__directory__path="data/sorce")
+    said = data.fails("download")
+    assert "data/sorce" in said  # by DVC itself, since the folder is a dependency
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("data/source", "files git does not track"),
+        # DVC itself stops: the folder is a dependency that its copy lacks.
+        ("../outside", "No such file or directory"),
+    ],
+)
+def test_a_temporary_experiment_does_not_see_what_git_does_not_track(
+    clone: Clone, path: str, words: str
+) -> None:
+    folder = (clone.root / path).resolve()
+    (folder / "train").mkdir(parents=True)
+    try:
+        (folder / "train" / "_annotations.coco.json").write_text('{"images": []}')
+        clone.set(download__source="directory", download__directory__path=path)
+        done = clone.run("dvc", "exp", "run", "--temp", "download", ok=False)
+        said = done.stdout + done.stderr
+        assert done.returncode
+        assert Path(path).name in said
+        assert words in said
+        assert all(run.info.status == "FAILED" for run in clone.runs())
+    finally:
+        shutil.rmtree(folder / "train")
+
+
+def test_missing_images_are_one_error_or_are_skipped(data: Clone, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(data.root / "data/raw", source, symlinks=False)
+    document = json.loads((source / "annotations/instances_sample.json").read_text())
+    for image in document["images"][:7]:
+        (source / "sample" / image["file_name"]).unlink()
+    data.set(download__source="directory", download__directory__path=str(source))
+    sentence = sentence_of(data.fails("convert"), "convert")
+    assert "7" in sentence
+    assert "000005.jpg" in sentence
+    assert "000006.jpg" not in sentence
+    assert "convert.on_missing" in sentence
+
+    data.set(convert__on_missing="skip")
+    data.repro("convert")
+    assert data.runs()[-1].data.metrics["skipped_images"] == 7
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    """A file system of one megabyte stands in for a full disk."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small])
+    if mounted.returncode:
+        pytest.skip("only root may mount a small file system")
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "src")!r})
+from pathlib import Path
+from cocopipe.stages.__main__ import _full_disk_in_a_sentence
+from cocopipe.errors import UserError
+from cocopipe.sources.sample import write_sample
+try:
+    with _full_disk_in_a_sentence():
+        write_sample(Path({str(small)!r}), images=500, size=128, seed=0)
+except UserError as error:
+    sys.exit(str(error))
+"""
+    try:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert done.returncode == 1
+    assert "is full: make room" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stages_find_the_projects_interpreter_without_activation(clone: Clone) -> None:
+    (clone.root / ".venv").symlink_to(BIN.parent)
+    bare = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": "", "CONDA_PREFIX": "/usr"}
+    done = clone.run(".venv/bin/dvc", "repro", "download", **bare)
+    assert "Updating lock file" in done.stdout + done.stderr
+
+
+def test_no_interpreter_is_a_sentence(clone: Clone) -> None:
+    bare = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
+    done = clone.run("bin/stage", "download", ok=False, **bare)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bin/stage: no Python environment")
+    assert "make setup" in done.stderr
+
+
+def test_the_code_of_this_working_tree_runs(clone: Clone, tmp_path: Path) -> None:
+    """As in a temporary experiment, whose DVC_ROOT is the tree that is installed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(clone.root / "bin", copy / "bin")
+    (copy / "src/cocopipe/stages").mkdir(parents=True)
+    (copy / "src/cocopipe/__init__.py").touch()
+    (copy / "src/cocopipe/stages/__init__.py").touch()
+    (copy / "src/cocopipe/stages/__main__.py").write_text("print(__file__)")
+    done = subprocess.run(
+        [copy / "bin/stage", "download"],
+        env={**clone.environment, "DVC_ROOT": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str(copy / "src/cocopipe/stages/__main__.py"), done.stderr
