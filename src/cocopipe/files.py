@@ -1,8 +1,9 @@
 """Writing that is all or nothing."""
 
+import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,11 @@ def write_json(path: Path, value: Any) -> None:
     with new_file(path) as partial:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows, of which there is at least one, as CSV; the keys of the first are the columns."""
+    with new_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)

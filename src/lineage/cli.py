@@ -34,11 +34,9 @@ def _sync() -> int:
     workspace = Workspace.find()
     synced = sync(tracking.connect(workspace), workspace)
     for stage in synced.runs:
-        print(f"{stage}: run backfilled from dvc.lock")
+        print(f"{stage}: run written down from dvc.lock")
     for stage in synced.accepted:
         print(f"{stage}: accepted with `dvc commit`; no run made these outputs")
     for version, verdict in synced.versions:
-        print(f"{version}: registered, {verdict}")
-    if not synced.runs:
-        print("every other stage in dvc.lock has its run")
+        print(f"{version}: {verdict}")
     return 0

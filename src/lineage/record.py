@@ -38,6 +38,15 @@ def identity_tags(observed: Observed) -> dict[str, str]:
     return tags
 
 
+def source_tags(observed: Observed) -> dict[str, str]:
+    """MLflow's own tags of who ran what, shown at the head of a run."""
+    from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
+
+    # MLflow would name the script, which is the same for every stage.
+    return {**resolve_tags(), MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
+
+
 def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:
     """Log the declared params, nested ones under dotted names."""
     from mlflow.entities import Param

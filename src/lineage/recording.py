@@ -149,7 +149,7 @@ def _create_run(
     run = client.create_run(
         tracking.experiment_id(client, workspace),
         run_name=before.execution.stage.name,
-        tags={**record.identity_tags(before), **revision.tags()},
+        tags={**record.identity_tags(before), **revision.tags(), **record.source_tags(before)},
     )
     return StageRun(workspace, client, run.info.run_id, revision, before, outs, model_ids)
 

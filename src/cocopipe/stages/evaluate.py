@@ -1,9 +1,7 @@
 """Stage evaluate: COCO metrics, curves and pictures of the model on val."""
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import mlflow
 
@@ -11,7 +9,7 @@ from cocopipe.coco.tables import read_document
 from cocopipe.detect.device import choose
 from cocopipe.detect.evaluation import Scores, predict, score
 from cocopipe.detect.models import load
-from cocopipe.files import new_directory, write_json
+from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
 from cocopipe.quality.comparison import compare
 from lineage import StageRun
@@ -55,13 +53,10 @@ def evaluate(run: StageRun, params: Params) -> None:
 
 def _write_scores(report: Path, scores: Scores) -> None:
     write_json(report / "metrics.json", scores.metrics)
-    _write_table(report / "per_category.csv", [asdict(row) for row in scores.per_category])
-    curves = [{"curve": name} | row for name, rows in scores.curves.items() for row in rows]
-    _write_table(report / "precision_recall.csv", curves)
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    write_table(report / "per_category.csv", [asdict(row) for row in scores.per_category])
+    at_50, mean = scores.curves["AP50"], scores.curves["AP"]
+    curves = [
+        {"recall": one["recall"], "iou_50": one["precision"], "iou_50_to_95": other["precision"]}
+        for one, other in zip(at_50, mean, strict=True)
+    ]
+    write_table(report / "precision_recall.csv", curves)

@@ -1,6 +1,5 @@
 """Stage train: fine-tune a torchvision detector."""
 
-import csv
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from cocopipe.detect.models import build, save
 from cocopipe.detect.training import EpochEnd, Step
 from cocopipe.detect.training import train as fit
 from cocopipe.errors import UserError
-from cocopipe.files import new_directory
+from cocopipe.files import new_directory, write_table
 from cocopipe.params import Params, Train
 from cocopipe.tracking.artifacts import log_dataset_files
 from lineage import StageRun
@@ -47,8 +46,8 @@ def train(run: StageRun, params: Params) -> None:
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
         steps, epochs = _log(run, happened)
-        _write_table(report / "steps.csv", steps)
-        _write_table(report / "epochs.csv", epochs)
+        write_table(report / "steps.csv", steps)
+        write_table(report / "epochs.csv", epochs)
         save(detector, model)
     log_dataset_files([train_split, val_split], images=params.tracking.images)
 
@@ -116,10 +115,3 @@ def _log(
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
     now_ms = int(time.time() * 1000)
     return [Metric(name, value, now_ms, step) for name, value in values.items()]
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)

@@ -1,0 +1,78 @@
+"""params.yaml is checked as a whole, and an error says where."""
+
+from pathlib import Path
+
+import pytest
+
+from cocopipe.errors import UserError
+from cocopipe.params import read
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    assert old in TEXT
+    path = folder / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return path
+
+
+def test_the_projects_own_file_is_right() -> None:
+    params = read(ROOT / "params.yaml")
+    assert params.download.source == "sample"
+    with pytest.raises(AttributeError):
+        params.train.epochs = 3
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    """PyYAML takes 1e-07 for a text and `on` for true."""
+    path = changed(tmp_path, "learning_rate: 0.002", "learning_rate: 1e-07")
+    path.write_text(path.read_text().replace("model: fcos_tiny", "model: on"))
+    params = read(path)
+    assert params.train.optimizer.learning_rate == 1e-07
+    assert params.train.model == "on"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "epochs: 12",
+            "epochs: 0",
+            "train.epochs is 0; input should be greater than or equal to 1.",
+        ),
+        ("epochs: 12", "epochs: '12'", "train.epochs is '12'; input should be a valid integer."),
+        ("epochs: 12", "epoch: 12", "train.epoch is unknown; check its spelling (and 1 more)."),
+        ("  epochs: 12", "  # epochs: 12", "train.epochs is missing; give it a value."),
+        (
+            "source: sample",
+            "source: sampel",
+            "download.source is 'sampel'; input should be 'sample', 'directory', 'coco' or"
+            " 'huggingface'.",
+        ),
+        ("subset: null", "subset: x", "convert.subset is 'x'; input should be a valid integer."),
+        (
+            "validation_fraction: 0.2",
+            "validation_fraction: 1.0",
+            "convert.validation_fraction is 1.0; input should be less than 1.",
+        ),
+        ("base_url: http://", "base_url: ftp://", None),
+        ("model_name: coco-detector", "model_name: a/b", None),
+        ("train:\n", "train: [\n", None),
+        (TEXT, "", None),
+        (TEXT, "- a list", None),
+    ],
+)
+def test_an_error_is_one_sentence(tmp_path: Path, old: str, new: str, sentence: str | None) -> None:
+    with pytest.raises(UserError) as error:
+        read(changed(tmp_path, old, new))
+    said = str(error.value)
+    assert said.startswith("params.yaml")
+    assert "\n" not in said
+    assert sentence is None or said == f"params.yaml: {sentence}"
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="git checkout"):
+        read(tmp_path / "params.yaml")
