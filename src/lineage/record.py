@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lineage import environment
-from lineage.identity import canonical_json, hashes_tag
+from lineage.identity import TAG_LIMIT, canonical_json, hashes_tag
 from lineage.revision import Revision
 from lineage.workspace import Item, Observed, Workspace
 
@@ -147,14 +147,23 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
-def changes(before: Observed, after: Observed) -> dict[str, list[str]]:
-    """Dependencies that changed while the stage ran: path -> hash before and after."""
-    earlier, later = before.execution.deps, after.execution.deps
+def changes(before: Observed, after: Observed) -> dict[str, list[Any]]:
+    """What changed while the stage ran: path, or param as ``file:key`` -> before and after."""
+    earlier, later = _determinants(before), _determinants(after)
     return {
-        path: [digest, later.get(path, "")]
-        for path, digest in earlier.items()
-        if later.get(path) != digest
+        name: [value, later.get(name)]
+        for name, value in earlier.items()
+        if later.get(name) != value
     }
+
+
+def _determinants(observed: Observed) -> dict[str, Any]:
+    params = {
+        f"{file}:{key}": value
+        for file, values in observed.params.items()
+        for key, value in values.items()
+    }
+    return {**observed.execution.deps, **params}
 
 
 def change_tags(before: Observed, after: Observed) -> dict[str, str]:
@@ -163,6 +172,6 @@ def change_tags(before: Observed, after: Observed) -> dict[str, str]:
     if not changed:
         return {}
     return {
-        "dvc.changed": canonical_json(changed),
+        "dvc.changed": canonical_json(changed)[:TAG_LIMIT],
         "dvc.signature.after": after.execution.signature,
     }

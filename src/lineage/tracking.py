@@ -77,9 +77,7 @@ def experiment_id(client: "MlflowClient", workspace: Workspace) -> str:
     name = experiment_name(workspace)
     existing = client.get_experiment_by_name(name)
     if existing is None:
-        artifacts = None
-        if "MLFLOW_TRACKING_URI" not in os.environ:
-            artifacts = (workspace.home / "mlartifacts").as_uri()
+        artifacts = _artifact_location(workspace)
         try:
             return str(client.create_experiment(name, artifacts, tags=TRAINING_UI))
         except MlflowException as error:
@@ -96,6 +94,17 @@ def experiment_id(client: "MlflowClient", workspace: Workspace) -> str:
             " params.yaml."
         )
     return str(existing.experiment_id)
+
+
+def _artifact_location(workspace: Workspace) -> str | None:
+    """Where artifacts go; a server knows by itself.
+
+    For a database, MLflow would take ``mlruns`` in the current directory, which in a
+    temporary experiment is gone afterwards.
+    """
+    if store_uri(workspace).startswith(("http:", "https:", "databricks")):
+        return None
+    return (workspace.home / "mlartifacts").as_uri()
 
 
 def experiment_name(workspace: Workspace) -> str:

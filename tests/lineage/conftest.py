@@ -33,7 +33,8 @@ try:
                 Path("started").write_text(run.run_id)
                 time.sleep(60)
             if extra.startswith("edit="):
-                Path(extra.removeprefix("edit=")).write_text("edited meanwhile")
+                path, _, edited = extra.removeprefix("edit=").partition(":")
+                Path(path).write_text(edited)
         if "random" in extras:
             text = os.urandom(8).hex()
         for path in run.outs.values():

@@ -140,6 +140,8 @@ def test_a_temporary_experiment_lands_in_the_parents_store(
     assert run.data.tags["dvc.exp.name"] == "other"
     assert run.data.tags["git.commit"] == project.run("git", "rev-parse", "HEAD").stdout.strip()
     assert run.data.params["b"] == "2.0"
+    record = project.root / "mlartifacts" / run.info.run_id / "artifacts" / "lineage.json"
+    assert record.is_file()
 
 
 ONE_STAGE = """
@@ -209,19 +211,28 @@ def test_a_store_that_never_saw_it_says_so(project: Project, empty_store: object
 
 
 @pytest.mark.slow
-def test_code_edited_while_the_stage_ran_is_told(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("path", "text", "name"),
+    [("helper.txt", "other", "helper.txt"), ("params.toml", "b=2", "params.toml:b")],
+    ids=["code", "a param"],
+)
+def test_what_was_edited_while_the_stage_ran_is_told(
+    project: Project, path: str, text: str, name: str
+) -> None:
     project.write("helper.txt", "as it was")
+    project.write("params.toml", "b=1")
+    stage = ONE_STAGE.format(extras=f' "edit={path}:{text}"')
     project.write(
-        "dvc.yaml",
-        ONE_STAGE.format(extras=" edit=helper.txt").replace("raw]", "helper.txt]"),
+        "dvc.yaml", stage.replace("raw]", "helper.txt]\n    params: [{params.toml: [b]}]")
     )
-    project.commit("a stage whose code changes under it")
+    project.commit("a stage whose inputs change under it")
     said = project.run("dvc", "repro").stderr
 
     (run,) = project.runs("make")
     entry = project.lock()["make"]
-    assert "helper.txt changed while stage make ran" in said
-    assert tag(run, "dvc.deps")["helper.txt"] != hashes(entry["deps"])["helper.txt"]
+    assert f"{name} changed while stage make ran" in said
+    assert list(tag(run, "dvc.changed")) == [name]
+    assert run.data.tags["dvc.signature"] != signature(entry)
     assert run.data.tags["dvc.signature.after"] == signature(entry)
     found = resolved(project)
     assert (found.status, found.producer.info.run_id) == (Status.CHANGED, run.info.run_id)

@@ -140,6 +140,8 @@ def test_again_there_is_nothing_to_do(finished: Clone) -> None:
     said = finished.repro()
     assert "Data and pipelines are up to date" in said
     assert len(finished.runs()) == before
+    assert finished.run("git", "status", "--porcelain").stdout == ""
+    assert not (finished.root / "mlruns").exists()
 
 
 def test_machine_and_tracking_rerun_nothing(finished: Clone) -> None:
