@@ -34,7 +34,7 @@ lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/lint-imports
 
 ui: $(READY) ## open the project's runs in MLflow's web page
-	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 lock: $(READY) ## pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cocopipe.errors import UserError
-from lineage import LineageError
+from lineage.errors import LineageError, in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        return _promote()
+        with in_a_sentence():
+            return _promote()
     except (UserError, LineageError) as error:
         print(f"cocopipe: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from cocopipe.errors import UserError
@@ -16,8 +16,12 @@ from cocopipe.errors import UserError
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Zoom = Annotated[float, Field(gt=0)]
 
-_section = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+_section = dataclass(
+    frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+)
 
 
 @_section
@@ -28,7 +32,7 @@ class Sample:
     """How many images, split into train and val later."""
     image_size: Annotated[int, Field(ge=64, le=4096)]
     """Width and height of an image, pixels. (DVC's run-cache overlooks a param named size.)"""
-    seed: Count
+    seed: Seed
     """Image k depends on this and on k alone."""
 
 
@@ -36,7 +40,7 @@ class Sample:
 class Directory:
     """A COCO dataset on disk."""
 
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     """The folder; DVC watches it."""
     splits: dict[str, dict[str, Any]]
     """For a layout of its own: split -> {images: folder, annotations: file or list}."""
@@ -121,6 +125,12 @@ class Schedule:
     """Share of all steps in which it rises to its highest."""
 
 
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError("the first must not be larger than the second")
+    return values
+
+
 @_section
 class Augment:
     """Random changes of training images."""
@@ -130,7 +140,7 @@ class Augment:
     """Of a change in brightness, contrast, saturation and hue."""
     crop: Probability
     """Of a crop that keeps some object."""
-    scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    scale: Annotated[list[Zoom], Field(min_length=2, max_length=2), AfterValidator(_rising)] | None
     """Least and largest zoom; null for none."""
 
 
@@ -142,11 +152,11 @@ class Train:
     """``fcos_tiny``, or a name of ``torchvision.models.detection``."""
     weights: str
     """``none``, ``DEFAULT``, ``COCO_V1``, or a path in models/initial."""
-    image_size: Positive | None
+    image_size: Annotated[int, Field(ge=32)] | None
     """Shorter side of what the network sees, pixels; null for the model's own."""
     epochs: Positive
     batch_size: Positive
-    seed: Count
+    seed: Seed
     optimizer: Optimizer
     schedule: Schedule
     gradient_clip: Annotated[float, Field(gt=0)] | None
@@ -168,7 +178,7 @@ class Evaluate:
 class Register:
     """What makes a model good enough."""
 
-    model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")]
+    model_name: Annotated[str, Field(min_length=1, pattern=r"^[\w-]([\w .-]*[\w-])?$")]
     """The registered model in MLflow."""
     thresholds: dict[str, float]
     """Metric -> the least that is accepted."""
@@ -227,7 +237,7 @@ def read(path: Path) -> Params:
         raise UserError(f"{path.name} is not YAML: {reason[:200]}") from error
     try:
         # Only in its JSON mode does pydantic take mappings and still refuse "3" for 3.
-        return TypeAdapter(Params).validate_json(json.dumps(values))
+        return TypeAdapter(Params).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise UserError(_sentence(path.name, error)) from error
 

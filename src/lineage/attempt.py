@@ -1,5 +1,6 @@
 """One attempt at a stage: alone in its working tree, and gone when DVC is gone."""
 
+import json
 import os
 import signal
 import threading
@@ -49,6 +50,9 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
             f"stage {stage} is already running in {workspace.root}: wait until it ends, or stop"
             " that process."
         ) from error
+    # A temporary experiment's folder is gone when its attempt was killed; its parent's stays.
+    notes = workspace.home / ".dvc" / "tmp" / "lineage"
+    notes.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
     before = signal.signal(signal.SIGTERM, _interrupt)
     watcher = threading.Thread(
@@ -56,7 +60,7 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
     )
     watcher.start()
     try:
-        yield Attempt(workspace.private, key)
+        yield Attempt(notes, key)
     finally:
         ended.set()
         signal.signal(signal.SIGTERM, before)
@@ -72,13 +76,20 @@ def _end_with(parent: psutil.Process | None, ended: threading.Event) -> None:
     if parent is None:
         return
     while not ended.wait(WATCH_INTERVAL_S):
-        # is_running() also notices that another process got the number.
-        if not parent.is_running() or parent.status() == psutil.STATUS_ZOMBIE:
+        if not _runs(parent):
             # A real signal: it also wakes a main thread that sleeps or waits.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             if not ended.wait(GRACE_S):
                 os._exit(1)
             return
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # is_running() also notices that another process got the number.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Attempt:
@@ -88,39 +99,46 @@ class Attempt:
         self._folder = folder
         self._stage_key = stage_key
 
-    def close_earlier(self, client: "MlflowClient", store: str) -> str | None:
-        """Mark the run that a killed attempt left RUNNING in this store as KILLED.
+    def close_earlier(self, client: "MlflowClient", store: str) -> list[str]:
+        """Mark the runs that killed attempts left RUNNING in this store as KILLED.
 
         Returns:
-            The id of that run, or None.
+            The ids of those runs.
         """
-        from mlflow.exceptions import MlflowException
-
-        note = self._note(store)
-        if not note.is_file():
-            return None
-        run_id = note.read_text(encoding="utf-8")
-        try:
-            if client.get_run(run_id).info.status != "RUNNING":
-                return None
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        client.set_tag(run_id, "error", "the process was killed")
-        client.set_terminated(run_id, "KILLED")
-        return run_id
+        notes = self._folder.glob(f"{self._stage_key}-{_key(store)}-*.run")
+        return [run_id for note in notes for run_id in _close(client, note)]
 
     def begin(self, run_id: str, store: str) -> None:
-        """Note the run that is about to be worked on."""
-        self._note(store).write_text(run_id, encoding="utf-8")
+        """Note the run that is about to be worked on, and who works on it."""
+        process = psutil.Process()
+        text = json.dumps({"run_id": run_id, "pid": process.pid, "since": process.create_time()})
+        self._note(store).write_text(text, encoding="utf-8")
 
     def end(self, store: str) -> None:
         """The run was closed in order."""
         self._note(store).unlink(missing_ok=True)
 
     def _note(self, store: str) -> Path:
-        return self._folder / f"{self._stage_key}-{_key(store)}.run"
+        return self._folder / f"{self._stage_key}-{_key(store)}-{os.getpid()}.run"
+
+
+def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
+    from mlflow.exceptions import MlflowException
+
+    attempt = json.loads(note.read_text(encoding="utf-8"))
+    if psutil.pid_exists(attempt["pid"]):
+        process = psutil.Process(attempt["pid"])
+        if process.create_time() == attempt["since"] and _runs(process):
+            return
+    try:
+        if client.get_run(attempt["run_id"]).info.status == "RUNNING":
+            client.set_tag(attempt["run_id"], "error", "the process was killed")
+            client.set_terminated(attempt["run_id"], "KILLED")
+            yield attempt["run_id"]
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    note.unlink(missing_ok=True)
 
 
 def _key(text: str) -> str:

@@ -1,8 +1,5 @@
 """Runs for executions that this tracking store never saw."""
 
-from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage import models, record, tracking
@@ -17,9 +14,6 @@ if TYPE_CHECKING:
 
 BACKFILLED = "lineage.backfilled"
 """Tag of a run that was written down later, from what git and DVC know."""
-
-NOWHERE = Path("/nonexistent")
-"""Stands for bytes that are not in the workspace; their facts are not known here."""
 
 
 def ensure_run(
@@ -40,25 +34,25 @@ def ensure_run(
         return None, False
     # The code of that time is unknown here; only what the lock holds is written down.
     revision = Revision("", "", False, "", repository_url(workspace))
+    data = [item for item in observed.deps + observed.outs if item.kind == "dataset"]
+    there = in_place(workspace, data)
+    elsewhere = [item for item in data if item not in there]
+    written = {item.name: record.OUTPUT for item in observed.outs}
     run = client.create_run(
         tracking.experiment_id(client, workspace),
         run_name=observed.execution.stage.name,
         tags={**record.identity_tags(observed), **revision.tags(), BACKFILLED: "true"},
     )
     run_id = run.info.run_id
-    record.log_params(client, run_id, observed)
-    record.log_datasets(client, run_id, _with_places(workspace, observed.deps), {}, revision)
-    written = {item.name: record.OUTPUT for item in observed.outs}
-    record.log_datasets(client, run_id, _with_places(workspace, observed.outs), written, revision)
-    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+    status = RunStatus.FAILED
+    try:
+        record.log_params(client, run_id, observed)
+        record.log_datasets(client, run_id, observed.deps, {}, revision, elsewhere)
+        record.log_datasets(client, run_id, observed.outs, written, revision, elsewhere)
+        status = RunStatus.FINISHED
+    finally:
+        client.set_terminated(run_id, RunStatus.to_string(status))
     return client.get_run(run_id), True
-
-
-def _with_places(workspace: Workspace, items: Iterable[Item]) -> list[Item]:
-    """The items, without a place where other bytes than theirs are there now."""
-    data = [item for item in items if item.kind == "dataset"]
-    there = in_place(workspace, data)
-    return [item if item in there else replace(item, location=NOWHERE) for item in data]
 
 
 def producer_of(workspace: Workspace, item: Item) -> Observed | None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lineage.errors import LineageError
+from lineage.errors import LineageError, in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        return _sync()
+        with in_a_sentence():
+            return _sync()
     except LineageError as error:
         print(f"lineage: {error}", file=sys.stderr)
         return 1

@@ -8,8 +8,8 @@ from typing import Any
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 
-from lineage import plugins
 from lineage.errors import LineageError
+from lineage.plugins import Facts, facts
 from lineage.storage import materialise
 from lineage.workspace import Item, Workspace
 
@@ -83,9 +83,8 @@ class DVCDataset(Dataset):
         super().__init__(source=source, name=name, digest=source.digest)
 
     @classmethod
-    def of(cls, item: Item, repository: str) -> "DVCDataset":
-        """The dataset that a stage reads or writes."""
-        known = plugins.facts(item.location)
+    def of(cls, item: Item, known: Facts, repository: str) -> "DVCDataset":
+        """The dataset that a stage reads or writes, with what is known of its content."""
         profile = {**known.profile, "files": item.files, "bytes": item.size_bytes}
         source = DVCDatasetSource(item.path, item.hash, repository)
         return cls(source, item.path, profile, known.schema)
@@ -135,7 +134,8 @@ def from_dvc(
     item = workspace.tracked(Path(path).absolute(), rev)
     if digest is not None and digest != item.hash:
         raise LineageError(f"{item.path} has the DVC hash {item.hash}, not {digest}.")
-    dataset = DVCDataset.of(item, repository_url(workspace))
+    known = facts(item.location) if rev is None else Facts()
+    dataset = DVCDataset.of(item, known, repository_url(workspace))
     if name is not None:
         dataset._name = name
     return dataset

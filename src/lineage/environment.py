@@ -4,25 +4,29 @@ Recorded beside a run, and not part of its signature: DVC does not rerun for the
 """
 
 import hashlib
+import os
 import platform
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 
+def send_nothing() -> None:
+    """Keep MLflow from reporting how it is used. It looks when it is imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
 def describe(root: Path) -> dict[str, Any]:
     """Versions of Python, platform and every installed package, and the hash of the lock."""
     lock = root / "requirements.lock"
+    packages: dict[str, str] = {}
+    for distribution in distributions():
+        # The first on the path is the one that is imported; there may be more.
+        packages.setdefault(str(distribution.metadata["Name"]), distribution.version)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {
-            name: distribution.version
-            for name, distribution in sorted(
-                (str(distribution.metadata["Name"]), distribution)
-                for distribution in distributions()
-            )
-        },
+        "packages": dict(sorted(packages.items())),
         "requirements.lock": _md5(lock) if lock.is_file() else None,
     }
 

@@ -1,11 +1,13 @@
 """What MLflow keeps of a stage's execution, whoever writes it down."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lineage import environment
 from lineage.identity import TAG_LIMIT, canonical_json, hashes_tag
+from lineage.plugins import Facts, facts
 from lineage.revision import Revision
 from lineage.workspace import Item, Observed, Workspace
 
@@ -16,6 +18,10 @@ RECORD = "lineage.json"
 """The artifact with the whole record, where tags and params are too small."""
 
 PARAMS_A_BATCH = 100
+DIGEST_LIMIT = 36
+"""Characters of a dataset's digest in MLflow. An md5 with ``.dir`` has just as many; the
+checksum of a URL may have more, and stands in ``dvc.deps`` only."""
+
 PARAM_LIMIT = 6000
 OUTPUT = "output"
 """The context of a dataset that a run wrote; MLflow has no output datasets of its own."""
@@ -59,10 +65,13 @@ def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:
 
 
 def flat_params(observed: Observed) -> dict[str, str]:
-    """Dotted name -> text of every declared param; files other than params.yaml are named."""
+    """Dotted name -> text of every declared param.
+
+    Those of another file than ``params.yaml`` at the root have the file before their name.
+    """
     flat = {}
     for file, values in observed.params.items():
-        prefix = "" if file.rpartition("/")[2] == "params.yaml" else f"{file}:"
+        prefix = "" if file == "params.yaml" else f"{file}:"
         for name, value in _leaves(values):
             flat[_allowed(prefix + name)] = value if isinstance(value, str) else str(value)
     return flat
@@ -79,7 +88,9 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _allowed(name: str) -> str:
     """The name with what MLflow refuses in names replaced."""
-    return "".join(letter if letter.isalnum() or letter in "_-. /:" else "_" for letter in name)
+    allowed = "".join(letter if letter.isalnum() or letter in "_-. /:" else "_" for letter in name)
+    is_plain = posixpath.normpath(allowed) == allowed and not allowed.startswith(("/", ".."))
+    return allowed if is_plain else allowed.replace("/", "_").replace("..", "_")
 
 
 def log_datasets(
@@ -88,6 +99,7 @@ def log_datasets(
     items: Iterable[Item],
     contexts: Mapping[str, str],
     revision: Revision,
+    elsewhere: Collection[Item] = (),
 ) -> None:
     """Log dataset versions as inputs of a run.
 
@@ -100,6 +112,8 @@ def log_datasets(
         items: Code, models and reports among them are passed over.
         contexts: Name of an item -> context; `INPUT` for those not named.
         revision: What belongs to this revision, for the input's tags.
+        elsewhere: Those whose bytes are not in their place, so that only their size is
+            known.
     """
     from mlflow.entities import DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
@@ -108,12 +122,13 @@ def log_datasets(
 
     inputs = []
     for item in items:
-        if item.kind != "dataset":
+        if item.kind != "dataset" or not 0 < len(item.hash) <= DIGEST_LIMIT:
             continue
         tags = [InputTag(MLFLOW_DATASET_CONTEXT, contexts.get(item.name, INPUT))]
         if revision.commit:
             tags.append(InputTag("git.commit", revision.commit))
-        dataset = DVCDataset.of(item, revision.repository)
+        known = Facts() if item in elsewhere else facts(item.location)
+        dataset = DVCDataset.of(item, known, revision.repository)
         inputs.append(DatasetInput(dataset._to_mlflow_entity(), tags))
     if inputs:
         client.log_inputs(run_id, inputs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineage import attempt, models, plugins, record, tracking
 from lineage.backfill import ensure_recorded_model
-from lineage.errors import LineageError
+from lineage.errors import LineageError, in_a_sentence, reason
 from lineage.revision import Revision
 from lineage.workspace import Item, Observed, Workspace, running_stage
 
@@ -33,7 +33,7 @@ class StageRun:
         run_id: Its MLflow run, which is the active one of ``mlflow``'s own functions.
         revision: Which code it runs.
         observed: The stage and its dependencies, hashed before the work.
-        outs: Name -> where it is to write.
+        outs: Where it is to write.
         model_ids: DVC hash of a model it reads -> the logged model in MLflow.
     """
 
@@ -42,7 +42,7 @@ class StageRun:
     run_id: str
     revision: Revision
     observed: Observed
-    outs: Mapping[str, Path]
+    outs: tuple[Path, ...]
     model_ids: Mapping[str, str]
 
     def dep(self, name: str) -> Item:
@@ -62,9 +62,10 @@ class StageRun:
         Raises:
             LineageError: If ``dvc.yaml`` does not declare one.
         """
-        if name not in self.outs:
+        named = [path for path in self.outs if path.stem == name]
+        if len(named) != 1:
             raise LineageError(self._undeclared("outs", name))
-        return self.outs[name]
+        return named[0]
 
     def dataset(self, name: str) -> "DVCDataset":
         """The dataset version behind a dependency, to tie metrics to.
@@ -74,7 +75,8 @@ class StageRun:
         """
         from lineage.dataset import DVCDataset
 
-        return DVCDataset.of(self.dep(name), self.revision.repository)
+        item = self.dep(name)
+        return DVCDataset.of(item, plugins.facts(item.location), self.revision.repository)
 
     def declares(self, path: Path) -> bool:
         """Whether a dependency of the stage covers this path."""
@@ -105,16 +107,20 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
             it here, or if the tracking store does not answer.
     """
     workspace = Workspace.find()
-    with running_stage(workspace) as reader, attempt.alone(workspace, reader.id) as this_attempt:
+    with (
+        in_a_sentence(),
+        running_stage(workspace) as reader,
+        attempt.alone(workspace, reader.id) as this_attempt,
+    ):
         plugins.check()
         client = tracking.connect(workspace)
         store = tracking.store_uri(workspace)
-        killed = this_attempt.close_earlier(client, store)
-        if killed:
+        for killed in this_attempt.close_earlier(client, store):
             log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
         before = reader.before()
         model_ids = _models_of(client, workspace, before)
-        run = _create_run(client, workspace, before, reader.expected_outs(), model_ids)
+        revision = Revision.of(workspace, before.execution.deps, reader.written())
+        run = _create_run(client, workspace, revision, before, reader.outs, model_ids)
         this_attempt.begin(run.run_id, store)
         with _active(run):
             _log_inputs(run, contexts or {})
@@ -141,11 +147,11 @@ def _models_of(client: "MlflowClient", workspace: Workspace, before: Observed) -
 def _create_run(
     client: "MlflowClient",
     workspace: Workspace,
+    revision: Revision,
     before: Observed,
-    outs: Mapping[str, Path],
+    outs: tuple[Path, ...],
     model_ids: Mapping[str, str],
 ) -> StageRun:
-    revision = Revision.of(workspace, before.execution.deps)
     run = client.create_run(
         tracking.experiment_id(client, workspace),
         run_name=before.execution.stage.name,
@@ -168,15 +174,20 @@ def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
 def _active(run: StageRun) -> Iterator[None]:
     """Make the run MLflow's active one, and close it as the body ended."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     try:
         mlflow.start_run(run_id=run.run_id, log_system_metrics=True)
         yield
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        sentence = str(error) or type(error).__name__
-        mlflow.set_tags({"error": sentence, "mlflow.note.content": sentence})
-        mlflow.end_run(status)
+        sentence = reason(error) or type(error).__name__
+        try:
+            mlflow.set_tags({"error": sentence, "mlflow.note.content": sentence})
+            mlflow.end_run(status)
+        except MlflowException as lost:
+            # What stopped the stage matters more, and is raised below.
+            log.warning("run %s could not be marked %s: %s", run.run_id, status, reason(lost))
         raise
     mlflow.end_run("FINISHED")
 

@@ -64,11 +64,14 @@ def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
 
 def _finished(client: "MlflowClient", execution: Execution, tag: str) -> "list[Run]":
     """Finished runs of the stage whose tag is the execution's signature, oldest first."""
-    query = (
-        f"tags.`{tag}` = '{execution.signature}' AND tags.`dvc.stage` = '{execution.stage.name}'"
-        f" AND tags.`dvc.pipeline` = '{execution.stage.pipeline}'"
-        " AND attributes.status = 'FINISHED'"
-    )
+    query = f"tags.`{tag}` = '{execution.signature}' AND attributes.status = 'FINISHED'"
     experiments = all_experiment_ids(client)
-    runs = pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+    found = pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+    # Compared here, since names may hold quotes, which MLflow's filters know no way to write.
+    runs = [
+        run
+        for run in found
+        if run.data.tags.get("dvc.stage") == execution.stage.name
+        and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
+    ]
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

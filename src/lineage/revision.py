@@ -33,20 +33,26 @@ class Revision:
     repository: str
 
     @classmethod
-    def of(cls, workspace: Workspace, dependencies: Iterable[str]) -> "Revision":
+    def of(
+        cls, workspace: Workspace, dependencies: Iterable[str], outputs: Iterable[str] = ()
+    ) -> "Revision":
         """Read it.
 
         Args:
             workspace: The working tree.
             dependencies: Paths relative to the git root. Files that git does not track
                 count as changes only inside one of them.
+            outputs: The same for what stages write. DVC removes it before a stage runs,
+                which is no change of code where git keeps it.
         """
         top = workspace.git_root
         return cls(
             commit=git(top, "rev-parse", "--verify", "--quiet", "HEAD", check=False),
             branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD", check=False),
             dirty=any(
-                _is_code_change(workspace, *change, dependencies) for change in _changes(top)
+                _is_code_change(workspace, status, path, dependencies)
+                for status, path in _changes(top)
+                if not _is_inside(path, outputs)
             ),
             experiment=os.environ.get("DVC_EXP_NAME", ""),
             repository=repository_url(workspace),
@@ -88,6 +94,10 @@ def _changes(top: Any) -> list[tuple[str, str]]:
     return changes
 
 
+def _is_inside(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
 def _is_code_change(
     workspace: Workspace, status: str, path: str, dependencies: Iterable[str]
 ) -> bool:
@@ -95,7 +105,7 @@ def _is_code_change(
     if name in ("dvc.lock", ".gitignore"):
         return False
     if status == "??":
-        return any(path == dep or path.startswith(f"{dep}/") for dep in dependencies)
+        return _is_inside(path, dependencies)
     if path == workspace.name_of(workspace.root / "params.yaml"):
         return _code_params(workspace, "HEAD") != _code_params(workspace, None)
     return True

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from lineage.errors import LineageError
+from lineage import environment
+from lineage.errors import LineageError, reason
 from lineage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ IMPATIENT = {
 def store_uri(workspace: Workspace) -> str:
     """``MLFLOW_TRACKING_URI``, or the repository's own sqlite store.
 
-    The path is absolute and belongs to the parent of a temporary experiment, so that
-    its runs do not vanish with its folder.
+    The path of a sqlite file is made absolute, from the root that a temporary experiment
+    belongs to, so that its runs do not vanish with its folder.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home / 'mlflow.db'}"
+    relative = re.fullmatch(r"sqlite:///(?![/:])(.+)", uri)
+    return f"sqlite:///{workspace.home / relative[1]}" if relative else uri
 
 
 def connect(workspace: Workspace) -> "MlflowClient":
@@ -41,33 +44,28 @@ def connect(workspace: Workspace) -> "MlflowClient":
     Raises:
         LineageError: If it does not.
     """
-    # Read when mlflow is imported. Nothing is sent where the user did not say so.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    environment.send_nothing()
+    # A server that goes away later is given a minute, and not four for each call.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = store_uri(workspace)
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
     # Two processes that first touch a fresh sqlite store at once break it for good.
     lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")
     try:
-        with lock, _environment(IMPATIENT):
+        with lock if uri.startswith("sqlite:") else nullcontext(), _environment(IMPATIENT):
+            mlflow.set_tracking_uri(uri)
+            client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise LineageError(
             f"no MLflow tracking store answers at {without_credentials(uri)}: start that server or"
-            f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({_reason(error)})."
+            f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({reason(error)})."
         ) from error
     return client
-
-
-def _reason(error: Exception) -> str:
-    """The system's own words where it has any, such as `Connection refused`."""
-    words = re.search(r"\[Errno -?\d+\] ([\w ,]+)", str(error))
-    return words[1] if words else " ".join(str(error).split())[:200]
 
 
 def experiment_id(client: "MlflowClient", workspace: Workspace) -> str:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,12 +45,7 @@ class Workspace:
                 f"{start} is not inside a DVC repository: change into one, or make one here with"
                 " `git init && dvc init`."
             )
-        top = git(root, "rev-parse", "--show-toplevel", check=False)
-        if not top:
-            raise LineageError(
-                f"{root} is not inside a git repository, which dataset versions need for their"
-                " names: run `git init` there."
-            )
+        top = _top_of_git(root)
         # In a temporary experiment DVC_ROOT is the parent, not the copy that runs.
         home = Path(os.environ.get("DVC_ROOT", root)).resolve()
         return cls(root, Path(top).resolve(), home)
@@ -79,11 +74,9 @@ class Workspace:
         Raises:
             LineageError: If DVC does not track it there.
         """
-        from dvc.repo import Repo
-
         location = Path(os.path.normpath(path))
         name = self.name_of(location)
-        with Repo(str(self.root), rev=rev) as repo:
+        with open_repo(self, rev) as repo:
             recorded = _recorded(repo, location, self.root)
             if recorded is None:
                 raise LineageError(
@@ -91,9 +84,23 @@ class Workspace:
                     " of a stage, or a path that was given to `dvc add`, as a whole."
                 )
             if rev is None:
+                if not location.exists():
+                    raise LineageError(f"{name} is not here: run `dvc checkout` or `dvc pull`.")
                 recorded = present_bytes(repo, location)
         digest, size_bytes, files = recorded
         return Item(name, location, digest, "dataset", (), size_bytes, files)
+
+
+def _top_of_git(root: Path) -> str:
+    done = _run_git(root, "rev-parse", "--show-toplevel")
+    if done.returncode == 0:
+        return done.stdout.strip("\n")
+    if "not a git repository" in done.stderr:
+        raise LineageError(
+            f"{root} is not inside a git repository, which dataset versions need for their"
+            " names: run `git init` there."
+        )
+    raise LineageError(f"git refuses {root}: {' '.join(done.stderr.split())}")
 
 
 def _is_dvc_root(folder: Path) -> bool:
@@ -128,10 +135,22 @@ def present_bytes(repo: Any, location: Path) -> tuple[str, int, int]:
 
 def git(folder: Path, *arguments: str, check: bool = True) -> str:
     """What git prints, without the final newline; "" when it fails and need not succeed."""
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    done = _run_git(folder, *arguments)
     if done.returncode and check:
-        raise LineageError(f"`git {' '.join(arguments)}` failed in {folder}: {done.stderr.strip()}")
+        said = " ".join(done.stderr.split())
+        raise LineageError(f"`git {' '.join(arguments)}` failed in {folder}: {said}")
     return done.stdout.strip("\n") if not done.returncode else ""
+
+
+def _run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a file's name may be in any encoding
+        env={**os.environ, "LC_ALL": "C"},
+    )
 
 
 @dataclass(frozen=True)
@@ -170,7 +189,7 @@ class Observed:
     Attributes:
         execution: Its identity.
         command: With templates filled in.
-        params: Declared params: file relative to the stage's folder -> key -> value.
+        params: Declared params: file relative to the git root -> key -> value.
         deps: What it reads, in the order of ``dvc.yaml``.
         outs: What it wrote; empty while it runs.
     """
@@ -192,11 +211,11 @@ class StageReader:
         self._prefix = workspace.name_of(workspace.root)
         self.id = StageId(self._name(stage.path), stage.name)
         self.wdir = self._name(stage.wdir)
+        self.outs = tuple(Path(out.fs_path) for out in stage.outs)
 
-    def expected_outs(self) -> dict[str, Path]:
-        """Name -> where the stage is to write it."""
-        paths = [Path(out.fs_path) for out in self._stage.outs]
-        return {path.stem: path for path in paths}
+    def written(self) -> set[str]:
+        """The paths of all that the stages of this repository write."""
+        return {self._name(out.fs_path) for out in self._repo.index.outs}
 
     def before(self) -> Observed:
         """The running stage with its dependencies as they are now.
@@ -253,7 +272,10 @@ class StageReader:
         return Observed(
             execution=Execution.from_lock_entry(self.id, entry, self.wdir),
             command=entry["cmd"],
-            params=entry.get("params", {}),
+            params={
+                from_root(file, self.wdir): values
+                for file, values in entry.get("params", {}).items()
+            },
             deps=tuple(self._item(dep, item, self._kind_of_dependency(dep)) for dep, item in deps),
             outs=tuple(self._item(out, item, _kind_of_output(out)) for out, item in outs),
         )
@@ -287,6 +309,8 @@ class StageReader:
         owner = next((out for out in self._repo.index.outs if _overlap(out, dep)), None)
         if owner is not None:
             return _kind_of_output(owner)
+        if "://" in dep.def_path:
+            return "dataset"
         path = self._workspace.git_root / from_root(dep.def_path, self.wdir)
         return "code" if self._is_in_git(path) else "dataset"
 
@@ -341,35 +365,51 @@ def running_stage(workspace: Workspace) -> Iterator[StageReader]:
     Raises:
         LineageError: If DVC did not start this process, or no such stage is there.
     """
-    from dvc.repo import Repo
-
     address = os.environ.get("DVC_STAGE")
     if not address:
         raise LineageError(
             "this is the command of a DVC stage, and was started by hand: run `dvc repro <stage>`,"
             " which keeps the data and its lineage in step."
         )
-    name = address.rpartition(":")[2]
-    cwd = Path.cwd().resolve()
-    with Repo(str(workspace.root)) as repo:
-        stages = [
-            stage
-            for stage in repo.index.stages
-            if getattr(stage, "name", None) == name and Path(stage.wdir).resolve() == cwd
-        ]
-        if len(stages) > 1:
-            path = (_folder_of_dvc() / (address.rpartition(":")[0] or "dvc.yaml")).resolve()
-            stages = [stage for stage in stages if Path(stage.path).resolve() == path]
+    folder = _folder_of_dvc()
+    with open_repo(workspace) as repo:
+        named = [stage for stage in repo.index.stages if getattr(stage, "name", None)]
+        stages = [stage for stage in named if _address(stage, folder) == address]
         if len(stages) != 1:
-            raise LineageError(f"no stage {address} that works in {cwd} is in the dvc.yaml files.")
+            raise LineageError(
+                f"no stage {address} is in the dvc.yaml files of {workspace.root}, as seen from"
+                f" {folder}."
+            )
         yield StageReader(workspace, repo, stages[0])
+
+
+def _address(stage: Any, folder: Path) -> str:
+    """What DVC calls a stage when it was called in ``folder``."""
+    path = os.path.relpath(os.path.realpath(stage.path), folder)
+    return str(stage.name) if path == "dvc.yaml" else f"{path}:{stage.name}"
+
+
+@contextmanager
+def open_repo(workspace: Workspace, rev: str | None = None) -> Iterator[Any]:
+    """Open the DVC repository as it is now, or as it was at a git revision.
+
+    Raises:
+        LineageError: If there is no such revision.
+    """
+    from dvc.repo import Repo
+    from dvc.repo.brancher import switch
+    from dvc.scm import RevError
+
+    try:
+        with Repo(str(workspace.root)) as repo, switch(repo, rev) if rev else nullcontext():
+            yield repo
+    except RevError as error:
+        raise LineageError(f"{rev} is no revision of this git repository.") from error
 
 
 def locked_stages(workspace: Workspace, rev: str | None = None) -> list[Observed]:
     """Every stage that has an entry in a ``dvc.lock``, in the working tree or at ``rev``."""
-    from dvc.repo import Repo
-
-    with Repo(str(workspace.root), rev=rev) as repo:
+    with open_repo(workspace, rev) as repo:
         named = [stage for stage in repo.index.stages if getattr(stage, "name", None)]
         locked = [StageReader(workspace, repo, stage).locked() for stage in named]
     return [observed for observed in locked if observed is not None]
@@ -391,4 +431,4 @@ def dvc_process() -> psutil.Process | None:
 
 def _folder_of_dvc() -> Path:
     process = dvc_process()
-    return Path(process.cwd()) if process else Path.cwd()
+    return Path(process.cwd() if process else Path.cwd()).resolve()

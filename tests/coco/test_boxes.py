@@ -22,3 +22,7 @@ def test_each_box_counts_once() -> None:
 def test_no_boxes_and_no_image_size() -> None:
     assert odd_boxes([], []).tolist() == []
     assert odd_boxes([[0, 0, 1e9, 1]], [[math.inf, math.inf]]).tolist() == [0]
+
+
+def test_a_box_beyond_all_numbers() -> None:
+    assert odd_boxes([[1e308, 0, 1e308, 1]], [[20, 12]]).tolist() == [3]

@@ -155,9 +155,78 @@ def test_splits_that_names_do_not_tell(
 ) -> None:
     for split in splits:
         write_files(tmp_path / "raw", official([1], split))
-    message = f"has the splits {', '.join(sorted(splits))}: .* download.directory.splits"
+    message = (
+        f"has the splits {', '.join(sorted(splits))}: .* \\(download.directory.splits for a dir"
+    )
     with pytest.raises(UserError, match=message):
         converted(tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([{"id": 3, "name": "other"}], "category 3 is 'thing' in the one and 'other' in the other"),
+        ([{"id": 4, "name": "thing"}], "'thing' is category 3 in the one and 4 in the other"),
+    ],
+)
+def test_splits_whose_categories_contradict(
+    tmp_path: Path, converted: Convert, categories: list[dict[str, Any]], message: str
+) -> None:
+    val = instances([2], categories=categories)
+    val["annotations"][0]["category_id"] = categories[0]["id"]
+    files = official([1], "train") | official([2], "val")
+    write_files(tmp_path / "raw", files | {"annotations/instances_val.json": val})
+    files_named = (
+        r"annotations/instances_train\.json and annotations/instances_val\.json disagree: "
+    )
+    with pytest.raises(UserError, match=files_named + message):
+        converted(tmp_path / "raw")
+
+
+def test_a_split_may_list_more_categories(tmp_path: Path, converted: Convert) -> None:
+    twice = [{"id": number, "name": "thing"} for number in (3, 4)]
+    files = official([1], "train") | official([2], "val")
+    files |= {"annotations/instances_val.json": instances([2], categories=twice)}
+    _, _, val = converted(write_files(tmp_path / "raw", files))
+    assert read_document(val, "instances")["categories"] == twice
+
+
+def test_any_document_name_can_be_counted(tmp_path: Path, converted: Convert) -> None:
+    from mlflow.utils.validation import _validate_metric_name  # slow, and nothing else needs it
+
+    files = official([1, 2], "train") | official([3], "val")
+    files |= {f"annotations/{name}_train.json": instances([1]) for name in ("person@kp", "images")}
+    conversion, *_ = converted(write_files(tmp_path / "raw", files))
+    metrics = conversion.metrics()
+    assert metrics["train.images"] == metrics["train.annotations/instances"] == 2
+    assert metrics["train.annotations/images"] == metrics["train.annotations/person_kp"] == 1
+    for name in metrics:
+        _validate_metric_name(name)
+
+
+def test_panoptic_documents_are_ignored(tmp_path: Path, converted: Convert) -> None:
+    panoptic = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "annotations": [
+            {"image_id": 1, "file_name": "1.png", "segments_info": [{"id": 7, "category_id": 3}]}
+        ],
+        "categories": [{"id": 3, "name": "thing", "isthing": 1}],
+    }
+    files = official([1], "train") | official([2], "val")
+    files |= {"annotations/panoptic_train.json": panoptic}
+    conversion, train, _ = converted(write_files(tmp_path / "raw", files))
+    assert conversion.ignored == ("annotations/panoptic_train.json",)
+    assert documents(train) == ["instances"]
+    (tmp_path / "raw" / "annotations" / "instances_train.json").unlink()
+    with pytest.raises(UserError, match=r"train has only panoptic .* annotations/panoptic_train"):
+        converted(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_no_workers_are_one(tmp_path: Path, converted: Convert, workers: int) -> None:
+    write_files(tmp_path / "raw", official([1], "train") | official([2], "val"))
+    _, train, val = converted(tmp_path / "raw", workers=workers)
+    assert (ids(train), ids(val)) == ([1], [2])
 
 
 def test_every_document_goes_with_its_images(tmp_path: Path, converted: Convert) -> None:

@@ -49,6 +49,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(annotations__0__id=None), "annotation number 0 has no id"),
         (changed(categories__0__id=None), "category number 0 has no id"),
         (changed(categories__0__name=None), "category 3 has no name"),
+        (changed(categories__0__name="\ud800"), "category 3 has a name that is not Unicode"),
         (changed(images=instances([1, 1])["images"]), "two image entries have the id 1"),
         (changed(images__0__file_name=""), "image 1 has no file_name"),
         (changed(images__0__file_name="/etc/passwd"), "leads out of the image folder"),
@@ -59,6 +60,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(annotations__0__image_id=1.0), "annotation 100 is of image 1.0"),
         (changed(annotations__0__category_id=9), "annotation 100 is of category 9, which the"),
         (changed(annotations__0__category_id=None), "annotation 100 is of category None"),
+        (
+            changed(annotations__0__category_id=9, annotations__0__caption="a dog"),
+            "annotation 100 is of category 9, which the",
+        ),
     ],
 )
 def test_what_is_unsound_is_refused_in_one_sentence(document: Any, message: str) -> None:
@@ -81,9 +86,17 @@ def test_captions_need_no_categories() -> None:
         "annotations": [
             {"id": 1, "image_id": 5, "caption": "hello"},
             {"id": 2, "image_id": 5, "category_id": 0, "caption": "world"},
+            {"id": 3, "image_id": 5, "bbox": [1, 2, 3, 4], "caption": "of a region"},
         ],
     }
-    assert len(parsed(document, "captions").annotations) == 2
+    assert len(parsed(document, "captions").annotations) == 3
+    with pytest.raises(UserError, match="annotation 3 is of category None"):
+        parsed(document)
+
+
+def test_a_panoptic_document_has_no_objects() -> None:
+    annotation = {"image_id": 1, "file_name": "1.png", "segments_info": []}
+    assert parsed(changed(annotations=[annotation]), "panoptic") is None
 
 
 def test_image_info_has_no_annotations() -> None:

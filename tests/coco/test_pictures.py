@@ -4,7 +4,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from cocopipe.coco.pictures import UnreadableImageError, image_size
+from cocopipe.coco.pictures import UnreadableImageError, decode, image_size
 from tests.coco.coco_files import picture
 
 
@@ -18,6 +18,16 @@ def test_truncated(kind: str) -> None:
     data = picture(1, (200, 160), kind)
     with pytest.raises(UnreadableImageError):
         image_size(data[: len(data) // 2])
+
+
+def test_decoding_gives_the_pixels_or_says_why_not() -> None:
+    data = picture(1, (37, 21), "PNG")
+    with Image.open(io.BytesIO(data)) as image:
+        assert decode(data).tobytes() == image.tobytes()
+    without_tables = picture(1).replace(b"\xff\xdb", b"\xff\xef")
+    assert image_size(without_tables) == (20, 12), "whole, as far as is told without decoding"
+    with pytest.raises(UnreadableImageError, match="broken data stream"):
+        decode(without_tables)
 
 
 def test_a_jpeg_may_have_something_behind_its_end() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cocopipe.coco.raw import open_raw
+from cocopipe.coco.raw import leads_out, open_raw
 from cocopipe.errors import UserError
 from tests.coco.coco_files import instances, official, picture, write_files, write_zip
 
@@ -68,6 +68,20 @@ def test_a_split_name_may_hold_underscores(tmp_path: Path) -> None:
         tmp_path, {"annotations/person_keypoints_train_v2.json": DOC, "train_v2/a/1.jpg": JPG}
     )
     assert read(tmp_path) == {"train_v2": (["person_keypoints"], {"a/1.jpg": JPG})}
+
+
+def test_flat_images_serve_every_document(tmp_path: Path) -> None:
+    documents = {f"annotations/instances_{split}.json": DOC for split in ("train", "val")}
+    write_files(tmp_path, documents | {"images/1.jpg": JPG})
+    assert read(tmp_path) == dict.fromkeys(("train", "val"), (["instances"], {"1.jpg": JPG}))
+    write_files(tmp_path, {"train/1.jpg": JPG})
+    assert list(read(tmp_path)) == ["train"]
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPG"])
+def test_suffixes_of_images(tmp_path: Path, suffix: str) -> None:
+    write_files(tmp_path, {"annotations/instances_val.json": DOC, f"val/1.{suffix}": JPG})
+    assert read(tmp_path)["val"][1] == {f"1.{suffix}": JPG}
 
 
 def test_image_folder_without_document_is_reported(tmp_path: Path) -> None:
@@ -138,6 +152,14 @@ def test_symlinked_folder_that_goes_in_circles(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("target", ["2.jpg", "nowhere.jpg"])
+def test_symlink_to_itself_or_nothing(tmp_path: Path, target: str) -> None:
+    raw = write_files(tmp_path / "raw", official([1]))
+    (raw / "train" / "2.jpg").symlink_to(target)
+    with pytest.raises(UserError, match=r"2\.jpg is a symlink .* does not exist"), open_raw(raw):
+        pass
+
+
 def test_links_inside_and_into_a_dvc_cache_are_followed(tmp_path: Path) -> None:
     raw = write_files(tmp_path / "raw", official([1]))
     (raw / "train" / "2.jpg").symlink_to("1.jpg")
@@ -177,6 +199,48 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(UserError, match=r"train\.zip: train/1\.jpg is damaged in the zip"):
         entry_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(20, 2**32 - 2), (24, 2**32 - 2), (42, 2**31)],
+    ids=["packed size", "size", "offset"],
+)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_central_directory_is_named(
+    tmp_path: Path, field: int, value: int, method: int
+) -> None:
+    write_files(tmp_path, {"annotations/instances_train.json": DOC})
+    path = write_zip(tmp_path / "train.zip", {"train/1.jpg": JPG}, method)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02") + field
+    data[at : at + 4] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"train\.zip: train/1\.jpg is damaged in the zip"):
+        entry_of(tmp_path)
+
+
+def test_a_size_that_no_memory_has_is_named(tmp_path: Path) -> None:
+    write_zip(tmp_path / "data.zip", official([1]), zipfile.ZIP_DEFLATED)
+    with open_raw(tmp_path) as source:
+        entry = source.splits[0].images["1.jpg"]
+        entry.info.file_size = 2**64 - 1  # as ZIP64 can say
+        with pytest.raises(UserError, match=r"train/1\.jpg is damaged in the zip"):
+            entry.read()
+
+
+def test_a_member_before_the_start_of_the_zip_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path, {"annotations/instances_train.json": DOC})
+    path = write_zip(tmp_path / "train.zip", {"train/1.jpg": JPG})
+    # Cut off at the front: zipfile takes the rest for a zip that begins earlier.
+    path.write_bytes(path.read_bytes()[50:])
+    with pytest.raises(UserError, match=r"train\.zip: train/1\.jpg is damaged in the zip"):
+        entry_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a:1.jpg", "12:30.jpg", "c:"])
+def test_colons_in_names_lead_nowhere(name: str) -> None:
+    assert not leads_out(name)
 
 
 def test_an_encrypted_member_is_named(tmp_path: Path) -> None:

@@ -60,9 +60,16 @@ def test_images_decode_as_pillow_decodes_them(kind: str, mode: str) -> None:
     assert np.abs(pixels.numpy().astype(int) - expected).max() <= 3  # two JPEG decoders
 
 
-def test_sixteen_bits_and_many_frames_become_one_image_of_eight_bits() -> None:
-    gray = np.asarray(picture().convert("L")).astype(np.uint16) * 257
-    assert decode(encode(Image.fromarray(gray), "PNG")).dtype == torch.uint8
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_of_sixteen_bits_the_upper_eight_are_kept(kind: str) -> None:
+    ramp = np.arange(0, 65536, 64, dtype=np.uint16).reshape(16, 64)
+    pixels = decode(encode(Image.fromarray(ramp), kind))
+    assert pixels.dtype == torch.uint8
+    for channel in pixels.numpy():
+        assert np.array_equal(channel, ramp // 256)
+
+
+def test_of_many_frames_the_first_is_taken() -> None:
     frames = encode(picture(), "GIF", save_all=True, append_images=[picture().rotate(90)])
     assert decode(frames).shape == (3, 30, 45)
 
@@ -159,8 +166,46 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     document, files = rectangles(2, seed=1, odd=False)
     document["annotations"][1]["segmentation"] = {"size": [4, 4], "counts": [0, 16]}
     split = write_split(tmp_path, document, files)
-    with pytest.raises(UserError, match=r"annotation 1 of .* isn't of its image's size 96x64"):
+    with pytest.raises(UserError, match=r"annotation 1 of .* can't be drawn on its image of 96x64"):
         detections(split, masks=True)[0, 1]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [HEIGHT, WIDTH], "counts": [5, 10]},
+        {"size": [HEIGHT, WIDTH], "counts": [-5, HEIGHT * WIDTH + 5]},
+        {"size": [HEIGHT, WIDTH], "counts": "11"},
+        {"size": [HEIGHT, WIDTH], "counts": "not runs"},
+        [[float("nan"), 0, 10, 0, 10, 10]],
+    ],
+)
+def test_a_malformed_mask_is_refused(tmp_path: Path, segmentation: Any) -> None:
+    document, files = rectangles(2, seed=1, odd=False)
+    document["annotations"][1]["segmentation"] = segmentation
+    split = write_split(tmp_path, document, files)
+    with pytest.raises(UserError, match=r"annotation 1 of .* has a mask that can't be drawn"):
+        detections(split, masks=True)[0, 1]
+
+
+def test_a_mask_may_reach_far_outside(tmp_path: Path) -> None:
+    document, files = rectangles(2, seed=1, odd=False)
+    far = [-5e8, -5e8, 5e8, -5e8, 5e8, 5e8, -5e8, 5e8]
+    document["annotations"][1]["segmentation"] = [far]
+    split = write_split(tmp_path, document, files)
+    assert detections(split, masks=True)[0, 1][1]["masks"][1].all()
+
+
+def test_boxes_below_a_pixel_do_not_reach_training(tmp_path: Path) -> None:
+    document, files = rectangles(2, seed=1, odd=False)
+    slivers = [[10, 10, 0.0002, 12], [10, 10, 12, 0.9], [WIDTH - 0.5, 10, 12, 12]]
+    kept = [10, 10, 1, 1]
+    document["annotations"] = [
+        {"id": number, "image_id": 1, "category_id": 3, "bbox": box}
+        for number, box in enumerate([*slivers, kept])
+    ]
+    dataset = detections(write_split(tmp_path, document, files))
+    assert dataset[0, 1][1]["boxes"].tolist() == [[10, 10, 11, 11]]
 
 
 def test_a_category_without_a_label_is_refused(split: Path) -> None:
@@ -184,6 +229,16 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(split: Path) -> None
     assert torch.equal(target["boxes"], same["boxes"])
     assert not torch.equal(first, dataset[2, 4][0])
     assert not torch.equal(first, detections(split, augment=augment, seed=1)[1, 4][0])
+
+
+def test_augmentation_leaves_the_generators_of_gpus_alone(
+    split: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    dataset = detections(split, augment=augmentation({"horizontal_flip": 0.5}))
+    assert dataset[1, 4][1]["image_id"] == 4
+    assert not seeds
 
 
 def test_every_epoch_has_each_image_once_in_an_order_of_its_own() -> None:

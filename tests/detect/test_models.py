@@ -107,6 +107,13 @@ def test_save_and_load_give_the_same_detector(tmp_path: Path) -> None:
     assert json.loads(config)["categories"][0] == {"label": 1, "id": 7, "name": "blue"}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, as Linux has it")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        save(make(), tmp_path)
+
+
 def test_a_pickle_opens_without_this_project(tmp_path: Path) -> None:
     (tmp_path / "module.pkl").write_bytes(pickle.dumps(make().module.eval()))
     code = (

@@ -22,7 +22,7 @@ pytestmark = [
 CPU = torch.device("cpu")
 
 
-def make(architecture: str = "fcos_tiny", image_size: int = 64) -> Detector:
+def make(architecture: str = "fcos_tiny", image_size: int | None = 64) -> Detector:
     return build(architecture, categories=CATEGORIES, weights="none", image_size=image_size, seed=0)
 
 
@@ -105,6 +105,27 @@ def test_gradients_are_clipped(split: Path) -> None:
     next(run(detector, split, gradient_clip=0.01))
     gradients = [part.grad for part in detector.module.parameters() if part.grad is not None]
     assert nn.utils.get_total_norm(gradients).item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_remainder_of_one_image_is_a_step_too(split: Path) -> None:
+    detector = make("ssdlite320_mobilenet_v3_large", image_size=None)
+    alone = [part for part in detector.module.modules() if isinstance(part, nn.BatchNorm2d)][-1]
+    before = alone.weight.clone()
+    events = run(detector, split, batch_size=7, epochs=1, warmup=0, schedule="constant", augment={})
+    next(events)
+    assert alone.num_batches_tracked == 1
+    next(events)
+    assert alone.num_batches_tracked == 1, "one value has no statistics"
+    assert alone.weight.grad is not None
+    assert not torch.equal(alone.weight, before)
+
+
+def test_one_image_a_step_has_statistics_where_its_maps_are_large(split: Path) -> None:
+    detector = make()
+    next(run(detector, split, batch_size=1))
+    norms = [part for part in detector.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.num_batches_tracked == 1 for norm in norms)
 
 
 def test_a_mask_detector_learns_from_masks(split: Path) -> None:

@@ -37,7 +37,7 @@ try:
                 Path(path).write_text(edited)
         if "random" in extras:
             text = os.urandom(8).hex()
-        for path in run.outs.values():
+        for path in run.outs:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 except lineage.LineageError as error:

@@ -74,6 +74,25 @@ def test_a_path_that_dvc_does_not_track_is_refused(inside: Project, tmp_path: Pa
             from_dvc(path, rev=rev)
 
 
+def test_an_unknown_revision_is_told(inside: Project) -> None:
+    with pytest.raises(LineageError, match="nowhere is no revision"):
+        from_dvc("one.txt", rev="nowhere")
+
+
+def test_a_dvc_project_below_the_git_root(
+    new_project: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = new_project()
+    (project.root / "ml").mkdir()
+    project.run("dvc", "init", "--subdir", "--quiet", cwd="ml")
+    project.write("ml/raw", "raw data")
+    project.run("dvc", "add", "--quiet", "raw", cwd="ml")
+    project.commit("a project in a folder")
+    monkeypatch.chdir(project.root / "ml")
+    assert from_dvc("raw", rev="HEAD").digest == from_dvc("raw").digest
+    assert from_dvc("raw").name == "ml/raw"
+
+
 def test_another_digest_than_expected_is_refused(inside: Project) -> None:
     with pytest.raises(LineageError, match="has the DVC hash"):
         from_dvc("one.txt", digest="0" * 32)

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lineage import tracking
+from lineage.errors import LineageError
+from lineage.workspace import Workspace
 from tests.lineage.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -108,6 +113,95 @@ def test_no_server_is_told_within_ten_seconds_and_before_any_work(project: Proje
     assert not (project.root / "out.txt").exists()
     # With dvc's own start and the imports, on a busy machine.
     assert took_s < 25
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:s3cr3t@127.0.0.1:{port}",
+        "http://me:s3cr3t@127.0.0.1:9",
+        "foo://me:s3cr3t@127.0.0.1",
+        "127.0.0.1:5000",
+        "postgresql://me:s3cr3t@127.0.0.1:9/mlflow",
+    ],
+)
+def test_a_wrong_address_is_one_sentence_without_its_secrets(
+    project: Project, silent_port: int, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=silent_port))
+    started = time.monotonic()
+    with pytest.raises(LineageError) as error:
+        tracking.connect(Workspace.find(project.root))
+    assert time.monotonic() - started < 10
+    assert "s3cr3t" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("no MLflow tracking store answers at ")
+
+
+def test_a_relative_store_belongs_to_the_repository(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    workspace = Workspace.find(project.root)
+    assert tracking.store_uri(workspace) == f"sqlite:///{project.root}/runs.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/runs.db")
+    assert tracking.store_uri(workspace) == "sqlite:////srv/runs.db"
+
+
+def test_a_broken_pipeline_file_is_a_sentence(project: Project) -> None:
+    project.write("dvc.yaml", "stages: [")
+    done = project.run("lineage", "sync", ok=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lineage: DVC: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_names_with_quotes_and_params_of_other_folders(project: Project) -> None:
+    project.write("config.yaml", "lr: 1")
+    project.write("it's/params.yaml", "lr: 2")
+    project.write(
+        "it's/dvc.yaml",
+        "stages:\n  make:\n    cmd: python ../stage.py text\n    deps: [../stage.py]\n"
+        "    params: [lr, {../config.yaml: [lr]}]\n    outs: [out.txt]\n",
+    )
+    project.commit("a folder with a quote")
+    project.run("dvc", "repro", "it's/dvc.yaml")
+    (run,) = project.runs("make", "it's/dvc.yaml")
+    assert run.data.params == {"config.yaml:lr": "1", "it_s/params.yaml:lr": "2"}
+    project.run("lineage", "sync")
+    assert len(project.runs("make", "it's/dvc.yaml")) == 1
+
+
+def test_a_killed_temporary_experiment_is_closed_by_the_next(project: Project) -> None:
+    with_stage(project, " wait")
+    dvc = project.start("dvc", "exp", "run", "--temp")
+    until(lambda: list(project.root.glob(".dvc/tmp/exps/standalone/*/started")))
+    os.killpg(dvc.pid, signal.SIGKILL)
+    dvc.wait(timeout=60)
+    assert [run.info.status for run in project.runs("make")] == ["RUNNING"]
+    with_stage(project)
+    project.run("dvc", "exp", "run", "--temp", "--force")
+    assert [run.info.status for run in project.runs("make")] == ["KILLED", "FINISHED"]
+
+
+def test_what_a_stage_writes_is_no_dirt_where_git_keeps_it(project: Project) -> None:
+    project.write(
+        "dvc.yaml",
+        "stages:\n  make:\n    cmd: python stage.py text random\n    deps: [stage.py]\n"
+        "    metrics: [m.json: {cache: false}]\n",
+    )
+    project.commit("a metric in git")
+    project.run("dvc", "repro")
+    project.commit("its value")
+    project.run("dvc", "repro", "--force")
+    assert [run.data.tags["git.dirty"] for run in project.runs("make")] == ["false", "false"]
 
 
 def test_two_stages_may_meet_a_store_that_is_not_there_yet(project: Project) -> None:

@@ -37,7 +37,11 @@ def splits_of(
     """Convert COCO documents, given by split; an image of noise for each one listed."""
     count = iter(range(100))
 
-    def run(documents: Mapping[str, Any], name: str = "instances") -> Splits:
+    def run(
+        documents: Mapping[str, Any],
+        name: str = "instances",
+        damage: Callable[[bytes], bytes] = bytes,
+    ) -> Splits:
         raw = tmp_path / f"raw-{next(count)}"
         (raw / "annotations").mkdir(parents=True)
         for split, document in documents.items():
@@ -45,7 +49,7 @@ def splits_of(
             path.write_text(json.dumps(document))
             (raw / split).mkdir()
             for image in [*document["images"], {"file_name": "unlisted.jpg"}]:
-                (raw / split / image["file_name"]).write_bytes(noise(image))
+                (raw / split / image["file_name"]).write_bytes(damage(noise(image)))
         return to_splits(raw)
 
     return run

@@ -86,6 +86,28 @@ def test_splits_without_images_or_objects(splits_of: Convert, tmp_path: Path) ->
     assert metrics["val.images"] == metrics["val.images_without_objects"] == 2
 
 
+@pytest.mark.parametrize("side", [1e308, 1e160, 1e-160, 5e-324])
+def test_boxes_of_any_size(splits_of: Convert, tmp_path: Path, side: float) -> None:
+    train = document(range(1, 9))
+    train["annotations"][0]["bbox"] = [side, side, side, side]
+    train["annotations"][1]["bbox"] = [0, 0, 1e308, 1e-308]
+    metrics = inspected(*splits_of({"train": train, "val": document([1])}), tmp_path / "out")
+    assert metrics["train.boxes_degenerate"] == 0
+    assert metrics["train.objects_large"] == (side > 1)
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert found["train"]["box_width"]["maximum"] == 1e308
+
+
+def test_a_damaged_picture_is_named(splits_of: Convert, tmp_path: Path) -> None:
+    def without_tables(data: bytes) -> bytes:
+        return data.replace(b"\xff\xdb", b"\xff\xef")
+
+    splits = splits_of({"train": document([1]), "val": document([1])}, damage=without_tables)
+    message = r"image 1 of .*train can't be decoded \(broken data.*\): replace it in the source"
+    with pytest.raises(UserError, match=message):
+        inspected(*splits, tmp_path / "out")
+
+
 def test_without_instances(splits_of: Convert, tmp_path: Path) -> None:
     info = {"images": [{"id": 1, "file_name": "1.jpg"}]}
     splits = splits_of({"train": info, "val": info}, "image_info")

@@ -177,6 +177,12 @@ def test_a_wrong_checksum_deletes_the_file(tmp_path: Path) -> None:
     check_output(outputs(tmp_path)[-1])
 
 
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Server(BODIES) as server, pytest.raises(UserError, match="file/cache, the folder that"):
+        fetch(server, tmp_path, cache=tmp_path / "file" / "cache")
+
+
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     checksums = stated() | {"val2099.zip": {"bytes": 1, "md5": "0" * 32}}
     with Server(BODIES) as server, pytest.raises(UserError, match=r"val2099\.zip does not exist"):

@@ -1,11 +1,15 @@
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from cocopipe.coco.convert import convert
+from cocopipe.coco.raw import BESIDE, IMAGE_SUFFIXES
 from cocopipe.errors import UserError
 from cocopipe.sources.directory import copy_directory
 
@@ -171,6 +175,10 @@ def test_broken_and_circular_symlinks_are_refused(source: Path, out: Path) -> No
     (source / "train" / "z.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(UserError, match=r"z\.jpg is a symlink to .* which does not exist"):
         copy_directory(source, out, splits={})
+    (source / "train" / "z.jpg").unlink()
+    (source / "train" / "z.jpg").symlink_to("z.jpg")
+    with pytest.raises(UserError, match=r"z\.jpg is a symlink to .* which does not exist"):
+        copy_directory(source, out, splits={})
 
 
 @pytest.mark.parametrize(
@@ -209,6 +217,9 @@ def test_wrong_split_names_are_refused(source: Path, out: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("names", "message"),
     [
+        (("annotations/instances.json", "images/a.jpg"), "has no COCO annotations where"),
+        (("annotations/old/instances_val.json", "images/a.jpg"), "has no COCO annotations where"),
+        (("annotations/instances_train.json", "train/a.ppm"), "but no images"),
         ((".gitkeep",), "is empty; put a COCO dataset there"),
         (("train/a.jpg",), "has no COCO annotations where"),
         (("a.json", "b.jpg"), "has no COCO annotations where"),
@@ -233,8 +244,66 @@ def test_missing_folder_file_and_damaged_zip(source: Path, out: Path) -> None:
     write(source, "a.jpg", "train.zip")
     with pytest.raises(UserError, match="is a file, not a folder"):
         copy_directory(source / "a.jpg", out, splits={})
-    with pytest.raises(UserError, match=r"train\.zip is not a zip archive"):
+    with pytest.raises(UserError, match=r"train\.zip is no readable zip"):
         copy_directory(source, out, splits={})
+
+
+def _of_version_99(data: bytearray) -> None:
+    data[data.index(b"PK\x01\x02") + 6] = 99
+
+
+def _of_no_unicode(data: bytearray) -> None:
+    header = data.index(b"PK\x01\x02")
+    data[header + 9] |= 0x8  # says that the name is UTF-8
+    data[header + 46] = 0xFF
+
+
+@pytest.mark.parametrize("damage", [_of_version_99, _of_no_unicode])
+def test_zips_that_cannot_be_listed(
+    source: Path, out: Path, damage: Callable[[bytearray], None]
+) -> None:
+    zipped(source / "train.zip", "train/a.jpg")
+    data = bytearray((source / "train.zip").read_bytes())
+    damage(data)
+    (source / "train.zip").write_bytes(data)
+    with pytest.raises(UserError, match=r"train\.zip is no readable zip"):
+        copy_directory(source, out, splits={})
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"train": "images/1.{}", "val": "images/2.{}"},
+        {"train": "images/train/1.{}", "val": "images/val/2.{}"},
+        {"train": "train/1.{}", "val": "val/2.{}"},
+    ],
+    ids=["flat", "images", "official"],
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["annotations", "beside"])
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_what_is_copied_can_be_converted(
+    source: Path, out: Path, images: dict[str, str], beside: bool, suffix: str
+) -> None:
+    for split, name in images.items():
+        path = source / name.format(suffix[1:])
+        beside_images = beside and path.parent.name == split
+        document = path.with_name(BESIDE) if beside_images else _official(source, split)
+        for one in (path, document):
+            one.parent.mkdir(parents=True, exist_ok=True)
+        image = {"id": int(path.stem), "file_name": path.name}
+        Image.new("RGB", (8, 8)).save(path)
+        document.write_text(json.dumps({"images": [image], "annotations": []}))
+    copy_directory(source, out, splits={})
+    train, val = out.parent / "train", out.parent / "val"
+    for split_dir in (train, val):
+        split_dir.mkdir()
+    settings = {"validation_fraction": 0.5, "subset": None, "on_missing": "error", "workers": 1}
+    conversion = convert(out, train, val, **settings)
+    assert conversion.train.stored.images == conversion.val.stored.images == 1
+
+
+def _official(source: Path, split: str) -> Path:
+    return source / "annotations" / f"instances_{split}.json"
 
 
 def test_a_source_around_the_output_is_refused(tmp_path: Path) -> None:

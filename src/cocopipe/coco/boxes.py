@@ -35,7 +35,7 @@ def odd_boxes(xywh: npt.ArrayLike, image_sizes: npt.ArrayLike) -> npt.NDArray[An
     boxes = np.asarray(xywh, np.float64).reshape(-1, 4)
     sizes = np.asarray(image_sizes, np.float64).reshape(-1, 2)
     low, extent = boxes[:, :2], boxes[:, 2:]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         over = (low < -TOLERANCE) | (low + extent > sizes + TOLERANCE)
         kinds = [~np.isfinite(boxes).all(1), (extent <= 0).any(1), over.any(1)]
     return np.select(kinds, [1, 2, 3], 0).astype(np.uint8)

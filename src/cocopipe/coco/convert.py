@@ -2,6 +2,7 @@
 
 import math
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -17,6 +18,9 @@ from cocopipe.coco.raw import Entry, Raw, RawSplit, open_raw
 from cocopipe.coco.store import Picture, Stored, write_store
 from cocopipe.coco.tables import write_table
 from cocopipe.errors import UserError, some
+
+_NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
+"""What a file may be named, but not an MLflow metric."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Conversion:
     skipped: tuple[str, ...]
     """Listed images that are missing in the raw data, as ``<split>/<file name>``."""
     ignored: tuple[str, ...]
-    """Splits, documents without images and image folders without documents."""
+    """Splits, documents without images or of panoptic segments, image folders without documents."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -52,7 +56,10 @@ class Conversion:
         counts: dict[str, float] = {"skipped_images": len(self.skipped)}
         for name, split in (("train", self.train), ("val", self.val)):
             counts |= {f"{name}.{key}": value for key, value in asdict(split.stored).items()}
-            counts |= {f"{name}.{key}": value for key, value in split.annotations.items()}
+            counts |= {
+                f"{name}.annotations/{_NOT_IN_METRICS.sub('_', key)}": value
+                for key, value in split.annotations.items()
+            }
             boxes = asdict(split.odd_boxes)
             counts |= {f"{name}.boxes_{key}": value for key, value in boxes.items()}
         return counts
@@ -90,8 +97,11 @@ def convert(
         chosen, ignored = _choose(raw, source)
         taken = [_take(split, subset, on_missing) for split in chosen]
         skipped = tuple(f"{part.source.name}/{name}" for part in taken for name in part.skipped)
+        ignored += [where for part in taken for where in part.ignored]
         if len(taken) == 1:
             taken = _divide(taken[0], validation_fraction)
+        else:
+            _require_same_categories(*taken)
         total = sum(len(part.pictures) for part in taken)
         with tqdm(total=total, desc="convert", unit="image", disable=None) as progress:
             done = [
@@ -115,7 +125,7 @@ def _choose(raw: Path, source: Raw) -> tuple[list[RawSplit], list[str]]:
         names = some([split.name for split in source.splits])
         raise UserError(
             f"{raw} has the splits {names}: say which one is train and which is val "
-            "in download.directory.splits"
+            "in the download section of params.yaml (download.directory.splits for a directory)"
         )
     chosen = [splits[0] for splits in roles]
     return chosen, [split.name for split in source.splits if split not in chosen]
@@ -131,6 +141,12 @@ class _Part:
     """In image-id order."""
     skipped: tuple[str, ...] = ()
     """File names of listed images that are missing."""
+    ignored: tuple[str, ...] = ()
+    """Documents that are not converted."""
+
+    def where(self, document: Document) -> str:
+        """What messages call the file of a document."""
+        return self.source.documents[document.name].where
 
     def of_images(self, image_ids: set[int]) -> "_Part":
         return _Part(
@@ -142,10 +158,7 @@ class _Part:
 
 def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     """Parse a split's documents and find its images."""
-    documents = [
-        parse(split.documents[name].read(), name=name, where=split.documents[name].where)
-        for name in order(split.documents)
-    ]
+    documents, ignored = _parse_all(split)
     images = _union(documents, split)
     if subset is not None:
         images = dict(list(images.items())[:subset])
@@ -164,7 +177,27 @@ def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
         if entry is not None
     )
     kept = {picture.image_id for picture in pictures}
-    return _Part(split, tuple(one.of_images(kept) for one in documents), pictures, skipped)
+    kept_documents = tuple(one.of_images(kept) for one in documents)
+    return _Part(split, kept_documents, pictures, skipped, tuple(ignored))
+
+
+def _parse_all(split: RawSplit) -> tuple[list[Document], list[str]]:
+    """The documents of a split in their order, and the files of those that aren't converted."""
+    documents: list[Document] = []
+    ignored: list[str] = []
+    for name in order(split.documents):
+        entry = split.documents[name]
+        document = parse(entry.read(), name=name, where=entry.where)
+        if document is None:
+            ignored.append(entry.where)
+        else:
+            documents.append(document)
+    if not documents:
+        raise UserError(
+            f"{split.name} has only panoptic annotations, {some(ignored)}: "
+            "add its instances, captions or keypoints"
+        )
+    return documents, ignored
 
 
 def _union(documents: Sequence[Document], split: RawSplit) -> dict[int, dict[str, Any]]:
@@ -200,6 +233,39 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     row = encode_image(0, image)
     width, height = row["width"], row["height"]
     return (width, height) if width and height and min(width, height) > 0 else None
+
+
+def _require_same_categories(train: _Part, val: _Part) -> None:
+    """Refuse splits in which one id means two things, or one name has two ids."""
+    of_train = {document.name: document for document in train.documents}
+    for document in val.documents:
+        other = of_train.get(document.name)
+        if other is None:
+            continue
+        difference = _difference(_names_by_id(other), _names_by_id(document))
+        if difference:
+            raise UserError(
+                f"{train.where(other)} and {val.where(document)} disagree: {difference}; "
+                "use the same categories in both"
+            )
+
+
+def _difference(one: Mapping[int, str], other: Mapping[int, str]) -> str | None:
+    """Where the names of categories by id contradict each other; either may have more of them."""
+    for category_id, name in sorted(other.items()):
+        known = one.get(category_id, name)
+        if known != name:
+            return f"category {category_id} is {known!r} in the one and {name!r} in the other"
+    ids = {name: category_id for category_id, name in one.items()}
+    for category_id, name in sorted(other.items()):
+        known_id = ids.get(name, category_id)
+        if category_id not in one and known_id not in other:
+            return f"{name!r} is category {known_id} in the one and {category_id} in the other"
+    return None
+
+
+def _names_by_id(document: Document) -> dict[int, str]:
+    return {category["id"]: category["name"] for category in document.categories}
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:

@@ -57,13 +57,17 @@ def order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name != PRIMARY, name))
 
 
-def parse(data: bytes, *, name: str, where: str) -> Document:
+def parse(data: bytes, *, name: str, where: str) -> Document | None:
     """Parse and check one document.
 
     Args:
         data: the JSON file.
         name: the document's name, such as ``instances``.
         where: what messages call the file.
+
+    Returns:
+        The document; None for a panoptic one, whose annotations are pictures
+        with segments and no objects.
 
     Raises:
         UserError: not JSON, not COCO, an id that is missing, no integer or
@@ -77,9 +81,11 @@ def parse(data: bytes, *, name: str, where: str) -> Document:
     annotations = content.pop("annotations", [])
     if not isinstance(annotations, list):
         raise UserError(f"{where} is not a COCO document: its annotations are not a list")
+    if _is_panoptic(annotations):
+        return None
     _check_categories(content, where)
     _check_images(images, where)
-    _check_annotations(annotations, images, content.get("categories", []), where)
+    _check_annotations(annotations, images, content.get("categories", []), name, where)
     return Document(
         name=name,
         top=content,
@@ -101,6 +107,12 @@ def _load(data: bytes, where: str) -> Any:
         raise UserError(f"{where} is not JSON: {error.msg} at {place}; correct the file") from error
     except (ValueError, RecursionError) as error:  # no Unicode, endless digits, endless depth
         raise UserError(f"{where} is not JSON ({error}): correct the file") from error
+
+
+def _is_panoptic(annotations: list[Any]) -> bool:
+    return bool(annotations) and all(
+        isinstance(annotation, dict) and "segments_info" in annotation for annotation in annotations
+    )
 
 
 def _ids(items: list[Any], kind: str, where: str) -> set[int]:
@@ -127,6 +139,8 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
     for category in categories:
         if not isinstance(category.get("name"), str):
             raise UserError(f"{where}: category {category['id']} has no name; give it one")
+        if not _is_unicode(category["name"]):
+            raise UserError(f"{where}: category {category['id']} has a name that is not Unicode")
 
 
 def _check_images(images: list[Any], where: str) -> None:
@@ -153,7 +167,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _check_annotations(
-    annotations: list[Any], images: list[Any], categories: list[Any], where: str
+    annotations: list[Any], images: list[Any], categories: list[Any], name: str, where: str
 ) -> None:
     _ids(annotations, "annotation", where)
     image_ids = {image["id"] for image in images}
@@ -166,11 +180,17 @@ def _check_annotations(
                 "does not list; add the image or remove the annotation"
             )
         category_id = annotation.get("category_id")
-        # A caption is of the whole image: what category it has, if any, means nothing.
+        # A caption is of the whole image, or of a region where nothing has categories: what
+        # category it has, if any, means nothing.
         if (type(category_id) is not int or category_id not in category_ids) and (
             "caption" not in annotation
+            or (_is_object(annotation) and (category_ids or name == PRIMARY))
         ):
             raise UserError(
                 f"{where}: annotation {annotation['id']} is of category {category_id!r}, which the "
                 "file does not list; add the category or remove the annotation"
             )
+
+
+def _is_object(annotation: dict[str, Any]) -> bool:
+    return "bbox" in annotation or "segmentation" in annotation

@@ -1,8 +1,10 @@
-"""Whether image bytes are a whole picture."""
+"""Image bytes: whether they are a whole picture, and its pixels."""
 
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
@@ -38,16 +40,34 @@ def image_size(data: bytes) -> tuple[int, int]:
     Raises:
         UnreadableImageError: it isn't whole, or none of ``FORMATS``.
     """
+    with _opened(data) as image:
+        if image.format in ("JPEG", "MPO"):
+            if not data.rstrip(b"\0").endswith(_END_OF_JPEG):
+                image.load()
+        elif image.format == "PNG":
+            image.verify()
+        else:
+            image.load()
+        return image.size
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode a picture, its pixels as stored.
+
+    Raises:
+        UnreadableImageError: it doesn't decode to its end, or is none of ``FORMATS``.
+    """
+    with _opened(data) as image:
+        image.load()
+        return image
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture; what goes wrong with it inside the block is one error."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.format in ("JPEG", "MPO"):
-                if not data.rstrip(b"\0").endswith(_END_OF_JPEG):
-                    image.load()
-            elif image.format == "PNG":
-                image.verify()
-            else:
-                image.load()
-            return image.size
+            yield image
     except UnidentifiedImageError:
         message = "it is no JPEG, PNG, WebP, BMP, GIF or TIFF"
         raise UnreadableImageError(message) from None

@@ -4,8 +4,8 @@ The files of the directory and the members of its zips form one tree, in which
 the splits are found::
 
     annotations/<document>_<split>.json     with images in <split>/ or images/<split>/,
-                                            or in images/ where there is one split
-    <split>/_annotations.coco.json          with the images beside it
+                                            or in images/ where no split has its own folder
+    <split>/_annotations.coco.json          with the images beside it; or in images/<split>/
 
 A zip's members stand beside the zip, as if it had been unpacked there; one that
 holds images without a folder of their own stands for the folder of its name.
@@ -27,7 +27,12 @@ from cocopipe.errors import UserError, some
 BESIDE = "_annotations.coco.json"
 """A document that lies beside its images; its name is ``instances``."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+
+UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError)
+"""What zipfile raises on opening bytes that it can't read."""
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # APPNOTE.TXT 4.3.7: signature, name and extra lengths
@@ -70,17 +75,17 @@ class ZipMember:
         info = self.info
         if info.flag_bits & 0x1:
             raise UserError(f"{self.where} is encrypted: make the zip without a password")
-        header = os.pread(self.descriptor, _LOCAL_HEADER.size, info.header_offset)
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+        header = self._bytes(info.header_offset, _LOCAL_HEADER.size)
+        if header[:4] != b"PK\x03\x04":
             raise self._damaged()
         _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
         start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-        data = os.pread(self.descriptor, info.compress_size, start)
+        data = self._bytes(start, info.compress_size)
         if info.compress_type == zipfile.ZIP_DEFLATED:
             try:
                 # One byte more than declared is enough to notice a bomb.
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, info.file_size + 1)
-            except zlib.error as error:
+            except (zlib.error, OverflowError) as error:  # a size that no memory has
                 raise self._damaged() from error
         elif info.compress_type != zipfile.ZIP_STORED:
             raise UserError(
@@ -90,6 +95,12 @@ class ZipMember:
         if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
             raise self._damaged()
         return data
+
+    def _bytes(self, start: int, count: int) -> bytes:
+        """Read where the central directory says, once that is known to lie in the zip."""
+        if start < 0 or start + count > os.fstat(self.descriptor).st_size:
+            raise self._damaged()
+        return os.pread(self.descriptor, count, start)
 
     def _damaged(self) -> UserError:
         return UserError(f"{self.where} is damaged in the zip: fetch or make the zip again")
@@ -160,7 +171,12 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
         name = prefix + entry.name
         path = folder / entry.name
         if entry.is_symlink():
-            target = path.resolve()
+            target = Path(os.path.realpath(path))  # of a link to itself, too
+            if not path.exists():
+                raise UserError(
+                    f"{path} is a symlink to {target}, which does not exist: "
+                    "put the file itself there"
+                )
             # A symlinked cache is how DVC may have put the raw data here.
             inside = target.is_relative_to(root) or _DVC_CACHE.search(target.as_posix())
             if not inside or folder.resolve().is_relative_to(target):
@@ -178,7 +194,7 @@ def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str,
     """The members of a zip by the paths they would have if unpacked beside it."""
     try:
         archive = open_zips.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+    except UNREADABLE_ZIP as error:
         raise UserError(f"{path} is no readable zip ({error}): fetch or make it again") from error
     assert archive.fp is not None  # noqa: S101 - open, as it was just entered
     descriptor = archive.fp.fileno()
@@ -212,7 +228,7 @@ def _is_layout(member: str, stem: str) -> bool:
 def leads_out(name: str) -> bool:
     """Whether a file name is absolute or climbs out of its folder, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or bool(re.match(r"[A-Za-z]:", name))
+    return path.is_absolute() or ".." in path.parts or bool(re.match(r"[A-Za-z]:[\\/]", name))
 
 
 def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
@@ -223,9 +239,8 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
             f"{raw} has no COCO annotations: expected annotations/<document>_<split>.json "
             f"or <split>/{BESIDE}"
         )
-    if len(documents) == 1 and "images" in folders:
-        (only,) = documents
-        folders.setdefault(only, folders["images"])
+    if "images" in folders and folders.keys().isdisjoint(documents):
+        folders |= dict.fromkeys(documents, "images")
     splits = tuple(
         RawSplit(name, found, _below(tree, folders[name]), folders[name])
         for name, found in sorted(documents.items())
@@ -271,8 +286,8 @@ def _documents(
     documents: dict[str, dict[str, Entry]] = {}
     for path, entry in tree.items():
         parts = path.split("/")
-        if len(parts) == 2 and parts[1] == BESIDE:
-            split, document = parts[0], "instances"
+        if len(parts) > 1 and parts[-1] == BESIDE and parts[:-2] in ([], ["images"]):
+            split, document = parts[-2], "instances"
         elif path.endswith(".json") and (len(parts) == 1 or parts[:-1] == ["annotations"]):
             stem = parts[-1].removesuffix(".json")
             known = [name for name in folders if stem.endswith(f"_{name}")]

@@ -134,7 +134,7 @@ def write_store(
         split_dir: an existing folder without ``images``.
         pictures: in image-id order.
         where: what messages call the images' split.
-        workers: threads; each writes one shard at a time and holds one row group.
+        workers: threads, one at least; each writes one shard at a time and holds one row group.
         advance: told how many more images are written.
 
     Raises:
@@ -150,7 +150,7 @@ def write_store(
     def write(cut: slice) -> Stored:
         return _write_shard(folder, pictures[cut], where)
 
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         jobs = [pool.submit(write, cut) for cut in cuts]
         try:
             total = Stored()

@@ -15,14 +15,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.io import ImageReadMode, decode_image
 
+from cocopipe.coco.masks import has_mask, mask
+from cocopipe.coco.pixels import rgb
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import read_table
 from cocopipe.detect.augment import PER_OBJECT, Augment, Target
-from cocopipe.detect.masks import decode_mask, has_mask
-from cocopipe.detect.seeds import derive
+from cocopipe.detect.seeds import derive, seeded
 from cocopipe.errors import UserError, some
 
 DOCUMENT = "instances"
+
+SMALLEST = 1.0
+"""Pixels of a side that can be learnt from, as for `augmentation`; torchvision stops at boxes
+that its resizing rounds to nothing."""
 
 Sample = tuple[Tensor, Target]
 """A uint8 image [3, H, W] in RGB, and its target."""
@@ -63,8 +68,8 @@ class Detections(Dataset[Sample]):
 
     A target is a dict of ``boxes`` float32 [N, 4] (xyxy, pixels), ``labels`` int64 [N],
     ``image_id`` int64 [], ``area`` float32 [N] and ``iscrowd`` int64 [N] as annotated, and
-    ``masks`` uint8 [N, H, W] where wanted. Crowds, and boxes that aren't finite or have no
-    width or height inside the image, are left out; an image without objects stays, N = 0.
+    ``masks`` uint8 [N, H, W] where wanted. Crowds, and boxes that aren't finite or are
+    narrower than a pixel inside the image, are left out; an image without objects stays, N = 0.
 
     A key is (epoch, index): what augmentation draws depends on these and the seed alone,
     so neither the number of workers nor the order of reading matters.
@@ -102,7 +107,8 @@ class Detections(Dataset[Sample]):
         rows = objects.flatten()
         crowd = pc.fill_null(rows.field("iscrowd"), False).to_numpy(zero_copy_only=False)
         boxes_xywh = _boxes_xywh(rows)
-        usable = ~crowd & np.isfinite(boxes_xywh).all(axis=1) & (boxes_xywh[:, 2:] > 0).all(axis=1)
+        large = (boxes_xywh[:, 2:] >= SMALLEST).all(axis=1)
+        usable = ~crowd & np.isfinite(boxes_xywh).all(axis=1) & large
 
         rows = rows.filter(pa.array(usable))
         self._boxes_xywh = boxes_xywh[usable]
@@ -127,8 +133,7 @@ class Detections(Dataset[Sample]):
         target = self._target(index, height=image.shape[1], width=image.shape[2])
         if self.augment is None:
             return image, target
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "augment", epoch, index))
+        with seeded(derive(self.seed, "augment", epoch, index)):
             return self.augment(image, target)
 
     def _target(self, index: int, *, height: int, width: int) -> Target:
@@ -146,15 +151,16 @@ class Detections(Dataset[Sample]):
         if self._segments is not None:
             target["masks"] = torch.zeros((len(labels), height, width), dtype=torch.uint8)
             for place, segment in enumerate(self._segments[these].to_pylist()):
-                mask = decode_mask(segment, height=height, width=width)
-                if mask is None:
+                pixels = mask(_segmentation(segment), height=height, width=width)
+                if pixels is None:
                     raise UserError(
-                        f"annotation {segment['id']} of {self.images.split} has a mask that "
-                        f"isn't of its image's size {width}x{height}: correct it at the source"
+                        f"annotation {segment['id']} of {self.images.split} has a mask that can't "
+                        f"be drawn on its image of {width}x{height} pixels: correct its "
+                        "segmentation at the source"
                     )
-                target["masks"][place] = torch.from_numpy(mask)
+                target["masks"][place] = torch.from_numpy(pixels)
         sides = target["boxes"][:, 2:] - target["boxes"][:, :2]
-        inside = (sides > 0).all(dim=1)
+        inside = (sides >= SMALLEST).all(dim=1)
         return {name: part[inside] if name in PER_OBJECT else part for name, part in target.items()}
 
 
@@ -240,16 +246,18 @@ def decode(data: bytes) -> Tensor:
         )
     except RuntimeError:
         return _decode_slowly(data)
-    if pixels.dtype != torch.uint8 or pixels.dim() != 3:  # 16 bits a channel; animated
+    if pixels.dim() != 3:  # animated
         return _decode_slowly(data)
+    if pixels.dtype == torch.uint16:
+        return (pixels.int() >> 8).to(torch.uint8)
     return pixels
 
 
 def _decode_slowly(data: bytes) -> Tensor:
-    """Decode what torchvision doesn't: BMP, TIFF, 16-bit PNG, the first of many frames."""
+    """Decode what torchvision doesn't: BMP, TIFF, the first of many frames."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.array(rgb(image))
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -275,6 +283,14 @@ def _labels(rows: pa.StructArray, labels: Mapping[int, int], split: Path) -> npt
             "know: use the same categories in every split, and train again"
         )
     return np.array([labels[key] for key in category_ids], dtype=np.int64)
+
+
+def _segmentation(row: Mapping[str, Any]) -> Any:
+    """Return the segmentation as COCO has it."""
+    if row["polygons"] is not None:
+        return row["polygons"]
+    size, counts, runs = (row["rle"][name] for name in ("size", "counts", "runs"))
+    return {"size": size, "counts": counts if runs is None else runs}
 
 
 def _segments(rows: pa.StructArray, split: Path) -> pa.StructArray:

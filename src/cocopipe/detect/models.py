@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from cocopipe.detect import architectures as nets
 from cocopipe.detect import weights as initial
 from cocopipe.detect.architectures import Size, architectures
+from cocopipe.detect.seeds import seeded
 from cocopipe.errors import UserError
 from cocopipe.files import write_json
 
@@ -120,8 +121,7 @@ def build(
         raise UserError(f"model {architecture!r} can't be built: the dataset has no categories")
     keys = [(int(category["id"]), str(category["name"])) for category in categories]
     size = None if image_size is None else (image_size, image_size * 1333 // 800)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         start = _start(architecture, str(weights), size, len(keys) + 1)
         if start.known and all(key in start.known for key in keys):
             labels = [start.known[key] for key in keys]
@@ -152,10 +152,9 @@ def save(detector: Detector, out: Path) -> None:
     The same detector gives the same bytes.
     """
     state = detector.module.state_dict()
-    save_file(
-        {name: part.detach().cpu().contiguous() for name, part in state.items()},
-        out / WEIGHTS_FILE,
-    )
+    weights = {name: part.detach().cpu().contiguous() for name, part in state.items()}
+    # Not save_file, whose errors are no OSError when the disk is full.
+    (out / WEIGHTS_FILE).write_bytes(safetensors.torch.save(weights))
     write_json(out / CONFIG_FILE, asdict(detector.config))
 
 

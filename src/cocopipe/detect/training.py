@@ -124,7 +124,7 @@ def train(
             )
             for group in optim.param_groups:
                 group["lr"] = rate
-            with mixed_precision(module, device, dtype):
+            with mixed_precision(module, device, dtype), _lone_values_normed(module):
                 losses = module(images, targets)
             total = torch.stack(list(losses.values())).sum()
             parts = _floats({**losses, "loss": total})
@@ -234,6 +234,29 @@ def _check_finite(losses: Mapping[str, float], step: int, rate: float) -> None:
             f"the loss is not finite at step {step} with learning rate {rate:g} ({parts}): "
             "lower learning_rate, or set gradient_clip"
         )
+
+
+@contextmanager
+def _lone_values_normed(module: nn.Module) -> Iterator[None]:
+    """Let norms that get one value a channel use their statistics, for it has none itself.
+
+    So it is where a small map meets a batch of one image, the last of an epoch for instance.
+    """
+
+    def choose(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        (values,) = inputs
+        norm.train(values.numel() > values.shape[1])
+
+    hooks = [
+        part.register_forward_pre_hook(choose)
+        for part in module.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from cocopipe.coco.fields import encode_numbers
+from cocopipe.coco.masks import mask
+from cocopipe.coco.pixels import rgb
 
 SIDE = 480
 """Longest side of a drawn picture in pixels; boxes and labels are drawn at that size."""
@@ -51,7 +51,7 @@ def picture(
     drawn = sorted(filter(_has_box, objects), key=lambda item: -_area(item))
     colors = {category_id: _color(index) for index, category_id in enumerate(names)}
     canvas = _with_masks(
-        image.convert("RGB").resize(size, Image.Resampling.LANCZOS),
+        rgb(image).resize(size, Image.Resampling.LANCZOS),
         image.size,
         [(item, colors[item["category_id"]]) for item in drawn],
     )
@@ -113,56 +113,6 @@ def beside(
     )
 
 
-def mask(segmentation: Any, height: int, width: int) -> npt.NDArray[np.bool_] | None:
-    """The pixels of a COCO segmentation: polygons, compressed or uncompressed RLE.
-
-    Returns:
-        bool [height, width]; None where there are no pixels or they can't be
-        told: no polygon, an RLE of another size or that doesn't add up.
-    """
-    from pycocotools import mask as coco
-
-    if isinstance(segmentation, list):
-        rings = [ring for ring in segmentation if _is_ring(ring)]
-        if not rings:
-            return None
-        # pycocotools walks along every edge, however far outside it leads.
-        far = 2 * max(height, width)
-        rings = [np.clip(ring, -far, far).tolist() for ring in rings]
-        encoded = coco.merge(coco.frPyObjects(rings, height, width))
-    elif isinstance(segmentation, dict) and segmentation.get("size") == [height, width]:
-        counts = segmentation.get("counts")
-        if isinstance(counts, str):
-            encoded = segmentation
-        elif _are_runs(counts, height * width):
-            encoded = coco.frPyObjects(segmentation, height, width)
-        else:
-            return None
-    else:
-        return None
-    try:
-        return np.asarray(coco.decode(encoded), np.bool_)
-    except ValueError:
-        return None
-
-
-def _are_runs(counts: Any, total: int) -> bool:
-    numbers = encode_numbers(counts)
-    return numbers is not None and sum(numbers) == total and min(numbers, default=0) >= 0
-
-
-def _is_ring(value: Any) -> bool:
-    """Whether this is a polygon: three corners or more, which are finite numbers."""
-    numbers = encode_numbers(value)
-    # pycocotools would take four numbers for a box.
-    return (
-        numbers is not None
-        and len(numbers) >= 6
-        and len(numbers) % 2 == 0
-        and bool(np.isfinite(numbers).all())
-    )
-
-
 _Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
@@ -207,7 +157,7 @@ def _with_masks(
 ) -> Image.Image:
     width, height = original
     for item, color in items:
-        pixels = mask(item.get("segmentation"), height, width)
+        pixels = mask(item.get("segmentation"), height=height, width=width)
         if pixels is not None:
             stencil = Image.fromarray(pixels.astype(np.uint8) * round(255 * _MASK_OPACITY))
             stencil = stencil.resize(canvas.size, Image.Resampling.BILINEAR)

@@ -30,7 +30,8 @@ def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, fl
         The main figures as ``<split>.<name>``.
 
     Raises:
-        UserError: a split isn't converted, or has no ``instances`` table.
+        UserError: a split isn't converted, has no ``instances`` table, or a picture
+            that can't be decoded.
     """
     splits = {"train": train, "val": val}
     objects = {split: read_objects(path) for split, path in splits.items()}

@@ -22,6 +22,9 @@ COLORS = {"train": "#1f5f8b", "val": "#e8893c"}
 SHOWN = 80
 """Categories in the class-balance plot."""
 
+DRAWN = (0.01, 1e6)
+"""Pixels; a box side beyond, which only an error can be, is drawn as if it were the border."""
+
 _PER_PANEL = 40
 
 _DENSITY = LinearSegmentedColormap.from_list("density", ["#cfe3f1", "#1f5f8b", "#0b2239"])
@@ -117,11 +120,12 @@ def box_sizes(path: Path, splits: Mapping[str, Statistics], boxes: Mapping[str, 
         splits: figures by split.
         boxes: the usable boxes by split, xywh in pixels, [N, 4].
     """
+    drawn = {split: np.clip(found[:, 2:], *DRAWN) for split, found in boxes.items()}
     with _figure(path, 13, 4.2) as figure:
-        shares, sides, shapes = figure.subplots(1, 3)
+        shares, lengths, shapes = figure.subplots(1, 3)
         _size_shares(shares, splits)
-        _side_lengths(sides, boxes)
-        _width_height(shapes, np.concatenate(list(boxes.values())))
+        _side_lengths(lengths, drawn)
+        _width_height(shapes, np.concatenate(list(drawn.values())))
 
 
 def _size_shares(ax: Axes, splits: Mapping[str, Statistics]) -> None:
@@ -143,8 +147,8 @@ def _size_shares(ax: Axes, splits: Mapping[str, Statistics]) -> None:
     ax.legend()
 
 
-def _side_lengths(ax: Axes, boxes: Mapping[str, Floats]) -> None:
-    lengths = {split: np.sqrt(found[:, 2] * found[:, 3]) for split, found in boxes.items()}
+def _side_lengths(ax: Axes, sides: Mapping[str, Floats]) -> None:
+    lengths = {split: np.sqrt(found.prod(axis=1)) for split, found in sides.items()}
     everything = np.concatenate(list(lengths.values()))
     low, high = _limits(everything)
     bins = np.geomspace(low, high, 28).tolist()
@@ -165,11 +169,11 @@ def _side_lengths(ax: Axes, boxes: Mapping[str, Floats]) -> None:
         ax.legend()
 
 
-def _width_height(ax: Axes, boxes: Floats) -> None:
-    low, high = _limits(boxes[:, 2:])
+def _width_height(ax: Axes, sides: Floats) -> None:
+    low, high = _limits(sides)
     bins = np.geomspace(low, high, 48)
-    if len(boxes):
-        counts = np.histogram2d(boxes[:, 2], boxes[:, 3], [bins, bins])[0].T
+    if len(sides):
+        counts = np.histogram2d(sides[:, 0], sides[:, 1], [bins, bins])[0].T
         norm = LogNorm(vmin=1, vmax=max(10.0, counts.max()))
         mesh = ax.pcolormesh(bins, bins, np.ma.masked_equal(counts, 0), norm=norm, cmap=_DENSITY)
         bar = ax.figure.colorbar(mesh, ax=ax, label="boxes", shrink=0.8)

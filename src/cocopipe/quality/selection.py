@@ -1,6 +1,5 @@
 """Which pictures of a split are shown: always the same ones."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,8 +12,10 @@ from PIL import Image
 
 from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.fields import decode_object
+from cocopipe.coco.pictures import UnreadableImageError, decode
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import read_table
+from cocopipe.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ def select(split_dir: Path, count: int) -> Iterator[Shown]:
     """Yield up to ``count`` pictures of a split, those with objects first.
 
     Raises:
-        UserError: not a converted split, or one without an ``instances`` table.
+        UserError: not a converted split, one without an ``instances`` table, or a
+            picture that can't be decoded.
     """
     table = read_table(split_dir, PRIMARY)
     lengths = np.diff(table["objects"].combine_chunks().offsets.to_numpy())
@@ -40,13 +42,20 @@ def select(split_dir: Path, count: int) -> Iterator[Shown]:
     rows = sorted(range(len(image_ids)), key=lambda row: (not lengths[row], _lot(image_ids[row])))
     store = ImageStore(split_dir)
     for row in table.take(pa.array(rows[:count], pa.int64())).to_pylist():
-        with Image.open(io.BytesIO(store.read(row["image_id"]))) as image:
-            yield Shown(
-                image_id=row["image_id"],
-                caption=f"{row['image_id']} · {row['file_name']}",
-                image=image,
-                objects=[decode_object(item) for item in row["objects"]],
-            )
+        image_id = row["image_id"]
+        try:
+            image = decode(store.read(image_id))
+        except UnreadableImageError as error:
+            raise UserError(
+                f"image {image_id} of {split_dir} can't be decoded ({error}): replace it in "
+                "the source and convert again"
+            ) from error
+        yield Shown(
+            image_id=image_id,
+            caption=f"{image_id} · {row['file_name']}",
+            image=image,
+            objects=[decode_object(item) for item in row["objects"]],
+        )
 
 
 def _lot(image_id: int) -> bytes:

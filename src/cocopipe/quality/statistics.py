@@ -162,13 +162,15 @@ def read_objects(split_dir: Path) -> Objects:
     kinds = odd_boxes(boxes, sizes[image])
     kinds[~has_box] = 4
     areas = _floats(items.field("area"), np.nan)
+    with np.errstate(over="ignore"):  # an infinite area is a large one
+        box_areas = boxes[:, 2] * boxes[:, 3]
     return Objects(
         ids=items.field("id").to_numpy(),
         image=image,
         category_ids=items.field("category_id").fill_null(-1).to_numpy(),
         crowd=items.field("iscrowd").fill_null(False).to_numpy(zero_copy_only=False),
         boxes=boxes,
-        areas=np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3]),
+        areas=np.where(np.isfinite(areas), areas, box_areas),
         kinds=kinds,
         image_sizes=sizes,
     )

@@ -34,9 +34,15 @@ def fetch(
 
     Raises:
         UserError: See :func:`cocopipe.sources.http.complete`; or what arrived has another
-            md5, in which case it is deleted.
+            md5, in which case it is deleted; or the cache can't be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path.parent}, the folder that keeps downloads, can't be made ({error.strerror}); "
+            "make room for it there."
+        ) from error
     with _alone(path):
         if _is_verified(path, size_bytes, md5):
             return

@@ -1,6 +1,7 @@
 """A COCO dataset that is on disk already."""
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
@@ -8,29 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cocopipe.coco.raw import BESIDE, IMAGE_SUFFIXES, UNREADABLE_ZIP
 from cocopipe.errors import UserError, some
 from cocopipe.sources.disk import require_space, take_file
 from cocopipe.sources.names import require_split_name
 from cocopipe.sources.origin import Origin
-
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-BESIDE = "_annotations.coco.json"
-"""A document that lies in the folder of its images."""
 
 _LAYOUTS = (
     "annotations/instances_<split>.json with its images in <split>/ or images/<split>/, "
@@ -140,7 +123,11 @@ def _documents(root: Path) -> list[Path]:
     folder = root / "annotations"
     if not folder.is_dir():
         return []
-    return [path for path in _files(folder, root) if path.suffix == ".json"]
+    return [
+        path
+        for path in _files(folder, root)
+        if path.parent == folder and path.suffix == ".json" and "_" in path.stem
+    ]
 
 
 def _annotates(names: set[str], split: str) -> bool:
@@ -165,12 +152,12 @@ def _members(archive: Path) -> tuple[set[str], bool]:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [PurePosixPath(name) for name in opened.namelist()]
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive} is not a zip archive, or a damaged one; replace it.") from error
+    except UNREADABLE_ZIP as error:
+        raise UserError(f"{archive} is no readable zip ({error}); replace it.") from error
     documents = {
         path.stem
         for path in members
-        if path.parent.name == "annotations" and path.suffix == ".json"
+        if path.parent.name == "annotations" and path.suffix == ".json" and "_" in path.stem
     }
     return documents, any(_is_image(path) for path in members)
 
@@ -240,7 +227,7 @@ def _files(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[P
 
 def _inside(path: Path, root: Path) -> Path:
     """Return the real path of ``path``, refusing one outside of ``root``."""
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # of a link to itself, too
     if not real.is_relative_to(root):
         raise UserError(
             f"{path} is a symlink to {real}, outside of the dataset's folder; put the files "

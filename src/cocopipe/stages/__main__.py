@@ -11,8 +11,11 @@ from cocopipe import params
 from cocopipe.errors import UserError
 
 VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
-CONTEXTS = {"train": "training", "val": "validation"}
-"""MLflow's context of a dataset that a stage reads, by name."""
+CONTEXTS = {
+    "train": {"train": "training", "val": "validation"},
+    "evaluate": {"val": "evaluation"},
+}
+"""MLflow's context of what a stage reads, by name."""
 
 INTERRUPTED = 130
 
@@ -24,7 +27,7 @@ def main(arguments: list[str]) -> int:
         return 2
     verb = arguments[0]
     try:
-        with lineage.stage(CONTEXTS) as run, _full_disk_in_a_sentence():
+        with lineage.stage(CONTEXTS.get(verb)) as run, _full_disk_in_a_sentence():
             settings = params.read(run.workspace.root / "params.yaml")
             # Late, so that a wrong setting or a missing server is not told after torch's 5 s.
             getattr(importlib.import_module(f"cocopipe.stages.{verb}"), verb)(run, settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 import mlflow
 import platformdirs
 
-from cocopipe.errors import UserError
+from cocopipe.errors import UserError, some
 from cocopipe.files import new_directory
 from cocopipe.params import Download, Params
 from cocopipe.sources.archives import fetch_archives
@@ -14,12 +14,13 @@ from cocopipe.sources.hub import fetch_hub
 from cocopipe.sources.origin import Origin
 from cocopipe.sources.sample import write_sample
 from lineage import StageRun
+from lineage.workspace import Workspace
 
 
 def download(run: StageRun, params: Params) -> None:
     """Write ``data/raw`` and log where its bytes came from, with their checksums."""
     if params.download.source == "directory" and run.workspace.is_temporary:
-        _refuse_what_a_copy_lacks(run.workspace.root, params.download.directory.path)
+        _refuse_what_a_copy_lacks(run.workspace, Path(params.download.directory.path))
     with new_directory(run.out("raw")) as raw:
         origins = _fetch(raw, params.download)
     mlflow.set_tag("download.source", params.download.source)
@@ -56,13 +57,14 @@ def _fetch(raw: Path, params: Download) -> list[Origin]:
             )
 
 
-def _refuse_what_a_copy_lacks(root: Path, path: str) -> None:
+def _refuse_what_a_copy_lacks(workspace: Workspace, path: Path) -> None:
     """A temporary experiment runs in a copy that holds only what git tracks."""
-    folder = Path(path)
-    inside = not folder.is_absolute()
-    if inside and not any(file.is_file() and file.name != ".gitkeep" for file in folder.rglob("*")):
+    original = workspace.home / path
+    files = (file.relative_to(original) for file in original.rglob("*") if file.is_file())
+    missing = sorted(str(file) for file in files if not (path / file).is_file())
+    if missing and not path.is_absolute():
         raise UserError(
-            f"download.directory.path is {path}, whose files git does not track, so that this"
-            f" temporary experiment's copy ({root.name}) lacks them: run it without --temp or"
-            " --queue, or give the folder's absolute path."
+            f"download.directory.path is {path}, of whose files git does not track {len(missing)}"
+            f" ({some(missing)}), so that the copy in which this temporary experiment runs lacks"
+            " them: run it without --temp or --queue, or give the folder's absolute path."
         )

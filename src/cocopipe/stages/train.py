@@ -55,7 +55,8 @@ def train(run: StageRun, params: Params) -> None:
 def _declared(run: StageRun, weights: str) -> str:
     """Refuse a path that no dependency of the stage covers: DVC would not see it change."""
     path = Path(weights)
-    if path.exists() and not run.declares(path.resolve()):
+    # Not resolved: DVC may have put a link into its cache there.
+    if path.exists() and not run.declares(path.absolute()):
         raise UserError(
             f"train.weights is {weights}, which no dependency of the train stage covers, so that a"
             " change of it would go unseen: put it into models/initial."
