@@ -32,5 +32,9 @@ def reason(error: BaseException) -> str:
     The system's own words where there are any, such as `Connection refused`.
     """
     words = re.search(r"\[Errno -?\d+\] ([\w ,]+)", str(error))
-    text = words[1] if words else " ".join(str(error).split())
-    return re.sub(r"//[^/@\s]+@", "//", text)[:300]
+    return words[1] if words else without_secrets(" ".join(str(error).split()))[:300]
+
+
+def without_secrets(text: str) -> str:
+    """The text with user names and passwords taken out of its URLs."""
+    return re.sub(r"//[^/@\s]+@", "//", text)

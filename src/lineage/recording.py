@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineage import attempt, models, plugins, record, tracking
 from lineage.backfill import ensure_recorded_model
-from lineage.errors import LineageError, in_a_sentence, reason
+from lineage.errors import LineageError, in_a_sentence, reason, without_secrets
 from lineage.revision import Revision
 from lineage.workspace import Item, Observed, Workspace, running_stage
 
@@ -181,7 +181,7 @@ def _active(run: StageRun) -> Iterator[None]:
         yield
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        sentence = reason(error) or type(error).__name__
+        sentence = without_secrets(str(error)) or type(error).__name__
         try:
             mlflow.set_tags({"error": sentence, "mlflow.note.content": sentence})
             mlflow.end_run(status)

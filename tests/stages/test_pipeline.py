@@ -244,3 +244,17 @@ def test_a_real_server_keeps_the_same(
     server = clone.client(mlflow_server)
     version = server.get_model_version_by_alias("coco-detector", "candidate")
     assert version.tags["dvc.hash"] == finished.outs()["models/detector"]
+
+
+def test_a_temporary_experiment_runs_the_code_of_its_own_tree(clone: Clone) -> None:
+    """Not that of its parent, nor that which is installed."""
+    stage = clone.root / "src/cocopipe/stages/download.py"
+    line = '    mlflow.set_tag("download.source", params.download.source)\n'
+    assert line in stage.read_text()
+    stage.write_text(stage.read_text().replace(line, f'{line}    mlflow.set_tag("at", __file__)\n'))
+    clone.commit("the stage says where it is")
+    clone.run("dvc", "exp", "run", "--temp", "download")
+    (run,) = clone.runs()
+    assert run.data.tags["at"].startswith(f"{clone.root}/.dvc/tmp/exps/")
+    assert run.data.tags["git.dirty"] == "false"
+    assert (clone.root / "mlartifacts" / run.info.run_id).is_dir()
