@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,8 @@ class Project:
             cwd=self.root,
             env=self.environment,
             start_new_session=True,
+            # What runs in a shell's background, as CI may, inherits Ctrl-C as ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
