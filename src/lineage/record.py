@@ -181,9 +181,8 @@ def _determinants(observed: Observed) -> dict[str, Any]:
     return {**observed.execution.deps, **params}
 
 
-def change_tags(before: Observed, after: Observed) -> dict[str, str]:
+def change_tags(changed: Mapping[str, Any], after: Observed) -> dict[str, str]:
     """Tags that say so, with the signature that DVC will record; empty if nothing changed."""
-    changed = changes(before, after)
     if not changed:
         return {}
     return {

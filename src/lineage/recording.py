@@ -200,21 +200,21 @@ def _close_run(run: StageRun, after: Observed) -> None:
     # The run is known by what the stage was given, and by what it wrote.
     execution = replace(before.execution, outs=after.execution.outs)
     observed = replace(before, execution=execution, outs=after.outs)
-    changed = record.change_tags(before, after)
+    changed = record.changes(before, after)
     if changed:
         log.warning(
             "%s changed while stage %s ran: DVC records the new bytes, the stage may have read the"
             " old ones; run it again with `dvc repro -f %s`",
-            ", ".join(record.changes(before, after)),
+            ", ".join(changed),
             after.execution.stage,
             after.execution.stage,
         )
-    mlflow.set_tags({**record.identity_tags(observed), **changed})
+    mlflow.set_tags({**record.identity_tags(observed), **record.change_tags(changed, after)})
     contexts = {item.name: record.OUTPUT for item in after.outs}
     record.log_datasets(run.client, run.run_id, after.outs, contexts, run.revision)
     for item in after.outs:
         if item.kind == "model":
             experiment = run.client.get_run(run.run_id).info.experiment_id
             models.ensure_model(run.client, experiment, run.run_id, item.location, item.hash)
-    more = {"changed": record.changes(before, after)} if changed else {}
+    more = {"changed": changed} if changed else {}
     mlflow.log_dict(record.document(run.workspace, observed, run.revision, **more), record.RECORD)
