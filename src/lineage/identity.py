@@ -54,6 +54,12 @@ class Execution:
     deps: Mapping[str, str]
     outs: Mapping[str, str]
 
+    @property
+    def outs_digest(self) -> str:
+        """A short hash of all outputs: tells executions with one signature apart."""
+        text = canonical_json(dict(self.outs))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
     @classmethod
     def from_lock_entry(cls, stage: StageId, entry: Mapping[str, Any], wdir: str) -> "Execution":
         """Read an entry of ``dvc.lock``, whose paths are relative to ``wdir``.
@@ -132,3 +138,8 @@ def hashes_tag(hashes: Mapping[str, str]) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return canonical_json({"sha256": digest, "see": "lineage.json"})
+
+
+def is_elsewhere(value: Mapping[str, Any]) -> bool:
+    """Whether a run tag only says that its paths and hashes stand in ``lineage.json``."""
+    return set(value) == {"sha256", "see"}

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RECORD = "lineage.json"
 """The artifact with the whole record, where tags and params are too small."""
 
+ORIGINS = "origins.json"
+"""The artifact of a stage that fetched bytes from outside: which, from where, and checksums."""
+
 PARAMS_A_BATCH = 100
 DIGEST_LIMIT = 36
 """Characters of a dataset's digest in MLflow. An md5 with ``.dir`` has just as many; the

@@ -1,5 +1,6 @@
 """From a lock entry to the run that made it, and never to the nearest match."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -45,8 +46,24 @@ class Resolution:
 
 def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
     """Find the run of an execution among the finished runs of the store."""
+    experiments = all_experiment_ids(client)
+
+    def search(tag: str) -> "Iterator[Run]":
+        query = f"tags.`{tag}` = '{execution.signature}'"
+        return pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+
+    return decide(execution, search)
+
+
+def decide(execution: Execution, search: "Callable[[str], Iterable[Run]]") -> Resolution:
+    """Tell which of the runs with an execution's signature made it.
+
+    Args:
+        execution: Of a lock entry.
+        search: From the name of a tag to the runs where it is the execution's signature.
+    """
     outs = hashes_tag(execution.outs)
-    seen = _finished(client, execution, "dvc.signature")
+    seen = _finished(execution, search("dvc.signature"))
     matching = [run for run in seen if run.data.tags.get("dvc.outs") == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
     sound = [run for run in matching if "dvc.changed" not in run.data.tags]
@@ -54,7 +71,7 @@ def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
     changed = matching or [
         run
-        for run in _finished(client, execution, "dvc.signature.after")
+        for run in _finished(execution, search("dvc.signature.after"))
         if run.data.tags.get("dvc.outs") == outs
     ]
     if changed:
@@ -62,16 +79,14 @@ def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
     return Resolution(Status.ACCEPTED if seen else Status.UNRECORDED)
 
 
-def _finished(client: "MlflowClient", execution: Execution, tag: str) -> "list[Run]":
-    """Finished runs of the stage whose tag is the execution's signature, oldest first."""
-    query = f"tags.`{tag}` = '{execution.signature}' AND attributes.status = 'FINISHED'"
-    experiments = all_experiment_ids(client)
-    found = pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+def _finished(execution: Execution, found: "Iterable[Run]") -> "list[Run]":
+    """Those that finished, of the execution's stage, oldest first."""
     # Compared here, since names may hold quotes, which MLflow's filters know no way to write.
     runs = [
         run
         for run in found
-        if run.data.tags.get("dvc.stage") == execution.stage.name
+        if run.info.status == "FINISHED"
+        and run.data.tags.get("dvc.stage") == execution.stage.name
         and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
     ]
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

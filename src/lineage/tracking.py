@@ -47,6 +47,7 @@ def connect(workspace: Workspace) -> "MlflowClient":
     environment.send_nothing()
     # A server that goes away later is given a minute, and not four for each call.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -1,0 +1,302 @@
+"""What was made of what: data, the executions that made it, the models it ended in.
+
+A value, computed from git, DVC and MLflow by `lineage.trace` and `lineage.impact`; what is
+shown of it, and in which form, is for others to say.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lineage.identity import Execution
+from lineage.resolve import Status
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """An MLflow run, as far as lineage asks for it.
+
+    Attributes:
+        id: Of the run.
+        status: MLflow's, such as ``FINISHED``.
+        started: When, in UTC.
+        commit: The git commit that it ran on; empty where unknown.
+        branch: The branch, or empty.
+        dirty: Whether code differed from the commit.
+        experiment: The DVC experiment that it was part of, or empty.
+        repository: The URL of the git repository that it ran in; empty where unknown.
+        backfilled: Whether it was written down later, by ``lineage sync``.
+        metrics: Without the system's.
+        contexts: Path of a dataset -> the context that it was logged with.
+    """
+
+    id: str
+    status: str
+    started: datetime
+    commit: str = ""
+    branch: str = ""
+    dirty: bool = False
+    experiment: str = ""
+    repository: str = ""
+    backfilled: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "started": self.started.isoformat(),
+            "commit": self.commit,
+            "branch": self.branch,
+            "dirty": self.dirty,
+            "experiment": self.experiment,
+            "repository": self.repository,
+            "backfilled": self.backfilled,
+            "metrics": dict(self.metrics),
+            "contexts": dict(self.contexts),
+        }
+
+
+@dataclass(frozen=True)
+class DataNode:
+    """Bytes at a path: a dataset version, a model's files, a report.
+
+    Attributes:
+        path: Relative to the root of the git repository.
+        hash: The DVC hash, with ``.dir`` for a folder.
+        kind: ``dataset``, ``model``, ``report`` or ``code``.
+        size_bytes: Of all its files together; None where nothing recorded it.
+        files: How many files it is; None where nothing recorded it.
+        revisions: Names of the git revisions that record it, or the commit that did first.
+        others: How many executions made the same bytes, beside the one that is shown.
+    """
+
+    path: str
+    hash: str
+    kind: str
+    size_bytes: int | None = None
+    files: int | None = None
+    revisions: tuple[str, ...] = ()
+    others: int = 0
+
+    @property
+    def id(self) -> str:
+        """Unique in a graph."""
+        return f"{self.path}@{self.hash}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "type": "data",
+            "path": self.path,
+            "hash": self.hash,
+            "kind": self.kind,
+            "bytes": self.size_bytes,
+            "files": self.files,
+            "revisions": list(self.revisions),
+            "other_executions": self.others,
+        }
+
+
+@dataclass(frozen=True)
+class ExecutionNode:
+    """One outcome of a stage.
+
+    Attributes:
+        execution: Its identity, with the hashes of all that it read and wrote.
+        status: How sure the link to MLflow is; None for a run that did not finish.
+        run: The run that made it; None where the store has none.
+        confirmations: Later runs that came to the same bytes.
+        revisions: Names of the git revisions whose lock holds it, or the first commit;
+            empty where MLflow alone knows of it.
+        command: With templates filled in; empty where only MLflow knows of it.
+        params: Dotted name -> text of the declared params.
+    """
+
+    execution: Execution
+    status: Status | None = None
+    run: RunFacts | None = None
+    confirmations: tuple[RunFacts, ...] = ()
+    revisions: tuple[str, ...] = ()
+    command: str | list[str] = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Unique in a graph."""
+        return execution_id(self.execution)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "type": "execution",
+            "stage": self.execution.stage.name,
+            "pipeline": self.execution.stage.pipeline,
+            "signature": self.execution.signature,
+            "status": self.status.value if self.status else None,
+            "deps": dict(self.execution.deps),
+            "outs": dict(self.execution.outs),
+            "command": self.command,
+            "params": dict(self.params),
+            "revisions": list(self.revisions),
+            "run": self.run.as_dict() if self.run else None,
+            "confirmations": [run.as_dict() for run in self.confirmations],
+        }
+
+
+@dataclass(frozen=True)
+class VersionNode:
+    """A version of a registered model.
+
+    Attributes:
+        name: The registered model.
+        version: Its number.
+        hash: The DVC hash of the model's files; empty where nothing recorded it.
+        aliases: That point to it now.
+        verdict: What its pipeline decided, or empty.
+        metrics: Of its last evaluation.
+        evaluated_on: The DVC hash of the dataset of that evaluation, or empty.
+        run_id: The run that MLflow or the bridge says it came from, or empty.
+        data: Path -> hash of the data that its model was made of, as its tags say.
+    """
+
+    name: str
+    version: str
+    hash: str
+    aliases: tuple[str, ...] = ()
+    verdict: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evaluated_on: str = ""
+    run_id: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Unique in a graph, and a REF."""
+        return f"models:/{self.name}/{self.version}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "type": "model version",
+            "name": self.name,
+            "version": self.version,
+            "hash": self.hash,
+            "aliases": list(self.aliases),
+            "verdict": self.verdict,
+            "metrics": dict(self.metrics),
+            "evaluated_on": self.evaluated_on,
+            "run": self.run_id,
+            "data": dict(self.data),
+        }
+
+
+@dataclass(frozen=True)
+class OriginNode:
+    """Where bytes came from that no stage made: an archive, a folder, a Hub, ``dvc add``.
+
+    Attributes:
+        name: What it is called there.
+        url: Where it is, without credentials.
+        checksum: What determines its bytes, such as ``md5:…``; may be empty.
+        size_bytes: How many were taken; None where nothing recorded it.
+    """
+
+    name: str
+    url: str
+    checksum: str = ""
+    size_bytes: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique in a graph."""
+        return f"{self.url}#{self.name}@{self.checksum}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "type": "origin",
+            "name": self.name,
+            "url": self.url,
+            "checksum": self.checksum,
+            "bytes": self.size_bytes,
+        }
+
+
+Node = DataNode | ExecutionNode | VersionNode | OriginNode
+
+
+def execution_id(execution: Execution) -> str:
+    """The id of an execution's node."""
+    return f"{execution.stage}#{execution.signature[:12]}>{execution.outs_digest}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes, and what flowed from one to another.
+
+    Attributes:
+        roots: Ids of what was asked for.
+        nodes: Id -> node, in the order in which they were found.
+        edges: (id, id): the second was made of, or by, the first.
+        warnings: Sentences about what this answer cannot know.
+    """
+
+    roots: tuple[str, ...]
+    nodes: Mapping[str, Node]
+    edges: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...] = ()
+
+    def upstream(self, node: str) -> list[str]:
+        """Ids of what the node was made of."""
+        return [source for source, target in self.edges if target == node]
+
+    def downstream(self, node: str) -> list[str]:
+        """Ids of what was made of the node."""
+        return [target for source, target in self.edges if source == node]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "roots": list(self.roots),
+            "nodes": [node.as_dict() for node in self.nodes.values()],
+            "edges": [{"from": source, "to": target} for source, target in self.edges],
+            "warnings": list(self.warnings),
+        }
+
+
+class GraphBuilder:
+    """Gathers nodes and edges, each once."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[tuple[str, str], None] = {}
+        self.warnings: dict[str, None] = {}
+
+    def add(self, node: Node) -> str:
+        """Add a node unless it is there; returns its id."""
+        self.nodes.setdefault(node.id, node)
+        return node.id
+
+    def link(self, source: str, target: str) -> None:
+        """Say that the target was made of the source."""
+        self.edges.setdefault((source, target))
+
+    def has_source(self, node: str) -> bool:
+        """Whether something is known that the node was made of."""
+        return any(target == node for _, target in self.edges)
+
+    def warn(self, sentence: str) -> None:
+        """Say what the answer cannot know."""
+        self.warnings.setdefault(sentence)
+
+    def graph(self, roots: Iterable[str]) -> Graph:
+        """The finished value."""
+        return Graph(tuple(roots), self.nodes, tuple(self.edges), tuple(self.warnings))

@@ -1,0 +1,399 @@
+"""What every git revision records of the data: all of its DVC files, read in one pass.
+
+No process is started for a commit, and a file that many commits share is read once.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from lineage.errors import LineageError
+from lineage.identity import Execution, canonical_json, from_root
+from lineage.snapshot import Snapshot, SnapshotReader, is_dvc_file, is_pipeline
+from lineage.workspace import Item, Observed, Workspace, git, locked_stages
+
+EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
+"""Where DVC keeps a finished experiment: under its baseline's commit, by its name."""
+
+HASH = re.compile(rb"\b[0-9a-f]{32}(?:\.dir)?\b")
+SHORT = 8
+"""Digits of a commit where it is shown to people."""
+
+WORKSPACE = "workspace"
+"""Name of what is in the working tree and in no commit yet."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A git commit, or the working tree as if it were one.
+
+    Attributes:
+        id: Of the commit; empty for the working tree.
+        time: When it was committed, in UTC.
+        parents: Their ids.
+        subject: The first line of its message.
+        names: Branches, tags and DVC experiments that point to it.
+    """
+
+    id: str
+    time: datetime
+    parents: tuple[str, ...]
+    subject: str
+    names: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """For people."""
+        return self.id[:SHORT] or WORKSPACE
+
+
+@dataclass(frozen=True)
+class Locked:
+    """An execution that locks record, and the revisions of those, oldest first."""
+
+    observed: Observed
+    commits: tuple[Commit, ...]
+
+
+class History:
+    """The revisions of a repository and what they record.
+
+    Attributes:
+        workspace: Whose history.
+        unreadable: A sentence for each DVC file of the past that cannot be read, and whose
+            versions are therefore in no answer. Grows as revisions are read.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        import pygit2
+
+        self.workspace = workspace
+        self.unreadable: dict[str, None] = {}
+        try:
+            self._git: Any = pygit2.Repository(str(workspace.git_root))
+        except pygit2.GitError as error:
+            raise LineageError(f"git refuses {workspace.git_root}: {error}") from error
+        self._prefix = workspace.name_of(workspace.root)
+        self._trees: dict[Any, dict[str, Any]] = {}
+        self._snapshots: dict[tuple[tuple[str, Any], ...], Snapshot] = {}
+        self._reader = SnapshotReader(workspace, lambda rev: locked_stages(workspace, rev))
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether this clone lacks older commits."""
+        return bool(self._git.is_shallow)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What answers from this history cannot know."""
+        missing = []
+        if self.is_shallow:
+            oldest = min(self.commits, key=lambda commit: commit.time)
+            missing.append(
+                f"this clone is shallow: commits before {oldest.short} of"
+                f" {oldest.time:%Y-%m-%d} are missing, so that versions recorded only there are"
+                " unknown; fetch them with `git fetch --unshallow`."
+            )
+        return missing + list(self.unreadable)
+
+    @cached_property
+    def tips(self) -> dict[str, str]:
+        """Name -> id of the commit: branches, remote branches, tags, experiments."""
+        import pygit2
+
+        tips = {}
+        for reference in self._git.references.iterator():
+            name = _name_of_reference(reference.name)
+            if name is None:
+                continue
+            try:
+                commit = reference.peel(pygit2.Commit)
+            except (pygit2.InvalidSpecError, pygit2.GitError, KeyError):
+                continue  # a tag of a blob or tree names no revision
+            tips[name] = str(commit.id)
+        return tips
+
+    @cached_property
+    def head(self) -> str:
+        """The id of the checked-out commit; empty before the first one."""
+        return "" if self._git.head_is_unborn else str(self._git.head.target)
+
+    @cached_property
+    def commits(self) -> tuple[Commit, ...]:
+        """Every commit that a name or HEAD reaches, newest first."""
+        from pygit2.enums import SortMode
+
+        starts = set(self.tips.values()) | ({self.head} if self.head else set())
+        if not starts:
+            return ()
+        names: dict[str, list[str]] = {}
+        for name, commit in self.tips.items():
+            names.setdefault(commit, []).append(name)
+        walk = self._git.walk(None, SortMode.TOPOLOGICAL | SortMode.TIME)
+        for start in sorted(starts):
+            walk.push(start)
+        return tuple(
+            Commit(
+                str(commit.id),
+                datetime.fromtimestamp(commit.commit_time, UTC),
+                tuple(str(parent) for parent in commit.parent_ids),
+                commit.message.partition("\n")[0],
+                tuple(sorted(names.get(str(commit.id), []))),
+            )
+            for commit in walk
+        )
+
+    @cached_property
+    def by_id(self) -> dict[str, Commit]:
+        """Id -> commit."""
+        return {commit.id: commit for commit in self.commits}
+
+    @cached_property
+    def present(self) -> Commit:
+        """The working tree, as if it were a commit on top of HEAD."""
+        parents = (self.head,) if self.head else ()
+        return Commit("", datetime.now(UTC), parents, "what is not committed yet", (WORKSPACE,))
+
+    def find(self, name: str) -> Commit | None:
+        """The commit that a git revision or the name of an experiment means; None if none."""
+        import pygit2
+
+        if name in self.tips:
+            return self.by_id[self.tips[name]]
+        try:
+            found = self._git.revparse_single(name).peel(pygit2.Commit)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+        identity = str(found.id)
+        # A commit that no branch reaches any more is a revision none the less.
+        return self.by_id.get(identity) or Commit(
+            identity,
+            datetime.fromtimestamp(found.commit_time, UTC),
+            tuple(str(parent) for parent in found.parent_ids),
+            found.message.partition("\n")[0],
+            (),
+        )
+
+    def reaches(self, commit: str) -> bool:
+        """Whether a branch, tag, experiment or HEAD reaches the commit."""
+        return commit in self.by_id
+
+    def snapshot(self, commit: Commit) -> Snapshot:
+        """What a revision, or the working tree, records."""
+        if not commit.id:
+            return self._present_snapshot
+        files = self._files_of(commit)
+        key = tuple(sorted(files.items()))
+        if key not in self._snapshots:
+            self._snapshots[key] = self._read(commit, files)
+        return self._snapshots[key]
+
+    def containing(self, digest: str) -> list[Commit]:
+        """The revisions whose DVC files hold this hash, oldest first, the working tree last."""
+        keys = self._index.get(digest, set())
+        return [commit for commit, files in self._files.items() if not keys.isdisjoint(files)]
+
+    def hashes(self, prefix: str) -> list[str]:
+        """Every hash in the history that begins so."""
+        return sorted(digest for digest in self._index if digest.startswith(prefix))
+
+    def writing(self, digest: str) -> list[Locked]:
+        """Executions with this hash among their outputs."""
+        return self._locked(digest, lambda stage: digest in stage.execution.outs.values())
+
+    def reading(self, digest: str) -> list[Locked]:
+        """Executions with this hash among their dependencies."""
+        return self._locked(digest, lambda stage: digest in stage.execution.deps.values())
+
+    def keeps(self, path: str) -> bool:
+        """Whether git keeps the bytes of a path in the checked-out commit."""
+        return bool(self.head) and _in_tree(self._git[self.head].tree, path)
+
+    def holding(self, execution: Execution) -> tuple[Commit, ...]:
+        """The revisions whose lock holds this execution, oldest first."""
+        digest = next(iter([*execution.outs.values(), *execution.deps.values()]), "")
+        return next(
+            (
+                locked.commits
+                for locked in self._locked(digest, lambda stage: stage.execution == execution)
+            ),
+            (),
+        )
+
+    def items(self, digest: str) -> list[Item]:
+        """What is tracked with this hash: one item for each path, oldest first."""
+        found: dict[str, Item] = {}
+        for commit in self.containing(digest):
+            for item in self.snapshot(commit).data:
+                if item.hash == digest:
+                    found.setdefault(item.path, item)
+        return list(found.values())
+
+    def names(self, commits: Iterable[Commit]) -> tuple[str, ...]:
+        """What people call these revisions: names that point to one, else the oldest commit."""
+        commits = list(commits)
+        committed = [commit for commit in commits if commit.id]
+        named = [name for commit in committed for name in commit.names]
+        if named:
+            return tuple(dict.fromkeys(named))
+        return tuple(commit.short for commit in (committed or commits)[:1])
+
+    def _locked(self, digest: str, matches: Callable[[Observed], bool]) -> list[Locked]:
+        found: dict[str, tuple[Observed, list[Commit]]] = {}
+        for commit in self.containing(digest):
+            for stage in self.snapshot(commit).stages:
+                if matches(stage):
+                    key = _key(stage.execution)
+                    found.setdefault(key, (stage, []))[1].append(commit)
+        return [Locked(observed, tuple(commits)) for observed, commits in found.values()]
+
+    # Reading.
+
+    @cached_property
+    def _files(self) -> dict[Commit, set[Any]]:
+        """Revision -> what tells its lock and ``.dvc`` files apart; oldest first."""
+        files = {
+            commit: {blob for path, blob in self._files_of(commit).items() if not is_pipeline(path)}
+            for commit in reversed(self.commits)
+        }
+        present = {key for key in self._present_texts if not is_pipeline(key)}
+        # Only what no commit holds makes the working tree a revision of its own.
+        if self._present_snapshot != self._head_snapshot:
+            files[self.present] = present
+        return files
+
+    @property
+    def _head_snapshot(self) -> Snapshot | None:
+        return self.snapshot(self.by_id[self.head]) if self.head else None
+
+    @cached_property
+    def _index(self) -> dict[str, set[Any]]:
+        """Hash -> the lock and ``.dvc`` files that hold it."""
+        index: dict[str, set[Any]] = {}
+        keys = {key for files in self._files.values() for key in files}
+        for key in keys:
+            text = self._present_texts[key] if isinstance(key, str) else self._git[key].data
+            for digest in HASH.findall(text):
+                index.setdefault(digest.decode(), set()).add(key)
+        return index
+
+    def _files_of(self, commit: Commit) -> dict[str, Any]:
+        """Path -> blob of each DVC file of a commit."""
+        tree = self._git[commit.id].tree
+        if self._prefix != ".":
+            try:
+                tree = tree[self._prefix]
+            except KeyError:
+                return {}
+        below = self._dvc_files(tree, is_root=True)
+        return {from_root(path, self._prefix): blob for path, blob in below.items()}
+
+    def _dvc_files(self, tree: Any, *, is_root: bool) -> dict[str, Any]:
+        if tree.id in self._trees:
+            return self._trees[tree.id]
+        files = {}
+        is_other_repository = not is_root and ".dvc" in tree and tree[".dvc"].type_str == "tree"
+        for entry in () if is_other_repository else tree:
+            if entry.type_str == "tree" and entry.name != ".dvc":
+                below = self._dvc_files(entry, is_root=False)
+                files.update({f"{entry.name}/{path}": blob for path, blob in below.items()})
+            elif entry.type_str == "blob" and is_dvc_file(entry.name):
+                files[entry.name] = entry.id
+        self._trees[tree.id] = files
+        return files
+
+    def _read(self, commit: Commit, files: Mapping[str, Any]) -> Snapshot:
+        texts = {path: self._git[blob].data for path, blob in files.items()}
+        tree = self._git[commit.id].tree
+        return self._reader.read(
+            texts,
+            lambda path: _in_tree(tree, path),
+            commit.id,
+            lambda error: self.unreadable.setdefault(f"at commit {commit.short}, {error}"),
+        )
+
+    @cached_property
+    def _present_texts(self) -> dict[str, bytes]:
+        """Path -> text of each DVC file in the working tree."""
+        top = self.workspace.git_root
+        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc"]
+        listed = git(
+            self.workspace.root,
+            *("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"),
+            "--",
+            *patterns,
+        )
+        paths = [path for path in dict.fromkeys(listed.split("\0")) if path]
+        nested = [path for path in paths if self._is_in_other_repository(path)]
+        return {
+            path: (top / path).read_bytes()
+            for path in paths
+            if path not in nested and is_dvc_file(path) and (top / path).is_file()
+        }
+
+    def _is_in_other_repository(self, path: str) -> bool:
+        folder = (self.workspace.git_root / path).parent
+        while folder != self.workspace.root:
+            if (folder / ".dvc").is_dir():
+                return True
+            folder = folder.parent
+        return False
+
+    @cached_property
+    def _present_snapshot(self) -> Snapshot:
+        """Of the working tree, whose files must be readable."""
+        index = self._git.index
+        index.read()
+        tracked = [entry.path for entry in index]
+
+        def refuse(error: LineageError) -> None:
+            raise error
+
+        return self._reader.read(
+            self._present_texts, lambda path: _in_list(tracked, path), None, refuse
+        )
+
+
+def _key(execution: Execution) -> str:
+    return f"{execution.stage}\0{execution.signature}\0{canonical_json(dict(execution.outs))}"
+
+
+def _in_tree(tree: Any, path: str) -> bool:
+    """Whether git keeps the bytes of a path in a commit."""
+    try:
+        entry = tree[path]
+    except KeyError:
+        return False
+    return entry.type_str == "blob" or _has_visible(entry)
+
+
+def _has_visible(tree: Any) -> bool:
+    # A folder of which git keeps a `.gitkeep` and the like holds data that it ignores.
+    return any(
+        _has_visible(entry) if entry.type_str == "tree" else not entry.name.startswith(".")
+        for entry in tree
+    )
+
+
+def _in_list(tracked: Iterable[str], path: str) -> bool:
+    """The same for a working tree, given what git tracks in it."""
+    return any(
+        name == path
+        or (name.startswith(f"{path}/") and not PurePosixPath(name).name.startswith("."))
+        for name in tracked
+    )
+
+
+def _name_of_reference(reference: str) -> str | None:
+    """What people call a reference; None for those that are no names of revisions."""
+    experiment = EXPERIMENT.fullmatch(reference)
+    if experiment:
+        return experiment[1]
+    for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
+        if reference.startswith(prefix) and not reference.endswith("/HEAD"):
+            return reference.removeprefix(prefix)
+    return None

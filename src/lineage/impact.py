@@ -1,0 +1,136 @@
+"""Downstream: everything that some bytes, a run or a commit reached."""
+
+from lineage.errors import LineageError
+from lineage.graph import DataNode, Graph, GraphBuilder, VersionNode, execution_id
+from lineage.history import Commit
+from lineage.knowledge import Knowledge, Known
+from lineage.project import Project
+from lineage.reference import Data, Execution, Model, Revision, resolve
+from lineage.snapshot import overlap
+
+
+def impact(project: Project, ref: str) -> Graph:
+    """Everything downstream of a REF: runs, data, model versions and their aliases.
+
+    A commit reached what ran on it, and what was made of the data that it was the first to
+    record.
+
+    Raises:
+        LineageError: If the REF means nothing, or more than one thing.
+    """
+    walk = _Downstream(project)
+    match resolve(project, ref):
+        case Model(version):
+            roots = [walk.version(version)]
+        case Execution(run):
+            known = walk.knowledge.of_run(run)
+            if known is None:
+                raise LineageError(
+                    f"the run {run.info.run_id} was not made by a DVC stage: it has no"
+                    " dvc.signature."
+                )
+            roots = [walk.execution(known)]
+        case Data(digest, paths, _):
+            roots = [walk.data(path, digest) for path in paths]
+        case Revision(_, commit):
+            roots = walk.commit(commit)
+    walk.walk()
+    for warning in project.history.warnings:
+        walk.builder.warn(warning)
+    return walk.builder.graph(dict.fromkeys(roots))
+
+
+class _Downstream:
+    """A walk in steps: all bytes that one step made are looked up together in the next."""
+
+    def __init__(self, project: Project) -> None:
+        self.builder = GraphBuilder()
+        self.knowledge = Knowledge(project)
+        self._project = project
+        self._waiting: dict[str, tuple[str, str]] = {}
+
+    def commit(self, commit: Commit) -> list[str]:
+        """Add what ran on a commit, and the data that it was the first to record."""
+        history = self._project.history
+        parents = [history.by_id[parent] for parent in commit.parents if parent in history.by_id]
+        before = {
+            (item.path, item.hash) for parent in parents for item in history.snapshot(parent).data
+        }
+        runs = self._project.runs.at_commit(commit.id) if commit.id else []
+        ran = [self.knowledge.of_run(run) for run in runs]
+        recorded = [(item.path, item.hash) for item in history.snapshot(commit).data]
+        return [self.execution(known) for known in ran if known is not None] + [
+            self.data(path, digest) for path, digest in recorded if (path, digest) not in before
+        ]
+
+    def version(self, version: VersionNode) -> str:
+        """Add a model version, and its model's files."""
+        for known in self.knowledge.writing(version.hash) if version.hash else []:
+            for path, digest in known.execution.outs.items():
+                if digest == version.hash:
+                    self.data(path, digest)
+        return self.builder.add(version)
+
+    def data(self, path: str, digest: str) -> str:
+        """Add some bytes, whose readers are looked up later."""
+        node = f"{path}@{digest}"
+        if node not in self.builder.nodes:
+            self.builder.add(self.knowledge.data(path, digest))
+            self._waiting[node] = (path, digest)
+        return node
+
+    def execution(self, known: Known) -> str:
+        """Add an execution and what it wrote."""
+        is_new = execution_id(known.execution) not in self.builder.nodes
+        node = self.builder.add(self.knowledge.execution(known)) if is_new else ""
+        for path, digest in known.execution.outs.items() if is_new else ():
+            if digest:
+                self.builder.link(node, self.data(path, digest))
+        return node or execution_id(known.execution)
+
+    def walk(self) -> None:
+        """Follow all that was added to everything that it reached."""
+        while self._waiting:
+            step, self._waiting = self._waiting, {}
+            self._project.runs.prepare({digest for _, digest in step.values()})
+            for node, (path, digest) in step.items():
+                self._follow(node, path, digest)
+        self._versions_without_runs()
+
+    def _follow(self, node: str, path: str, digest: str) -> None:
+        for known in self.knowledge.reading(digest):
+            if known.execution.deps.get(path) == digest:
+                self.builder.link(node, self.execution(known))
+        for other, other_digest in self._overlapping(path, digest):
+            self.builder.link(node, self.data(other, other_digest))
+        for version in self._project.registry.made_of(digest):
+            self.builder.link(node, self.builder.add(version))
+
+    def _overlapping(self, path: str, digest: str) -> list[tuple[str, str]]:
+        """Dependencies that are part of these bytes, or that these bytes are part of."""
+        history = self._project.history
+        found = {
+            (dep.path, dep.hash): None
+            for commit in history.containing(digest)
+            if (item := history.snapshot(commit).item(path)) and item.hash == digest
+            for stage in history.snapshot(commit).stages
+            for dep in stage.deps
+            if dep.path != path and overlap(dep.path, path)
+        }
+        return list(found)
+
+    def _versions_without_runs(self) -> None:
+        """Versions whose own tags name data that was reached, where no run says so any more."""
+        nodes = self.builder.nodes.items()
+        reached = {node.hash: key for key, node in nodes if isinstance(node, DataNode)}
+        for version in self._project.registry.versions:
+            named = [digest for digest in version.data.values() if digest in reached]
+            if not named or version.id in self.builder.nodes:
+                continue
+            node = self.builder.add(version)
+            for digest in named:
+                self.builder.link(reached[digest], node)
+            self.builder.warn(
+                f"{version.id} was made of {', '.join(named)}, as its own tags say; the run that"
+                " made it is neither in this store nor in a lock of this repository."
+            )

@@ -1,0 +1,66 @@
+"""A repository and its tracking store, opened when a question first needs them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from lineage.history import History
+    from lineage.runs import Registry, Runs
+
+
+@dataclass(frozen=True)
+class Project:
+    """What lineage questions are put to.
+
+    Attributes:
+        workspace: The working tree.
+    """
+
+    workspace: Workspace
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Project":
+        """The project around ``start`` (the current directory by default).
+
+        Raises:
+            LineageError: Where git or DVC does not manage it.
+        """
+        return cls(Workspace.find(start))
+
+    @cached_property
+    def history(self) -> "History":
+        """Every git revision and what it records."""
+        from lineage.history import History
+
+        return History(self.workspace)
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """Of the tracking store.
+
+        Raises:
+            LineageError: If it does not answer.
+        """
+        from lineage import tracking
+
+        return tracking.connect(self.workspace)
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """The runs of the store."""
+        from lineage.runs import Runs
+
+        return Runs(self.client)
+
+    @cached_property
+    def registry(self) -> "Registry":
+        """The model versions of the store."""
+        from lineage.runs import Registry
+
+        return Registry(self.client)

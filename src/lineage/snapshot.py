@@ -1,0 +1,281 @@
+"""What the DVC files of one revision record, read without DVC."""
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lineage import fast_yaml
+from lineage.errors import LineageError, without_secrets
+from lineage.identity import Execution, StageId, from_root, hash_of
+from lineage.workspace import Item, Observed, Workspace
+
+LOCK = "dvc.lock"
+PIPELINE = "dvc.yaml"
+
+
+def is_dvc_file(path: str) -> bool:
+    """Whether a file is one of those that `SnapshotReader` reads."""
+    name = path.rpartition("/")[2]
+    return name.endswith((LOCK, PIPELINE)) or (name.endswith(".dvc") and name != ".dvc")
+
+
+def is_pipeline(path: str) -> bool:
+    """Whether a file defines stages, and so holds no hash."""
+    return path.endswith(PIPELINE)
+
+
+@dataclass(frozen=True)
+class Added:
+    """Data that DVC tracks outside of any stage, by ``dvc add`` or ``dvc import``.
+
+    Attributes:
+        item: The data.
+        file: The ``.dvc`` file that says so.
+        url: Where DVC imported it from, or empty.
+        checksum: What identified the source at that time, or empty.
+    """
+
+    item: Item
+    file: str
+    url: str = ""
+    checksum: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one revision records.
+
+    Attributes:
+        stages: Every stage with an entry in a ``dvc.lock``.
+        added: Every path with a ``.dvc`` file.
+    """
+
+    stages: tuple[Observed, ...]
+    added: tuple[Added, ...]
+
+    @property
+    def data(self) -> list[Item]:
+        """All that DVC tracks: outputs of stages, and what was added."""
+        return [item for stage in self.stages for item in stage.outs] + [
+            added.item for added in self.added
+        ]
+
+    def item(self, path: str) -> Item | None:
+        """What is tracked under this very path."""
+        return next((item for item in self.data if item.path == path), None)
+
+    def writer(self, path: str, digest: str) -> Observed | None:
+        """The stage that wrote these bytes there."""
+        return next((stage for stage in self.stages if wrote(stage, path, digest)), None)
+
+    def overlapping(self, path: str) -> list[Item]:
+        """What is tracked inside ``path``, or around it, but not as ``path`` itself."""
+        return [item for item in self.data if item.path != path and overlap(item.path, path)]
+
+
+class SnapshotReader:
+    """Reads snapshots; what several revisions share is parsed once.
+
+    Args:
+        workspace: Whose.
+        in_dvc: Reads a stage by DVC itself at a revision (None: the working tree). Needed
+            where a working directory is a template.
+    """
+
+    def __init__(
+        self, workspace: Workspace, in_dvc: Callable[[str | None], list[Observed]]
+    ) -> None:
+        self._workspace = workspace
+        self._in_dvc = in_dvc
+        self._parsed: dict[tuple[str, bytes, bytes], list[_Entry]] = {}
+
+    def read(
+        self,
+        texts: Mapping[str, bytes],
+        in_git: Callable[[str], bool],
+        rev: str | None,
+        unreadable: Callable[[LineageError], None],
+    ) -> Snapshot:
+        """Read the DVC files of a revision.
+
+        Args:
+            texts: Path relative to the git root -> content, of every DVC file.
+            in_git: Whether git keeps the bytes of a path there.
+            rev: The commit; None for the working tree.
+            unreadable: Told of a file that cannot be read, which is then left out.
+        """
+        entries: list[_Entry] = []
+        added: list[Added] = []
+        for path, text in texts.items():
+            try:
+                if path.endswith(LOCK):
+                    entries += self._entries(path, texts)
+                elif path.endswith(".dvc"):
+                    added += _added(self._workspace, path, text)
+            except LineageError as error:
+                unreadable(error)
+        templates = [entry.stage for entry in entries if "${" in entry.wdir]
+        known = [entry for entry in entries if entry.stage not in templates]
+        by_dvc = self._in_dvc(rev) if templates else []
+        others = [stage for stage in by_dvc if stage.execution.stage in templates]
+        return _snapshot(self._workspace, known, others, added, in_git)
+
+    def _entries(self, lock: str, texts: Mapping[str, bytes]) -> "list[_Entry]":
+        pipeline = lock.removesuffix(".lock") + ".yaml"
+        definition = texts.get(pipeline, b"")
+        key = (lock, texts[lock], definition)
+        if key not in self._parsed:
+            locked = fast_yaml.parse(texts[lock], lock).get("stages") or {}
+            defined = fast_yaml.parse(definition, pipeline).get("stages") or {}
+            self._parsed[key] = list(_joined(pipeline, locked, defined))
+        return self._parsed[key]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a lock with what the pipeline file says of the stage."""
+
+    stage: StageId
+    lock: Mapping[str, Any]
+    wdir: str
+    definition: Mapping[str, Any]
+
+    def annotations(self, path: str) -> Mapping[str, Any]:
+        """What ``dvc.yaml`` says of an output, given by its path in the lock."""
+        for section, kind in (("outs", "dataset"), ("metrics", "report"), ("plots", "report")):
+            for declared in self.definition.get(section) or []:
+                spelled, more = (
+                    next(iter(declared.items())) if isinstance(declared, dict) else (declared, {})
+                )
+                if _spells(str(spelled), path):
+                    return {"type": kind, **(more or {})}
+        return {"type": "dataset"}
+
+
+def _joined(
+    pipeline: str, locked: Mapping[str, Any], defined: Mapping[str, Any]
+) -> "Iterator[_Entry]":
+    for name, entry in locked.items():
+        definition = _definition(defined, name)
+        # DVC leaves the entries of stages that were removed in the lock.
+        if definition is not None:
+            wdir = from_root(str(definition.get("wdir") or "."), posixpath.dirname(pipeline))
+            yield _Entry(StageId(pipeline, name), entry, wdir, definition)
+
+
+def _definition(definitions: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """A stage of ``dvc.yaml`` by its name in the lock, which may have an ``@key``."""
+    if name in definitions:
+        return dict(definitions[name])
+    template = definitions.get(name.partition("@")[0])
+    if template is None or "@" not in name:
+        return None
+    return dict(template.get("do", template))
+
+
+def _spells(declared: str, path: str) -> bool:
+    """Whether a path of ``dvc.yaml``, which may hold templates, can mean this one."""
+    parts = re.split(r"\$\{[^}]*\}", posixpath.normpath(declared))
+    return bool(re.fullmatch(".+".join(map(re.escape, parts)), posixpath.normpath(path)))
+
+
+def _snapshot(
+    workspace: Workspace,
+    entries: Iterable[_Entry],
+    others: Iterable[Observed],
+    added: Iterable[Added],
+    in_git: Callable[[str], bool],
+) -> Snapshot:
+    outs = [
+        (entry, [_out(workspace, entry, out) for out in entry.lock.get("outs") or []])
+        for entry in entries
+    ]
+    kinds = {item.path: item.kind for _, items in outs for item in items}
+    kinds |= {each.item.path: each.item.kind for each in added}
+    stages = list(others)
+    for entry, items in outs:
+        deps = [_dep(workspace, entry, dep, kinds, in_git) for dep in entry.lock.get("deps") or []]
+        params = {
+            from_root(file, entry.wdir): values
+            for file, values in (entry.lock.get("params") or {}).items()
+        }
+        stages.append(
+            Observed(
+                Execution.from_lock_entry(entry.stage, entry.lock, entry.wdir),
+                entry.lock["cmd"],
+                params,
+                tuple(deps),
+                tuple(items),
+            )
+        )
+    return Snapshot(tuple(stages), tuple(added))
+
+
+def _out(workspace: Workspace, entry: _Entry, out: Mapping[str, Any]) -> Item:
+    annotations = entry.annotations(out["path"])
+    labels = tuple(annotations.get("labels") or ())
+    return _item(workspace, out, entry.wdir, str(annotations["type"]), labels)
+
+
+def _dep(
+    workspace: Workspace,
+    entry: _Entry,
+    dep: Mapping[str, Any],
+    kinds: Mapping[str, str],
+    in_git: Callable[[str], bool],
+) -> Item:
+    path = from_root(dep["path"], entry.wdir)
+    kind = kinds.get(path) or next(
+        (kind for owner, kind in kinds.items() if overlap(owner, path)), None
+    )
+    if kind is None:
+        is_inside = "://" not in path and not path.startswith(("/", ".."))
+        # A folder kept for data that is not there yet is no data.
+        kind = "code" if is_inside and (in_git(path) or dep.get("size") == 0) else "dataset"
+    return _item(workspace, dep, entry.wdir, kind, ())
+
+
+def _item(
+    workspace: Workspace, entry: Mapping[str, Any], wdir: str, kind: str, labels: tuple[str, ...]
+) -> Item:
+    path = from_root(entry["path"], wdir)
+    return Item(
+        path=path,
+        location=workspace.git_root / path,
+        hash=hash_of(entry),
+        kind=kind,
+        labels=labels,
+        size_bytes=entry.get("size") or 0,
+        files=entry.get("nfiles") or 1,
+    )
+
+
+def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
+    """What a ``.dvc`` file tracks."""
+    read = fast_yaml.parse(text, file)
+    folder = from_root(str(read.get("wdir") or "."), posixpath.dirname(file))
+    source: Mapping[str, Any] = next(iter(read.get("deps") or []), {})
+    origin = source.get("repo") or {}
+    url = str(origin.get("url") or source.get("path") or "")
+    if origin:
+        url = f"{url}#{source.get('path', '')}"
+    checksum = str(origin.get("rev_lock") or hash_of(source))
+    found = []
+    for out in read.get("outs") or []:
+        annotations = {"type": "dataset", **out}
+        labels = tuple(annotations.get("labels") or ())
+        item = _item(workspace, out, folder, str(annotations["type"]), labels)
+        found.append(Added(item, file, without_secrets(url), checksum))
+    return found
+
+
+def wrote(stage: Observed, path: str, digest: str) -> bool:
+    """Whether the stage wrote these bytes to this path."""
+    return stage.execution.outs.get(path) == digest
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one path is the other, or lies inside it."""
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

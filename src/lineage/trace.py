@@ -1,0 +1,186 @@
+"""Upstream: what a thing was made of, down to where its bytes came from."""
+
+from lineage.errors import LineageError
+from lineage.graph import Graph, GraphBuilder, OriginNode, VersionNode
+from lineage.knowledge import Knowledge, Known
+from lineage.project import Project
+from lineage.reference import Data, Execution, Model, Revision, resolve
+from lineage.snapshot import Snapshot
+
+
+def trace(project: Project, ref: str) -> Graph:
+    """Everything upstream of a REF: runs, dataset versions, archives.
+
+    Where several executions came to the same bytes, the one that stands in the same lock
+    is followed, else the one that ran first.
+
+    Raises:
+        LineageError: If the REF means nothing, or more than one thing.
+    """
+    walk = _Upstream(project)
+    match resolve(project, ref):
+        case Model(version):
+            roots = [walk.version(version)]
+        case Execution(run):
+            known = walk.knowledge.of_run(run)
+            if known is None:
+                raise LineageError(
+                    f"the run {run.info.run_id} was not made by a DVC stage: it has no"
+                    " dvc.signature."
+                )
+            roots = [walk.execution(known)]
+        case Data(digest, paths, commit):
+            snapshot = project.history.snapshot(commit) if commit else None
+            roots = [walk.data(path, digest, snapshot) for path in paths]
+        case Revision(_, commit):
+            snapshot = project.history.snapshot(commit)
+            roots = [walk.execution(known) for known in walk.knowledge.at(commit)]
+            roots += [
+                walk.data(each.item.path, each.item.hash, snapshot) for each in snapshot.added
+            ]
+    for warning in project.history.warnings:
+        walk.builder.warn(warning)
+    return walk.builder.graph(roots)
+
+
+class _Upstream:
+    def __init__(self, project: Project) -> None:
+        self.builder = GraphBuilder()
+        self.knowledge = Knowledge(project)
+        self._project = project
+        self._done: dict[str, str] = {}
+
+    def version(self, version: VersionNode) -> str:
+        node = self.builder.add(version)
+        if not version.hash:
+            self.builder.warn(
+                f"{version.id} was registered without its DVC hash, so that nothing upstream of it"
+                " is known; `lineage sync` registers what dvc.lock has."
+            )
+            return node
+        known = self.knowledge.writing(version.hash)
+        paths = [
+            path
+            for each in known
+            for path, digest in each.execution.outs.items()
+            if digest == version.hash
+        ]
+        for path in dict.fromkeys(paths):
+            self.builder.link(self.data(path, version.hash, None), node)
+        if not any(each.runs for each in known) and version.run_id:
+            self._gone(version)
+        if not paths:
+            self._declared(version, node)
+        return node
+
+    def data(self, path: str, digest: str, snapshot: Snapshot | None) -> str:
+        """Add bytes and all that is upstream of them.
+
+        Args:
+            path: Their path.
+            digest: Their hash.
+            snapshot: The revision that they were met in, which knows best who wrote them.
+        """
+        key = f"{path}@{digest}"
+        if key in self._done:
+            return self._done[key]
+        self._done[key] = key
+        producer, others = self._producer(path, digest, snapshot)
+        item = snapshot.item(path) if snapshot else None
+        node = self.builder.add(self.knowledge.data(path, digest, item, others))
+        if producer:
+            self.builder.link(self.execution(producer), node)
+        else:
+            self._sources(path, digest, snapshot, node)
+        return node
+
+    def execution(self, known: Known) -> str:
+        found = self.knowledge.execution(known)
+        if found.id in self._done:
+            return found.id
+        self._done[found.id] = found.id
+        node = self.builder.add(found)
+        snapshot = self.knowledge.snapshot(known)
+        is_first = True
+        for path, digest in known.execution.deps.items():
+            if self.knowledge.is_code(known, path):
+                continue
+            source = self.data(path, digest, snapshot)
+            self.builder.link(source, node)
+            is_first = is_first and not self.builder.has_source(source)
+        if is_first and found.run:
+            for origin in self._project.runs.origins(found.run.id):
+                self.builder.link(self.builder.add(_origin(origin)), node)
+        return node
+
+    def _producer(
+        self, path: str, digest: str, snapshot: Snapshot | None
+    ) -> tuple[Known | None, int]:
+        """The execution to follow, and how many others came to the same bytes."""
+        writer = snapshot.writer(path, digest) if snapshot else None
+        if writer:
+            commits = self._project.history.holding(writer.execution)
+            return Known(writer.execution, writer, commits, ()), 0
+        writing = [
+            known
+            for known in self.knowledge.writing(digest)
+            if known.execution.outs.get(path) == digest
+        ]
+        return self._oldest(writing), max(len(writing) - 1, 0)
+
+    def _oldest(self, writing: list[Known]) -> Known | None:
+        """Of several that came to the same bytes, the first to run, or else to be committed."""
+
+        def age(known: Known) -> tuple[int, float]:
+            sound = [run for run in known.runs if "dvc.changed" not in run.data.tags]
+            if sound:
+                return 0, sound[0].info.start_time
+            return (1, known.commits[0].time.timestamp()) if known.commits else (2, 0)
+
+        return min(writing, key=age, default=None)
+
+    def _sources(self, path: str, digest: str, snapshot: Snapshot | None, node: str) -> None:
+        """What is upstream of bytes that no stage wrote as a whole."""
+        if snapshot is None:
+            commits = self._project.history.containing(digest)
+            snapshot = self._project.history.snapshot(commits[0]) if commits else None
+        if snapshot is None:
+            return
+        for added in snapshot.added:
+            if added.item.path == path and added.item.hash == digest:
+                url = added.url or added.file
+                origin = OriginNode(added.item.path, url, added.checksum, added.item.size_bytes)
+                self.builder.link(self.builder.add(origin), node)
+                return
+        for part in snapshot.overlapping(path):
+            self.builder.link(self.data(part.path, part.hash, snapshot), node)
+
+    def _gone(self, version: VersionNode) -> None:
+        run = self._project.runs.find(version.run_id)
+        what = "was deleted in MLflow" if run else "is gone from MLflow"
+        hint = (
+            f"; `mlflow runs restore --run-id {version.run_id}` brings it back"
+            if run
+            else "; `lineage sync` writes down what dvc.lock knows"
+        )
+        self.builder.warn(f"the run {version.run_id} that made {version.id} {what}{hint}.")
+
+    def _declared(self, version: VersionNode, node: str) -> None:
+        """For a version whose run and lock are gone: the data that its own tags name."""
+        for path, digest in version.data.items():
+            self.builder.link(self.data(path, digest, None), node)
+        if not version.data:
+            self.builder.warn(
+                f"{version.id} is made of {version.hash}, which no run of this store and no"
+                " revision of this repository wrote: it comes from another repository or store."
+            )
+
+
+def _origin(recorded: dict[str, object]) -> OriginNode:
+    size = recorded.get("size_bytes")
+    return OriginNode(
+        str(recorded.get("name", "")),
+        str(recorded.get("url", "")),
+        str(recorded.get("checksum", "")),
+        size if isinstance(size, int) else None,
+    )
