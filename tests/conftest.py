@@ -6,7 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +29,7 @@ def real_data() -> Path:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real `mlflow server` on loopback."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
@@ -36,18 +37,76 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment.pop("MLFLOW_TRACKING_URI", None)
+    with _served(command, environment, folder, f"{uri}/health"):
+        yield uri
+
+
+@dataclass(frozen=True)
+class S3Remote:
+    """A place for a DVC remote in a bucket of a real S3 API on loopback.
+
+    Attributes:
+        url: ``s3://bucket/prefix``; nothing is there yet.
+        endpoint: The URL of the API.
+        environment: The variables with which any process, DVC among them, reaches it.
+    """
+
+    url: str
+    endpoint: str
+    environment: Mapping[str, str]
+
+    def new(self) -> "S3Remote":
+        """Return another empty place in the same bucket."""
+        return replace(self, url=f"{self.url.rpartition('/')[0]}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def s3_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Remote]:
+    """moto's S3 server with one bucket; take `S3Remote.new` for a place of your own."""
+    folder = tmp_path_factory.mktemp("s3")
+    port = _free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    nothing = folder / "nothing"
+    nothing.touch()
+    environment = {
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+        # Nothing of the user who runs the tests: no profiles, no machine roles.
+        "AWS_CONFIG_FILE": str(nothing),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with _served(command, {**os.environ, **environment}, folder, endpoint):
+        requests.put(f"{endpoint}/lineage", timeout=30).raise_for_status()
+        yield S3Remote(f"s3://lineage/{uuid.uuid4().hex}", endpoint, environment)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _served(
+    command: list[str], environment: Mapping[str, str], folder: Path, url: str
+) -> Iterator[None]:
+    """Run a server in a process group of its own, from when ``url`` answers."""
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env=dict(environment),
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     try:
-        _wait_for(f"{uri}/health", server, folder / "log")
-        yield uri
+        _wait_for(url, server, folder / "log")
+        yield
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)

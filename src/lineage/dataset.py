@@ -10,7 +10,7 @@ from mlflow.data.dataset_source import DatasetSource
 
 from lineage.errors import LineageError
 from lineage.plugins import Facts, facts
-from lineage.storage import materialise
+from lineage.storage import materialise, readable
 from lineage.workspace import Item, Workspace
 
 
@@ -34,10 +34,14 @@ class DVCDatasetSource(DatasetSource):
         self.repository = repository
 
     def load(self, destination: str | Path | None = None) -> str:
-        """Bring the exact bytes back, inside any clone of the repository.
+        """Bring the exact bytes back.
+
+        The current directory must lie in a clone of the repository, whose DVC cache and
+        remote are asked.
 
         Args:
-            destination: A folder that does not exist yet; a temporary one by default.
+            destination: A path that does not exist yet; one in a new temporary folder by
+                default.
 
         Returns:
             The path of the data, whose DVC hash is the digest.
@@ -45,9 +49,22 @@ class DVCDatasetSource(DatasetSource):
         Raises:
             LineageError: Outside a clone, or where neither cache nor remote has the data.
         """
-        if destination is None:
-            destination = Path(tempfile.mkdtemp(prefix="dvc-")) / Path(self.path).name
-        return str(materialise(Workspace.find(), self.digest, Path(destination)))
+        try:
+            workspace = Workspace.find()
+        except LineageError as error:
+            raise LineageError(
+                f"the bytes of {self.path} ({self.digest}) come through a clone of"
+                f" {self.repository or 'their git repository'}, and {Path.cwd()} is not inside of"
+                " one: change into it first."
+            ) from error
+        if destination is not None:
+            return str(materialise(workspace, self.digest, Path(destination)))
+        folder = Path(tempfile.mkdtemp(prefix="dvc-"))
+        try:
+            return str(materialise(workspace, self.digest, folder / Path(self.path).name))
+        except BaseException:
+            folder.rmdir()
+            raise
 
     def to_dict(self) -> dict[str, Any]:
         """As MLflow stores it."""
@@ -111,6 +128,16 @@ class DVCDataset(Dataset):
         return config
 
 
+def facts_of(workspace: Workspace, item: Item) -> Facts:
+    """Ask the project's packages what they know of data, in the workspace or DVC's cache.
+
+    Returns:
+        No facts where neither has the bytes.
+    """
+    with readable(workspace, [item]) as places:
+        return facts(places[item]) if item in places else Facts()
+
+
 def from_dvc(
     path: str | Path, *, rev: str | None = None, name: str | None = None, digest: str | None = None
 ) -> DVCDataset:
@@ -134,7 +161,7 @@ def from_dvc(
     item = workspace.tracked(Path(path).absolute(), rev)
     if digest is not None and digest != item.hash:
         raise LineageError(f"{item.path} has the DVC hash {item.hash}, not {digest}.")
-    known = facts(item.location) if rev is None else Facts()
+    known = facts(item.location) if rev is None else facts_of(workspace, item)
     dataset = DVCDataset.of(item, known, repository_url(workspace))
     if name is not None:
         dataset._name = name

@@ -215,8 +215,7 @@ def _snapshot(
 
 def _out(workspace: Workspace, entry: _Entry, out: Mapping[str, Any]) -> Item:
     annotations = entry.annotations(out["path"])
-    labels = tuple(annotations.get("labels") or ())
-    return _item(workspace, out, entry.wdir, str(annotations["type"]), labels)
+    return _item(workspace, out, entry.wdir, annotations)
 
 
 def _dep(
@@ -234,21 +233,22 @@ def _dep(
         is_inside = "://" not in path and not path.startswith(("/", ".."))
         # A folder kept for data that is not there yet is no data.
         kind = "code" if is_inside and (in_git(path) or dep.get("size") == 0) else "dataset"
-    return _item(workspace, dep, entry.wdir, kind, ())
+    return _item(workspace, dep, entry.wdir, {"type": kind})
 
 
 def _item(
-    workspace: Workspace, entry: Mapping[str, Any], wdir: str, kind: str, labels: tuple[str, ...]
+    workspace: Workspace, entry: Mapping[str, Any], wdir: str, annotations: Mapping[str, Any]
 ) -> Item:
     path = from_root(entry["path"], wdir)
     return Item(
         path=path,
         location=workspace.git_root / path,
         hash=hash_of(entry),
-        kind=kind,
-        labels=labels,
+        kind=str(annotations["type"]),
+        labels=tuple(annotations.get("labels") or ()),
         size_bytes=entry.get("size") or 0,
         files=entry.get("nfiles") or 1,
+        pushed=annotations.get("push", True) is not False,
     )
 
 
@@ -265,8 +265,7 @@ def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     found = []
     for out in read.get("outs") or []:
         annotations = {"type": "dataset", **out}
-        labels = tuple(annotations.get("labels") or ())
-        item = _item(workspace, out, folder, str(annotations["type"]), labels)
+        item = _item(workspace, out, folder, annotations)
         found.append(Added(item, file, without_secrets(url), checksum))
     return found
 

@@ -166,6 +166,7 @@ class Item:
         labels: The ``labels:`` of its annotation.
         size_bytes: Of all its files together.
         files: How many files it is.
+        pushed: Whether ``dvc push`` brings it to the remote; False after ``push: false``.
     """
 
     path: str
@@ -175,6 +176,7 @@ class Item:
     labels: tuple[str, ...]
     size_bytes: int
     files: int
+    pushed: bool = True
 
     @property
     def name(self) -> str:
@@ -299,6 +301,7 @@ class StageReader:
             labels=tuple(side.annot.labels),
             size_bytes=entry.get("size") or 0,
             files=entry.get("nfiles") or 1,
+            pushed=side.can_push,
         )
 
     def _name(self, path: str) -> str:
@@ -336,7 +339,8 @@ def _hashed(side: Any) -> dict[str, Any]:
     # As DVC does before it saves: a path that is new in a stage with an old lock entry
     # starts out with the hash of DVC 2, which read text files in its own way.
     side.update_legacy_hash_name()
-    info, meta = side.get_hash(), side.get_meta()
+    # Not `get_hash` and `get_meta`, each of which walks the whole folder.
+    meta, info = side._get_hash_meta()
     return {
         "path": side.def_path,
         "md5" if info.name == DVC2_HASH else info.name: info.value,

@@ -8,11 +8,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from lineage.backfill import ensure_run
 from lineage.dataset import DVCDatasetSource, from_dvc
 from lineage.errors import LineageError
+from lineage.plugins import Facts
 from lineage.revision import repository_url
 from lineage.tracking import without_credentials
-from lineage.workspace import Workspace
+from lineage.workspace import Workspace, locked_stages
 from tests.lineage.conftest import Project
 
 
@@ -120,13 +122,68 @@ def test_a_logged_dataset_gives_its_bytes_back_in_a_clone_without_cache(
     assert Path(source.load()).name == "pictures"
 
 
+def test_outside_of_any_clone_it_says_what_to_change_into(
+    inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = DVCDatasetSource("pictures", recorded(inside, "v1", "pictures"), "git@host:a.git")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LineageError, match=r"a clone of git@host:a\.git, and .* not inside"):
+        source.load(tmp_path / "out")
+
+
+def known_words(path: Path) -> Facts:
+    """The facts of a package that knows text files."""
+    files = files_of(path) if path.is_dir() else [path]
+    return Facts({"words": " ".join(file.read_text() for file in files)})
+
+
+def test_facts_of_a_revision_come_from_the_cache(
+    inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineage.dataset.facts", known_words)
+    assert from_dvc("pictures", rev="v1").profile == {"words": "first same", "files": 2, "bytes": 9}
+    assert from_dvc("pictures", rev="HEAD").profile["words"] == "second same"
+    assert from_dvc("one.txt", rev="v1").profile["words"] == "1"
+    # Without the bytes, what git knows; nothing is fetched for it.
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", inside.root, clone], check=True)
+    monkeypatch.chdir(clone)
+    assert from_dvc("pictures", rev="v1").profile == {"files": 2, "bytes": 9}
+
+
+@pytest.mark.slow
+def test_a_backfilled_run_has_all_facts_where_only_the_cache_has_the_bytes(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("raw/one.txt", "read")
+    project.write("dvc.yaml", "stages: {make: {cmd: cp -r raw made, deps: [raw], outs: [made]}}")
+    project.run("dvc", "add", "--quiet", "raw")
+    project.run("dvc", "repro", "--quiet")
+    project.commit("made it")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", project.root, clone], check=True)
+    cache = str(project.root / ".dvc" / "cache")
+    project.run("dvc", "cache", "dir", "--local", cache, cwd=str(clone))
+
+    monkeypatch.setattr("lineage.record.facts", known_words)
+    workspace = Workspace.find(clone)
+    (stage,) = locked_stages(workspace)
+    mlflow.set_tracking_uri(f"sqlite:///{project.root / 'mlflow.db'}")
+    run, is_new = ensure_run(project.client, workspace, stage)
+    assert is_new and not (clone / "raw").exists() and not (clone / "made").exists()
+    for logged in run.inputs.dataset_inputs:
+        profile = json.loads(logged.dataset.profile)
+        assert profile == {"words": "read", "files": 1, "bytes": 4}
+    assert {logged.dataset.name for logged in run.inputs.dataset_inputs} == {"raw", "made"}
+
+
 def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_bytes_that_are_nowhere_are_told(inside: Project, tmp_path: Path) -> None:
     source = DVCDatasetSource("pictures", "0" * 32 + ".dir")
-    with pytest.raises(LineageError, match="neither in the DVC cache nor in the remote"):
+    with pytest.raises(LineageError, match="neither in the DVC cache nor in the DVC remote"):
         source.load(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
