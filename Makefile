@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint ui lock clean
+.PHONY: help setup demo test lint ui ci-pipeline bench-lineage lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,6 +35,9 @@ lint: $(READY) ## ruff, mypy and the import contracts
 
 ui: $(READY) ## open the project's runs in MLflow's web page
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+bench-lineage: $(READY) ## how long the questions of lineage take with 10,000 runs
+	$(BIN)/python -m benchmarks.lineage
 
 lock: $(READY) ## pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

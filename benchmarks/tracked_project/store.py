@@ -1,0 +1,457 @@
+"""The MLflow store of a history.
+
+MLflow makes the tables, its own models of them say what a row is, and all rows go in at
+once: through the client, 10,000 runs take hours.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.tracked_project.artifacts import Artifacts
+from benchmarks.tracked_project.content import FILE
+from benchmarks.tracked_project.history import Attempt
+from benchmarks.tracked_project.outcome import Outcome, split_facts
+from benchmarks.tracked_project.pipeline import (
+    EXPERIMENT,
+    MODEL,
+    MODEL_NAME,
+    RAW,
+    REGISTRATION,
+    VAL,
+)
+from benchmarks.tracked_project.repository import ORIGIN
+from lineage import environment, record, tracking
+from lineage.identity import canonical_json
+from lineage.models import MODEL_HASH, evaluation_tag
+from lineage.plugins import Facts
+from lineage.registration import CANDIDATE, EVALUATION, Registration
+from lineage.resolve import Status
+from lineage.revision import Revision
+from lineage.workspace import Item, Observed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+USER = "ada"
+CHAMPION = "champion"
+FAILURE = "the loss is not finite at step 17: lower train.optimizer.learning_rate."
+RUNS_AT_ONCE = 500
+
+LOSS_STEPS = 20
+STEP_MS = 40_000
+STEPS_BETWEEN = 36
+SYSTEM_METRICS = (
+    "cpu_utilization_percentage",
+    "disk_available_megabytes",
+    "disk_usage_megabytes",
+    "disk_usage_percentage",
+    "network_receive_megabytes",
+    "network_transmit_megabytes",
+    "system_memory_usage_megabytes",
+    "system_memory_usage_percentage",
+)
+COLUMNS = (
+    ("image_id", "long"),
+    ("file_name", "string"),
+    ("width", "integer"),
+    ("height", "integer"),
+    ("image", "string"),
+    ("objects", "string"),
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model.
+
+    Attributes:
+        number: From 1.
+        run_id: The run that trained it.
+        registration: What its register stage said.
+    """
+
+    number: int
+    run_id: str
+    registration: Registration
+
+
+def write_store(
+    uri: str, root: Path, attempts: Sequence[Attempt], commits: Sequence[str], seed: int
+) -> Version:
+    """Make the store, and the artifacts that lineage is read from.
+
+    Args:
+        uri: Of a sqlite file that does not exist yet.
+        root: The repository.
+        attempts: The runs, oldest first.
+        commits: Hashes of the commits that they name.
+        seed: For ids.
+
+    Returns:
+        The champion.
+    """
+    environment.send_nothing()
+    import mlflow
+    from sqlalchemy import create_engine
+
+    client = mlflow.MlflowClient(uri, uri)
+    artifacts = Artifacts(root / "mlartifacts")
+    experiment = client.create_experiment(EXPERIMENT, artifacts.uri, tags=tracking.TRAINING_UI)
+    rows = _Rows()
+    store = _Store(rows, int(experiment), artifacts, commits, random.Random(seed))
+    engine = create_engine(uri)
+    with engine.begin() as connection:
+        for number, attempt in enumerate(attempts, start=1):
+            store.add_run(attempt)
+            if number % RUNS_AT_ONCE == 0:
+                rows.insert(connection)
+        champion = store.add_registered_model()
+        rows.insert(connection)
+    engine.dispose()
+    return champion
+
+
+class _Rows:
+    """What waits to be inserted; all rows of a table name the same columns."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+
+    def add(self, model: Any, **values: Any) -> None:
+        self._waiting[model.__table__].append(values)
+
+    def insert(self, connection: "Connection") -> None:
+        for table, rows in self._waiting.items():
+            connection.execute(table.insert(), rows)
+        self._waiting.clear()
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A logged model, and the run that it came from first."""
+
+    id: str
+    run_id: str
+    commit: str
+    train: Outcome
+
+
+class _Store:
+    """Adds rows as MLflow's client and the recording side of lineage would, run by run."""
+
+    def __init__(
+        self,
+        rows: _Rows,
+        experiment: int,
+        artifacts: Artifacts,
+        commits: Sequence[str],
+        rng: random.Random,
+    ) -> None:
+        from mlflow.store.model_registry.dbmodels import models as registry
+        from mlflow.store.tracking.dbmodels import models as tracked
+
+        self._tracked, self._registry = tracked, registry
+        self._rows = rows
+        self._experiment = experiment
+        self._artifacts = artifacts
+        self._commits = commits
+        self._rng = rng
+        self._datasets: dict[str, str] = {}
+        self._models: dict[str, _Model] = {}
+        self._versions: list[Version] = []
+        self._registered_ms: list[int] = []
+
+    def add_run(self, attempt: Attempt) -> None:
+        """A run with all that hangs on it."""
+        run_id = self._new_id()
+        outcome, observed = attempt.outcome, attempt.outcome.observed
+        if attempt.failed:
+            execution = replace(observed.execution, outs={})
+            observed = replace(observed, execution=execution, outs=())
+        commit = self._commits[attempt.commit]
+        revision = Revision(commit, attempt.branch, attempt.dirty, attempt.experiment, ORIGIN)
+        self._rows.add(
+            self._tracked.SqlRun,
+            run_uuid=run_id,
+            name=outcome.stage.name,
+            source_type="UNKNOWN",
+            source_name="",
+            entry_point_name="",
+            user_id=USER,
+            status="FAILED" if attempt.failed else "FINISHED",
+            start_time=attempt.start_s * 1000,
+            end_time=attempt.end_s * 1000,
+            source_version="",
+            artifact_uri=f"{self._artifacts.uri}/{run_id}/artifacts",
+            experiment_id=self._experiment,
+        )
+        self._add_datasets(run_id, outcome, observed, revision)
+        self._add_models(run_id, attempt, observed, revision)
+        tags = {
+            **record.identity_tags(observed),
+            **revision.tags(),
+            **_source_tags(attempt, commit),
+        }
+        if attempt.failed:
+            tags |= {"error": FAILURE, "mlflow.note.content": FAILURE}
+        else:
+            self._add_metrics(run_id, attempt)
+            self._artifacts.write(run_id, outcome, revision)
+        if REGISTRATION in outcome.outs:
+            version = self._add_version(attempt)
+            verdict = version.registration.verdict
+            tags |= {"verdict": verdict, "model": f"models:/{MODEL_NAME}/{version.number}"}
+        for key, value in tags.items():
+            self._rows.add(self._tracked.SqlTag, run_uuid=run_id, key=key, value=value)
+        for key, value in record.flat_params(observed).items():
+            self._rows.add(self._tracked.SqlParam, run_uuid=run_id, key=key, value=value)
+
+    def add_registered_model(self) -> Version:
+        """The registered model with its aliases, once all its versions are there.
+
+        Returns:
+            The champion: the best of those that were accepted, or of all where none was.
+        """
+        champion = max(
+            self._versions,
+            key=lambda version: (
+                version.registration.verdict == "accepted",
+                version.registration.metrics["AP"],
+            ),
+        )
+        self._rows.add(
+            self._registry.SqlRegisteredModel,
+            name=MODEL_NAME,
+            creation_time=self._registered_ms[0],
+            last_updated_time=self._registered_ms[-1],
+        )
+        for alias, version in ((CANDIDATE, self._versions[-1]), (CHAMPION, champion)):
+            self._rows.add(
+                self._registry.SqlRegisteredModelAlias,
+                name=MODEL_NAME,
+                alias=alias,
+                version=version.number,
+            )
+        return champion
+
+    def _new_id(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
+
+    def _add_datasets(
+        self, run_id: str, outcome: Outcome, observed: Observed, revision: Revision
+    ) -> None:
+        contexts = {
+            **{item.path: record.INPUT for item in observed.deps},
+            **{item.path: record.OUTPUT for item in observed.outs},
+            **outcome.stage.contexts,
+        }
+        for item in (*observed.deps, *observed.outs):
+            if item.kind != "dataset":
+                continue
+            if item.hash not in self._datasets:
+                self._datasets[item.hash] = self._add_dataset(item, outcome)
+            link = self._link("DATASET", self._datasets[item.hash], "RUN", run_id)
+            tags = {"mlflow.data.context": contexts[item.path], "git.commit": revision.commit}
+            for name, value in tags.items():
+                self._rows.add(self._tracked.SqlInputTag, input_uuid=link, name=name, value=value)
+
+    def _add_dataset(self, item: Item, writer: Outcome) -> str:
+        from lineage.dataset import DVCDataset
+
+        known = Facts()
+        if item.path != RAW:
+            columns = [{"name": name, "type": kind} for name, kind in COLUMNS]
+            known = Facts(split_facts(item.path, writer), columns)
+        dataset = DVCDataset.of(item, known, ORIGIN)._to_mlflow_entity()
+        dataset_id = self._new_id()
+        self._rows.add(
+            self._tracked.SqlDataset,
+            dataset_uuid=dataset_id,
+            experiment_id=self._experiment,
+            name=dataset.name,
+            digest=dataset.digest,
+            dataset_source_type=dataset.source_type,
+            dataset_source=dataset.source,
+            dataset_schema=dataset.schema,
+            dataset_profile=dataset.profile,
+        )
+        return dataset_id
+
+    def _add_models(
+        self, run_id: str, attempt: Attempt, observed: Observed, revision: Revision
+    ) -> None:
+        for item in observed.deps:
+            if item.kind == "model":
+                self._link("RUN_INPUT", run_id, "MODEL_INPUT", self._models[item.hash].id)
+        for item in observed.outs:
+            if item.kind == "model":
+                if item.hash not in self._models:
+                    model = _Model(f"m-{self._new_id()}", run_id, revision.commit, attempt.outcome)
+                    self._models[item.hash] = model
+                    self._add_model(model, item, attempt.end_s * 1000)
+                self._link("RUN_OUTPUT", run_id, "MODEL_OUTPUT", self._models[item.hash].id)
+
+    def _add_model(self, model: _Model, item: Item, time_ms: int) -> None:
+        from mlflow.entities import LoggedModelStatus
+
+        self._rows.add(
+            self._tracked.SqlLoggedModel,
+            model_id=model.id,
+            experiment_id=self._experiment,
+            name=item.name,
+            artifact_location=self._artifacts_of(model),
+            creation_timestamp_ms=time_ms - 1000,
+            last_updated_timestamp_ms=time_ms,
+            status=LoggedModelStatus.READY.to_int(),
+            source_run_id=model.run_id,
+        )
+        self._tag_model(model, MODEL_HASH, item.hash)
+
+    def _artifacts_of(self, model: _Model) -> str:
+        return f"{self._artifacts.uri}/models/{model.id}/artifacts"
+
+    def _tag_model(self, model: _Model, key: str, value: str) -> None:
+        self._rows.add(
+            self._tracked.SqlLoggedModelTag,
+            model_id=model.id,
+            experiment_id=self._experiment,
+            tag_key=key,
+            tag_value=value,
+        )
+
+    def _link(self, source: str, source_id: str, target: str, target_id: str) -> str:
+        link = self._new_id()
+        self._rows.add(
+            self._tracked.SqlInput,
+            input_uuid=link,
+            source_type=source,
+            source_id=source_id,
+            destination_type=target,
+            destination_id=target_id,
+            step=0,
+        )
+        return link
+
+    def _add_metrics(self, run_id: str, attempt: Attempt) -> None:
+        outcome, end_ms = attempt.outcome, attempt.end_s * 1000
+        match outcome.stage.name:
+            case "train":
+                self._add_losses(run_id, outcome.metrics["train/loss"], attempt.start_s * 1000)
+                self._add_points(run_id, outcome.metrics, end_ms, LOSS_STEPS * STEPS_BETWEEN)
+                system = {f"system/{name}": self._rng.uniform(0, 100) for name in SYSTEM_METRICS}
+                self._add_points(run_id, system, end_ms, 0)
+                self._add_model_points(outcome.outs[MODEL].hash, run_id, system, end_ms, None)
+            case "evaluate":
+                read = outcome.observed.execution.deps
+                self._add_points(run_id, outcome.metrics, end_ms, 0)
+                self._add_model_points(read[MODEL], run_id, outcome.metrics, end_ms, read[VAL])
+            case _:
+                self._add_points(run_id, outcome.metrics, end_ms, 0)
+
+    def _add_losses(self, run_id: str, last: float, start_ms: int) -> None:
+        """The loss on its way down to its last value."""
+        for number in range(1, LOSS_STEPS):
+            self._rows.add(
+                self._tracked.SqlMetric,
+                run_uuid=run_id,
+                key="train/loss",
+                value=last * LOSS_STEPS / number,
+                timestamp=start_ms + number * STEP_MS,
+                step=number * STEPS_BETWEEN,
+            )
+
+    def _add_points(
+        self, run_id: str, metrics: Mapping[str, float], time_ms: int, step: int
+    ) -> None:
+        for key, value in metrics.items():
+            point = {"key": key, "value": value, "timestamp": time_ms, "step": step}
+            self._rows.add(self._tracked.SqlMetric, run_uuid=run_id, **point)
+            self._rows.add(self._tracked.SqlLatestMetric, run_uuid=run_id, **point)
+
+    def _add_model_points(
+        self,
+        model_hash: str,
+        run_id: str,
+        metrics: Mapping[str, float],
+        time_ms: int,
+        dataset: str | None,
+    ) -> None:
+        """The metrics of a model, on the version of `VAL` with the hash ``dataset`` if any."""
+        for key, value in metrics.items():
+            self._rows.add(
+                self._tracked.SqlLoggedModelMetric,
+                model_id=self._models[model_hash].id,
+                metric_name=key,
+                metric_timestamp_ms=time_ms,
+                metric_step=0,
+                metric_value=value,
+                experiment_id=self._experiment,
+                run_id=run_id,
+                dataset_uuid=self._datasets[dataset] if dataset else None,
+                dataset_name=VAL if dataset else None,
+                dataset_digest=dataset,
+            )
+
+    def _add_version(self, attempt: Attempt) -> Version:
+        text = attempt.outcome.outs[REGISTRATION].files[FILE]
+        said = Registration(**json.loads(text))
+        model = self._models[said.model_digest]
+        train = model.train.observed
+        version = Version(len(self._versions) + 1, model.run_id, said)
+        self._versions.append(version)
+        time_ms = attempt.end_s * 1000
+        self._registered_ms.append(time_ms)
+        self._rows.add(
+            self._registry.SqlModelVersion,
+            name=MODEL_NAME,
+            version=version.number,
+            creation_time=time_ms,
+            last_updated_time=time_ms,
+            source=f"models:/{model.id}",
+            storage_location=self._artifacts_of(model),
+            run_id=model.run_id,
+        )
+        tags = {
+            MODEL_HASH: said.model_digest,
+            "verdict": said.verdict,
+            EVALUATION: said.evaluation_digest,
+            evaluation_tag(said.evaluation_digest): canonical_json(said.metrics),
+            "dvc.data": canonical_json(
+                {item.path: item.hash for item in train.deps if item.kind != "code"}
+            ),
+            "dvc.signature": train.execution.signature,
+            "lineage.status": Status.RECORDED.value,
+            "dvc.run": model.run_id,
+            "git.commit": model.commit,
+        }
+        for key, value in tags.items():
+            self._rows.add(
+                self._registry.SqlModelVersionTag,
+                name=MODEL_NAME,
+                version=version.number,
+                key=key,
+                value=value,
+            )
+        of = [{"name": MODEL_NAME, "version": version.number}]
+        self._tag_model(model, "mlflow.modelVersions", json.dumps(of))
+        return version
+
+
+def _source_tags(attempt: Attempt, commit: str) -> dict[str, str]:
+    """As `record.source_tags`, and those of the stage."""
+    stage = attempt.outcome.stage
+    return {
+        "mlflow.user": USER,
+        "mlflow.source.name": stage.name,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.branch": attempt.branch,
+        "mlflow.source.git.repoURL": ORIGIN,
+        "mlflow.runName": stage.name,
+        **stage.tags,
+    }
