@@ -8,10 +8,39 @@ A stage does its work inside `stage`::
 
     with lineage.stage(contexts={"train": "training"}) as run:
         fit(run.dep("train").location, run.out("model"))
+
+Questions are put to a `Project`; each verb of the ``lineage`` command is a function in the
+module of its name::
+
+    from lineage import Project
+    from lineage.trace import trace
+
+    graph = trace(Project.find(), "models:/coco-detector@champion")
 """
 
-from lineage.errors import LineageError
-from lineage.recording import StageRun, stage
-from lineage.registration import Registration, register
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LineageError", "Registration", "StageRun", "register", "stage"]
+if TYPE_CHECKING:
+    from lineage.errors import LineageError
+    from lineage.project import Project
+    from lineage.recording import StageRun, stage
+    from lineage.registration import Registration, register
+
+__all__ = ["LineageError", "Project", "Registration", "StageRun", "register", "stage"]
+
+_MODULES = {
+    "LineageError": "lineage.errors",
+    "Project": "lineage.project",
+    "Registration": "lineage.registration",
+    "StageRun": "lineage.recording",
+    "register": "lineage.registration",
+    "stage": "lineage.recording",
+}
+"""Where each name is. Imported at first use: asking for help should not wait for it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

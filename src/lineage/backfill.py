@@ -1,12 +1,15 @@
 """Runs for executions that this tracking store never saw."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from lineage import models, record, tracking
+from lineage.history import Commit, History
 from lineage.resolve import Status, resolve
 from lineage.revision import Revision, repository_url
-from lineage.storage import exact, in_place
-from lineage.workspace import Item, Observed, Workspace, locked_stages
+from lineage.storage import exact, readable
+from lineage.workspace import Item, Observed, Workspace, open_repo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,29 +20,45 @@ BACKFILLED = "lineage.backfilled"
 
 
 def ensure_run(
-    client: "MlflowClient", workspace: Workspace, observed: Observed
+    client: "MlflowClient",
+    workspace: Workspace,
+    observed: Observed,
+    commit: Commit | None = None,
 ) -> "tuple[Run | None, bool]":
     """Make sure that the store has a run for a locked execution.
+
+    Args:
+        client: Of the store.
+        workspace: Where the lock is.
+        observed: The execution.
+        commit: The oldest revision whose lock holds it, with its code and metrics; None
+            where nothing is committed yet.
 
     Returns:
         The run, and whether it was made now. None where the lock was accepted by hand
         with ``dvc commit``: no run made those bytes, and none is invented.
     """
-    from mlflow.entities import RunStatus
-
     found = resolve(client, observed.execution)
     if found.producer is not None:
         return found.producer, False
     if found.status is Status.ACCEPTED:
         return None, False
-    # The code of that time is unknown here; only what the lock holds is written down.
-    revision = Revision("", "", False, "", repository_url(workspace))
+    return _write_down(client, workspace, observed, commit), True
+
+
+def _write_down(
+    client: "MlflowClient", workspace: Workspace, observed: Observed, commit: Commit | None
+) -> "Run":
+    from mlflow.entities import RunStatus
+
+    known = commit if commit and commit.id else None
+    revision = Revision(known.id if known else "", "", False, "", repository_url(workspace))
     data = [item for item in observed.deps + observed.outs if item.kind == "dataset"]
-    there = in_place(workspace, data)
-    elsewhere = [item for item in data if item not in there]
     written = {item.name: record.OUTPUT for item in observed.outs}
     run = client.create_run(
         tracking.experiment_id(client, workspace),
+        # Not later than its commit: a run that another server has of it may come second.
+        start_time=int(known.time.timestamp() * 1000) if known else None,
         run_name=observed.execution.stage.name,
         tags={**record.identity_tags(observed), **revision.tags(), BACKFILLED: "true"},
     )
@@ -47,24 +66,54 @@ def ensure_run(
     status = RunStatus.FAILED
     try:
         record.log_params(client, run_id, observed)
-        record.log_datasets(client, run_id, observed.deps, {}, revision, elsewhere)
-        record.log_datasets(client, run_id, observed.outs, written, revision, elsewhere)
+        with readable(workspace, data) as places:
+            elsewhere = [item for item in data if item not in places]
+            for items, contexts in ((observed.deps, {}), (observed.outs, written)):
+                here = [replace(item, location=places.get(item, item.location)) for item in items]
+                record.log_datasets(client, run_id, here, contexts, revision, elsewhere)
+        for name, value in _metrics(workspace, observed, known).items():
+            client.log_metric(run_id, name, value)
+        whole = record.document(workspace, observed, revision, with_environment=False)
+        client.log_dict(run_id, whole, record.RECORD)
         status = RunStatus.FINISHED
     finally:
         client.set_terminated(run_id, RunStatus.to_string(status))
-    return client.get_run(run_id), True
+    return client.get_run(run_id)
+
+
+def _metrics(workspace: Workspace, observed: Observed, commit: Commit | None) -> dict[str, float]:
+    """What DVC's metrics files among the outputs say, where their bytes can be had."""
+    with open_repo(workspace) as repo:
+        shown = repo.metrics.show(revs=[commit.id] if commit else None)
+    files: Mapping[str, Any] = next((each.get("data", {}) for each in shown.values()), {})
+    top = workspace.root
+    return {
+        name: value
+        for path, read in files.items()
+        if any((top / path).is_relative_to(item.location) for item in observed.outs)
+        for name, value in _numbers(read.get("data", {}))
+    }
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append((record.allowed(f"{prefix}{key}"), float(value)))
+    return found
 
 
 def producer_of(workspace: Workspace, item: Item) -> Observed | None:
-    """The locked stage that wrote these bytes to this path."""
-    return next(
-        (
-            stage
-            for stage in locked_stages(workspace)
-            if stage.execution.outs.get(item.path) == item.hash
-        ),
-        None,
-    )
+    """The stage that wrote these bytes to this path, as the present lock or an older one says."""
+    history = History(workspace)
+    present = history.snapshot(history.present).writer(item.path, item.hash)
+    if present is not None:
+        return present
+    recorded = [each.observed for each in history.writing(item.hash)]
+    writers = [each for each in recorded if each.execution.outs.get(item.path) == item.hash]
+    return writers[-1] if writers else None
 
 
 def ensure_recorded_model(client: "MlflowClient", workspace: Workspace, item: Item) -> str | None:

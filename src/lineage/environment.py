@@ -6,7 +6,6 @@ Recorded beside a run, and not part of its signature: DVC does not rerun for the
 import hashlib
 import os
 import platform
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ def send_nothing() -> None:
 
 def describe(root: Path) -> dict[str, Any]:
     """Versions of Python, platform and every installed package, and the hash of the lock."""
+    from importlib.metadata import distributions
+
     lock = root / "requirements.lock"
     packages: dict[str, str] = {}
     for distribution in distributions():

@@ -1,10 +1,19 @@
 """The errors a user can cause."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lineage import environment
+
+FOREIGN = {
+    "mlflow.exceptions": ("MlflowException", "MLflow"),
+    "dvc.exceptions": ("DvcException", "DVC"),
+    "pygit2": ("GitError", "git"),
+    "sqlalchemy.exc": ("SQLAlchemyError", "the tracking store's database"),
+}
+"""Module -> the root of its exceptions, and who says so."""
 
 
 class LineageError(Exception):
@@ -13,17 +22,22 @@ class LineageError(Exception):
 
 @contextmanager
 def in_a_sentence() -> Iterator[None]:
-    """Turn what DVC and MLflow raise by themselves into a `LineageError`."""
+    """Turn what DVC, MLflow and git raise by themselves into a `LineageError`."""
     environment.send_nothing()
-    from dvc.exceptions import DvcException
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
-        raise LineageError(f"MLflow: {reason(error)}") from error
-    except DvcException as error:
-        raise LineageError(f"DVC: {reason(error)}") from error
+    except tuple(_foreign()) as error:
+        who = next(name for kind, name in _foreign().items() if isinstance(error, kind))
+        raise LineageError(f"{who}: {reason(error)}") from error
+
+
+def _foreign() -> dict[type[Exception], str]:
+    """Exceptions of those modules that are in use; importing them takes seconds."""
+    return {
+        getattr(sys.modules[module], root): who
+        for module, (root, who) in FOREIGN.items()
+        if hasattr(sys.modules.get(module), root)
+    }
 
 
 def reason(error: BaseException) -> str:

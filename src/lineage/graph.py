@@ -7,6 +7,7 @@ shown of it, and in which form, is for others to say.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from lineage.identity import Execution
@@ -21,6 +22,7 @@ class RunFacts:
         id: Of the run.
         status: MLflow's, such as ``FINISHED``.
         started: When, in UTC.
+        ended: When, in UTC; None while it runs, or where its process was killed.
         commit: The git commit that it ran on; empty where unknown.
         branch: The branch, or empty.
         dirty: Whether code differed from the commit.
@@ -42,6 +44,7 @@ class RunFacts:
     backfilled: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
+    ended: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -49,6 +52,7 @@ class RunFacts:
             "id": self.id,
             "status": self.status,
             "started": self.started.isoformat(),
+            "ended": self.ended.isoformat() if self.ended else None,
             "commit": self.commit,
             "branch": self.branch,
             "dirty": self.dirty,
@@ -256,11 +260,25 @@ class Graph:
 
     def upstream(self, node: str) -> list[str]:
         """Ids of what the node was made of."""
-        return [source for source, target in self.edges if target == node]
+        return self._sources.get(node, [])
 
     def downstream(self, node: str) -> list[str]:
         """Ids of what was made of the node."""
-        return [target for source, target in self.edges if source == node]
+        return self._targets.get(node, [])
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        sources: dict[str, list[str]] = {}
+        for source, target in self.edges:
+            sources.setdefault(target, []).append(source)
+        return sources
+
+    @cached_property
+    def _targets(self) -> dict[str, list[str]]:
+        targets: dict[str, list[str]] = {}
+        for source, target in self.edges:
+            targets.setdefault(source, []).append(target)
+        return targets
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -278,6 +296,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], None] = {}
+        self._made: set[str] = set()
         self.warnings: dict[str, None] = {}
 
     def add(self, node: Node) -> str:
@@ -288,10 +307,11 @@ class GraphBuilder:
     def link(self, source: str, target: str) -> None:
         """Say that the target was made of the source."""
         self.edges.setdefault((source, target))
+        self._made.add(target)
 
     def has_source(self, node: str) -> bool:
         """Whether something is known that the node was made of."""
-        return any(target == node for _, target in self.edges)
+        return node in self._made
 
     def warn(self, sentence: str) -> None:
         """Say what the answer cannot know."""

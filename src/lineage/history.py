@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from lineage import fast_yaml
 from lineage.errors import LineageError
 from lineage.identity import Execution, canonical_json, from_root
 from lineage.snapshot import Snapshot, SnapshotReader, is_dvc_file, is_pipeline
@@ -178,6 +179,27 @@ class History:
             (),
         )
 
+    def named(self, name: str) -> Commit:
+        """The commit that a git revision or the name of an experiment means.
+
+        Raises:
+            LineageError: If there is none.
+        """
+        found = self.find(name)
+        if found is None:
+            missing = (
+                "; this clone is shallow, `git fetch --unshallow` brings older ones"
+                if self.is_shallow
+                else "; `git fetch --tags` brings those of origin"
+            )
+            raise LineageError(f"{name} is no revision of this git repository{missing}.")
+        return found
+
+    def first(self, execution: Execution) -> Commit | None:
+        """The oldest revision whose lock holds an execution; None where no commit does."""
+        commits = self.holding(execution)
+        return commits[0] if commits and commits[0].id else None
+
     def reaches(self, commit: str) -> bool:
         """Whether a branch, tag, experiment or HEAD reaches the commit."""
         return commit in self.by_id
@@ -233,6 +255,23 @@ class History:
                     found.setdefault(item.path, item)
         return list(found.values())
 
+    def names_of_data(self, path: str, digest: str) -> tuple[str, ...]:
+        """What people call the revisions at which these bytes are there.
+
+        A lock may also hold an older hash: what a stage read that was not run again since.
+        """
+
+        def is_there(commit: Commit) -> bool:
+            item = self.snapshot(commit).item(path)
+            return item is not None and item.hash == digest
+
+        commits = self.containing(digest)
+        named = [commit for commit in commits if commit.names and is_there(commit)]
+        first = (
+            next((commit for commit in commits if is_there(commit)), None) if not named else None
+        )
+        return self.names(named or ([first] if first else commits))
+
     def names(self, commits: Iterable[Commit]) -> tuple[str, ...]:
         """What people call these revisions: names that point to one, else the oldest commit."""
         commits = list(commits)
@@ -262,12 +301,13 @@ class History:
         }
         present = {key for key in self._present_texts if not is_pipeline(key)}
         # Only what no commit holds makes the working tree a revision of its own.
-        if self._present_snapshot != self._head_snapshot:
+        if self._present_snapshot != self.snapshot_of_head:
             files[self.present] = present
         return files
 
     @property
-    def _head_snapshot(self) -> Snapshot | None:
+    def snapshot_of_head(self) -> Snapshot | None:
+        """What the checked-out commit records; None before the first one."""
         return self.snapshot(self.by_id[self.head]) if self.head else None
 
     @cached_property
@@ -352,6 +392,10 @@ class History:
 
         def refuse(error: LineageError) -> None:
             raise error
+
+        for path, text in self._present_texts.items():
+            if is_pipeline(path):
+                fast_yaml.parse(text, path)  # of a pipeline that never ran, too
 
         return self._reader.read(
             self._present_texts, lambda path: _in_list(tracked, path), None, refuse

@@ -24,7 +24,8 @@ class StageId:
     """A stage: two folders may hold equal entries, so the pipeline file belongs to it.
 
     Attributes:
-        pipeline: The pipeline file, relative to the root of the git repository.
+        pipeline: The pipeline file, relative to the root of the git repository; empty for
+            what runs outside of any.
         name: The stage, with its ``@key`` when it comes from ``foreach`` or ``matrix``.
     """
 
@@ -32,7 +33,7 @@ class StageId:
     name: str
 
     def __str__(self) -> str:
-        return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
+        return self.name if self.pipeline in ("", "dvc.yaml") else f"{self.pipeline}:{self.name}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Downstream: everything that some bytes, a run or a commit reached."""
 
-from lineage.errors import LineageError
 from lineage.graph import DataNode, Graph, GraphBuilder, VersionNode, execution_id
 from lineage.history import Commit
 from lineage.knowledge import Knowledge, Known
@@ -23,13 +22,7 @@ def impact(project: Project, ref: str) -> Graph:
         case Model(version):
             roots = [walk.version(version)]
         case Execution(run):
-            known = walk.knowledge.of_run(run)
-            if known is None:
-                raise LineageError(
-                    f"the run {run.info.run_id} was not made by a DVC stage: it has no"
-                    " dvc.signature."
-                )
-            roots = [walk.execution(known)]
+            roots = [walk.execution(walk.knowledge.of_run(run))]
         case Data(digest, paths, _):
             roots = [walk.data(path, digest) for path in paths]
         case Revision(_, commit):
@@ -57,18 +50,17 @@ class _Downstream:
             (item.path, item.hash) for parent in parents for item in history.snapshot(parent).data
         }
         runs = self._project.runs.at_commit(commit.id) if commit.id else []
-        ran = [self.knowledge.of_run(run) for run in runs]
+        stages = [run for run in runs if self._project.runs.execution(run)]
+        ran = [self.knowledge.of_run(run) for run in stages]
         recorded = [(item.path, item.hash) for item in history.snapshot(commit).data]
-        return [self.execution(known) for known in ran if known is not None] + [
+        return [self.execution(known) for known in ran] + [
             self.data(path, digest) for path, digest in recorded if (path, digest) not in before
         ]
 
     def version(self, version: VersionNode) -> str:
         """Add a model version, and its model's files."""
-        for known in self.knowledge.writing(version.hash) if version.hash else []:
-            for path, digest in known.execution.outs.items():
-                if digest == version.hash:
-                    self.data(path, digest)
+        for path in self.knowledge.paths_of(version.hash):
+            self.data(path, version.hash)
         return self.builder.add(version)
 
     def data(self, path: str, digest: str) -> str:
@@ -86,13 +78,17 @@ class _Downstream:
         for path, digest in known.execution.outs.items() if is_new else ():
             if digest:
                 self.builder.link(node, self.data(path, digest))
+        for run in known.runs if is_new else ():
+            # A user's own model has no DVC hash, but a run.
+            for version in self._project.registry.of_run(run.info.run_id):
+                self.builder.link(node, self.builder.add(version))
         return node or execution_id(known.execution)
 
     def walk(self) -> None:
         """Follow all that was added to everything that it reached."""
         while self._waiting:
             step, self._waiting = self._waiting, {}
-            self._project.runs.prepare({digest for _, digest in step.values()})
+            self._project.runs.prepare(list(step.values()))
             for node, (path, digest) in step.items():
                 self._follow(node, path, digest)
         self._versions_without_runs()

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lineage.errors import LineageError
 from lineage.graph import DataNode, ExecutionNode
 from lineage.history import Commit, Locked
 from lineage.identity import Execution, canonical_json
 from lineage.project import Project
 from lineage.record import flat_params
 from lineage.resolve import Resolution, Status, decide
-from lineage.runs import facts_of
+from lineage.runs import NO_PIPELINE, facts_of
 from lineage.snapshot import Snapshot
 from lineage.workspace import Item, Observed
 
@@ -50,10 +51,29 @@ class Knowledge:
         """Executions that read these bytes, or something that holds or is part of them."""
         return self._joined(self._history.reading(digest), self._runs.reading(digest))
 
-    def of_run(self, run: "Run") -> Known | None:
-        """The execution of a run; None where no stage made the run."""
+    def paths_of(self, digest: str) -> list[str]:
+        """The paths to which these bytes were written."""
+        found = [
+            path
+            for known in (self.writing(digest) if digest else [])
+            for path, written in known.execution.outs.items()
+            if written == digest
+        ]
+        return list(dict.fromkeys(found))
+
+    def of_run(self, run: "Run") -> Known:
+        """The execution of a run.
+
+        Raises:
+            LineageError: If the run names no data at all.
+        """
         execution = self._runs.execution(run)
-        return self._joined(self._locked(execution), [run])[0] if execution else None
+        if execution is None:
+            raise LineageError(
+                f"the run {run.info.run_id} names no data: no stage made it, and it logged no"
+                " dataset; log what it reads with mlflow.log_input(mlflow.data.from_dvc(path))."
+            )
+        return self._joined(self._locked(execution), [run])[0]
 
     def at(self, commit: Commit) -> list[Known]:
         """The executions that a revision's locks hold."""
@@ -86,8 +106,10 @@ class Knowledge:
         )
 
     def _made_by(self, known: Known) -> "tuple[Status | None, Run | None, tuple[Run, ...]]":
-        if not known.execution.outs and known.runs:
-            # It failed, or runs still: no lock can hold it.
+        if known.runs and (
+            not known.execution.outs or known.execution.stage.pipeline == NO_PIPELINE
+        ):
+            # It failed, or runs still, or no stage made it: no lock can hold it.
             return None, known.runs[0], known.runs[1:]
         found = self.resolution(known)
         return found.status, found.producer, found.confirmations
@@ -109,12 +131,14 @@ class Knowledge:
             kind=item.kind if item else self._kind(path, digest),
             size_bytes=item.size_bytes if item else None,
             files=item.files if item else None,
-            revisions=self._history.names(commits),
+            revisions=self._history.names_of_data(path, digest),
             others=others,
         )
 
     def is_code(self, known: Known, path: str) -> bool:
         """Whether git keeps what an execution read from this path."""
+        if known.execution.stage.pipeline == NO_PIPELINE:
+            return False
         if known.observed is not None:
             return any(dep.path == path and dep.kind == "code" for dep in known.observed.deps)
         return self._kind(path, known.execution.deps[path]) == "code"

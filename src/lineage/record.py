@@ -76,7 +76,7 @@ def flat_params(observed: Observed) -> dict[str, str]:
     for file, values in observed.params.items():
         prefix = "" if file == "params.yaml" else f"{file}:"
         for name, value in _leaves(values):
-            flat[_allowed(prefix + name)] = value if isinstance(value, str) else str(value)
+            flat[allowed(prefix + name)] = value if isinstance(value, str) else str(value)
     return flat
 
 
@@ -89,11 +89,11 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def _allowed(name: str) -> str:
+def allowed(name: str) -> str:
     """The name with what MLflow refuses in names replaced."""
-    allowed = "".join(letter if letter.isalnum() or letter in "_-. /:" else "_" for letter in name)
-    is_plain = posixpath.normpath(allowed) == allowed and not allowed.startswith(("/", ".."))
-    return allowed if is_plain else allowed.replace("/", "_").replace("..", "_")
+    plain = "".join(letter if letter.isalnum() or letter in "_-. /:" else "_" for letter in name)
+    is_path = posixpath.normpath(plain) == plain and not plain.startswith(("/", ".."))
+    return plain if is_path else plain.replace("/", "_").replace("..", "_")
 
 
 def log_datasets(
@@ -138,9 +138,16 @@ def log_datasets(
 
 
 def document(
-    workspace: Workspace, observed: Observed, revision: Revision, **more: Any
+    workspace: Workspace,
+    observed: Observed,
+    revision: Revision,
+    *,
+    with_environment: bool = True,
 ) -> dict[str, Any]:
-    """The whole record of an execution, as JSON-compatible values."""
+    """The whole record of an execution, as JSON-compatible values.
+
+    The environment is that of this process; leave it out where another did the work.
+    """
     return {
         "pipeline": observed.execution.stage.pipeline,
         "stage": observed.execution.stage.name,
@@ -150,8 +157,7 @@ def document(
         "deps": [_item(item) for item in observed.deps],
         "outs": [_item(item) for item in observed.outs],
         "git": asdict(revision),
-        "environment": environment.describe(workspace.root),
-        **more,
+        **({"environment": environment.describe(workspace.root)} if with_environment else {}),
     }
 
 

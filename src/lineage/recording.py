@@ -216,5 +216,5 @@ def _close_run(run: StageRun, after: Observed) -> None:
         if item.kind == "model":
             experiment = run.client.get_run(run.run_id).info.experiment_id
             models.ensure_model(run.client, experiment, run.run_id, item.location, item.hash)
-    more = {"changed": changed} if changed else {}
-    mlflow.log_dict(record.document(run.workspace, observed, run.revision, **more), record.RECORD)
+    whole = record.document(run.workspace, observed, run.revision)
+    mlflow.log_dict({**whole, **({"changed": changed} if changed else {})}, record.RECORD)

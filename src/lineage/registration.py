@@ -11,6 +11,7 @@ from lineage.backfill import ensure_recorded_model, producer_of
 from lineage.errors import LineageError
 from lineage.identity import canonical_json
 from lineage.resolve import resolve
+from lineage.revision import repository_url
 from lineage.workspace import Item, Workspace
 
 if TYPE_CHECKING:
@@ -78,11 +79,21 @@ class Registration:
 
 
 def register(
-    client: "MlflowClient", workspace: Workspace, registration: Registration
+    client: "MlflowClient",
+    workspace: Workspace,
+    registration: Registration,
+    *,
+    is_newest: bool = True,
 ) -> "ModelVersion":
     """Make sure that the version exists, tagged with what it was made of, as the candidate.
 
     May run any number of times, on any server: one version per model hash.
+
+    Args:
+        client: Of the store.
+        workspace: A clone of the repository that the model belongs to.
+        registration: What its pipeline decided.
+        is_newest: Make it the candidate even if there is another one.
 
     Raises:
         LineageError: If MLflow has no such model, and none can be made of the files.
@@ -112,7 +123,8 @@ def register(
     }
     name = registration.model_name
     version = models.ensure_version(client, name, item.hash, model_id, tags)
-    client.set_registered_model_alias(name, CANDIDATE, version.version)
+    if is_newest or CANDIDATE not in client.get_registered_model(name).aliases:
+        client.set_registered_model_alias(name, CANDIDATE, version.version)
     return client.get_model_version(name, version.version)
 
 
@@ -123,6 +135,9 @@ def _origin(client: "MlflowClient", workspace: Workspace, item: Item) -> dict[st
         return {}
     data = {dep.path: dep.hash for dep in stage.deps if dep.kind != "code"}
     tags = {"dvc.data": canonical_json(data), "dvc.signature": stage.execution.signature}
+    repository = repository_url(workspace)
+    if repository:
+        tags["git.repository"] = repository
     found = resolve(client, stage.execution)
     tags["lineage.status"] = found.status.value
     if found.producer is not None:

@@ -1,7 +1,7 @@
 """What the tracking store knows: runs and model versions by the hashes of their bytes."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lineage.graph import RunFacts, VersionNode
 from lineage.identity import Execution, StageId, is_elsewhere
 from lineage.models import MODEL_HASH, evaluation
-from lineage.record import ORIGINS, RECORD
+from lineage.record import DIGEST_LIMIT, ORIGINS, OUTPUT, RECORD
 from lineage.registration import EVALUATION
 from lineage.resolve import Resolution, decide
 from lineage.tag_index import TagIndex, is_database
@@ -18,11 +18,17 @@ from lineage.tracking import all_experiment_ids, pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Dataset, Run
     from mlflow.entities.model_registry import ModelVersion
 
 ELSEWHERE = '%"see":"lineage.json"%'
 """What stands in the tag of a run with so many paths that they did not fit."""
+
+SIGNATURE = "dvc.signature"
+"""The tag that every run of a stage has, and no other run."""
+
+NO_PIPELINE = ""
+"""The pipeline file of a run that no stage made."""
 
 QUESTIONS_AT_ONCE = 8
 """How many searches a tracking server is asked to do at the same time."""
@@ -44,6 +50,7 @@ class Runs:
         self._answers: dict[str, list[Run]] = {}
         self._executions: dict[str, Execution | None] = {}
         self._by_id: dict[str, Run] = {}
+        self._scripts: dict[str, list[Run]] = {}
 
     @cached_property
     def experiments(self) -> list[str]:
@@ -61,6 +68,10 @@ class Runs:
                 return None
             raise
 
+    def active(self, run_ids: Iterable[str]) -> "dict[str, Run]":
+        """Id -> run, of those that are not deleted."""
+        return {run.info.run_id: run for run in self._fetch(run_ids)}
+
     def writing(self, digest: str) -> "list[Run]":
         """Finished runs with this hash among their outputs, oldest first."""
         return [
@@ -70,37 +81,74 @@ class Runs:
         ]
 
     def reading(self, digest: str) -> "list[Run]":
-        """Runs of any status with this hash among their dependencies, oldest first.
-
-        MLflow's dataset filter would also find runs that wrote it.
-        """
+        """Runs of any status that read these bytes, those of users' own scripts too."""
         return [
             run
             for run in self._with_hash("dvc.deps", digest)
             if digest in self._hashes(run, "deps")
         ]
 
-    def prepare(self, digests: Iterable[str]) -> None:
-        """Ask who reads each of these in as few, or as simultaneous, questions as possible."""
-        index = self._index
-        if index is None:
-            with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
-                list(pool.map(lambda digest: self._with_hash("dvc.deps", digest), digests))
-        else:
-            self._fetch(run_id for digest in digests for run_id in index.reading.get(digest, []))
+    def prepare(self, data: Iterable[tuple[str, str]]) -> None:
+        """Ask who reads each of these (path, hash) in as few questions as possible.
 
-    def count_reading(self) -> Mapping[str, set[str]]:
-        """Hash -> ids of the runs that read it, for every hash."""
+        Of a server, they are asked several at a time.
+        """
+        if self._index is not None:
+            index = self._index.reading
+            self._fetch(run_id for _, digest in data for run_id in index.get(digest, []))
+            return
+        with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+            paths = sorted({path for path, _ in data})
+            read = dict(zip(paths, pool.map(self._is_ever_read, paths), strict=True))
+            for path, digest in data:
+                if not read[path]:
+                    self._answers.setdefault(_like("dvc.deps", digest), [])
+            digests = {digest for _, digest in data}
+            self._ask_for_scripts(digests)
+            list(pool.map(self.reading, digests))
+
+    def count_reading(self, digests: Collection[str] | None = None) -> Mapping[str, set[str]]:
+        """Hash -> ids of the runs that read it; for every hash, or only for these."""
         if self._index is not None:
             long = self._with_long_tag("dvc.deps")
             counted = {digest: set(ids) for digest, ids in self._index.reading.items() if digest}
+        elif digests is not None:
+            with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+                self._ask_for_scripts(digests)
+                found = zip(digests, pool.map(self.reading, digests), strict=True)
+                return {digest: {run.info.run_id for run in runs} for digest, runs in found}
         else:
-            long = self._search("tags.`dvc.stage` LIKE '%'")
-            counted = {}
+            long, counted = self._search(""), {}
         for run in long:
             for digest in self._hashes(run, "deps"):
                 counted.setdefault(digest, set()).add(run.info.run_id)
         return counted
+
+    def facts_of_content(self, digests: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Hash -> what MLflow's profile of that dataset says of its content.
+
+        MLflow keeps one profile for a dataset and digest, so any run that wrote or read it
+        will do.
+        """
+        if self._index is not None:
+            writing, reading = self._index.writing, self._index.reading
+            ids = [(writing.get(each) or reading.get(each) or [])[:1] for each in digests]
+            runs = self._fetch(run_id for one in ids for run_id in one)
+        else:
+            with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+                runs = [run for found in pool.map(self._one_naming, digests) for run in found]
+        return {
+            dataset.digest: _content(dataset)
+            for run in runs
+            for dataset, _ in _datasets(run)
+            if dataset.digest in digests
+        }
+
+    def naming(self, digest: str) -> "list[Run]":
+        """Runs that name these bytes as a dataset, read or written."""
+        if len(digest) > DIGEST_LIMIT:
+            return []
+        return self._search(f"dataset.digest = '{digest}'")
 
     def at_commit(self, commit: str) -> "list[Run]":
         """Runs that ran on this commit, oldest first."""
@@ -119,20 +167,23 @@ class Runs:
         )
 
     def execution(self, run: "Run") -> Execution | None:
-        """What a run did, as far as it says; None for a run that no stage made."""
+        """What a run did, as far as it says.
+
+        A run of a user's own script has no signature: its own id stands for one, and what it
+        read are the datasets that it logged. None for a run that logged none either.
+        """
         run_id = run.info.run_id
         if run_id not in self._executions:
-            tags = run.data.tags
-            if "dvc.signature" in tags:
-                self._executions[run_id] = Execution(
-                    StageId(tags.get("dvc.pipeline", "dvc.yaml"), tags.get("dvc.stage", "")),
-                    tags["dvc.signature"],
-                    self._hashes_by_path(run, "deps"),
-                    self._hashes_by_path(run, "outs"),
-                )
-            else:
-                self._executions[run_id] = None
+            self._executions[run_id] = self._of_stage(run) or _of_script(run)
         return self._executions[run_id]
+
+    def _of_stage(self, run: "Run") -> Execution | None:
+        tags = run.data.tags
+        if SIGNATURE not in tags:
+            return None
+        stage = StageId(tags.get("dvc.pipeline", "dvc.yaml"), tags.get("dvc.stage", ""))
+        deps, outs = self._hashes_by_path(run, "deps"), self._hashes_by_path(run, "outs")
+        return Execution(stage, tags[SIGNATURE], deps, outs)
 
     def origins(self, run_id: str) -> list[dict[str, Any]]:
         """Where a run fetched bytes from, as its stage logged it."""
@@ -166,9 +217,39 @@ class Runs:
         if self._index is not None:
             index = self._index.reading if tag == "dvc.deps" else self._index.writing
             return self._fetch([*index.get(digest, []), *index.get("", [])])
-        found = self._search(f"tags.`{tag}` LIKE '%\"{digest}\"%'")
-        known = {run.info.run_id for run in found}
-        return found + [run for run in self._with_long_tag(tag) if run.info.run_id not in known]
+        found = self._search(_like(tag, digest))
+        if digest not in self._scripts:
+            self._ask_for_scripts([digest])
+        # These may also have written it: whoever asks looks at each again.
+        scripts = self._scripts[digest]
+        known = {run.info.run_id: run for run in found + self._with_long_tag(tag) + scripts}
+        return _by_age(known.values())
+
+    def _ask_for_scripts(self, digests: Iterable[str]) -> None:
+        """Look up the runs that no stage made, but that logged these datasets."""
+        asked = [each for each in digests if each not in self._scripts]
+        self._scripts.update({digest: [] for digest in asked})
+        named = [digest for digest in asked if 0 < len(digest) <= DIGEST_LIMIT]
+        for start in range(0, len(named), IDS_A_QUESTION):
+            listed = ", ".join(f"'{each}'" for each in named[start : start + IDS_A_QUESTION])
+            query = f"dataset.digest IN ({listed}) AND tags.`{SIGNATURE}` IS NULL"
+            for run in self._search(query):
+                for dataset, _ in _datasets(run):
+                    if dataset.digest in named:
+                        self._scripts[dataset.digest].append(run)
+
+    def _is_ever_read(self, path: str) -> bool:
+        """Whether any run of a stage read something at this path, whatever its bytes."""
+        spelled = json.dumps(path).replace("'", "_").replace("%", "_")
+        query = f"tags.`dvc.deps` LIKE '%{spelled}:%'"
+        found = self.client.search_runs(self.experiments, query, max_results=1)
+        return bool(found or self._with_long_tag("dvc.deps"))
+
+    def _one_naming(self, digest: str) -> "list[Run]":
+        if len(digest) > DIGEST_LIMIT:
+            return []
+        query = f"dataset.digest = '{digest}'"
+        return list(self.client.search_runs(self.experiments, query, max_results=1))
 
     def _with_long_tag(self, tag: str) -> "list[Run]":
         return self._search(f"tags.`{tag}` LIKE '{ELSEWHERE}'")
@@ -193,26 +274,52 @@ class Runs:
         return self._answers[query]
 
 
+def _like(tag: str, digest: str) -> str:
+    return f"tags.`{tag}` LIKE '%\"{digest}\"%'"
+
+
+def _of_script(run: "Run") -> Execution | None:
+    deps: dict[str, str] = {}
+    outs: dict[str, str] = {}
+    for dataset, context in _datasets(run):
+        side = outs if context == OUTPUT else deps
+        side[dataset.name] = dataset.digest
+    if not deps and not outs:
+        return None
+    return Execution(StageId(NO_PIPELINE, run.info.run_name or "run"), run.info.run_id, deps, outs)
+
+
+def _datasets(run: "Run") -> "list[tuple[Dataset, str]]":
+    """Datasets that a run names, each with its context."""
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    return [
+        (
+            each.dataset,
+            next((tag.value for tag in each.tags if tag.key == MLFLOW_DATASET_CONTEXT), ""),
+        )
+        for each in (run.inputs.dataset_inputs if run.inputs else [])
+    ]
+
+
 def _by_age(runs: "Iterable[Run]") -> "list[Run]":
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
+def _content(dataset: "Dataset") -> dict[str, Any]:
+    """The profile of a dataset without what DVC says of every data."""
+    profile = json.loads(dataset.profile) if dataset.profile else {}
+    return {key: value for key, value in profile.items() if key not in ("files", "bytes")}
+
+
 def facts_of(run: "Run") -> RunFacts:
     """What is shown of a run."""
-    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
-
     tags = run.data.tags
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    contexts = {
-        each.dataset.name: tag.value
-        for each in inputs
-        for tag in each.tags
-        if tag.key == MLFLOW_DATASET_CONTEXT
-    }
     return RunFacts(
         id=run.info.run_id,
         status=run.info.status,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        ended=datetime.fromtimestamp(run.info.end_time / 1000, UTC) if run.info.end_time else None,
         commit=tags.get("git.commit", ""),
         branch=tags.get("git.branch", ""),
         dirty=tags.get("git.dirty") == "true",
@@ -224,7 +331,7 @@ def facts_of(run: "Run") -> RunFacts:
             for name, value in sorted(run.data.metrics.items())
             if not name.startswith(SYSTEM_METRICS)
         },
-        contexts=contexts,
+        contexts={dataset.name: context for dataset, context in _datasets(run)},
     )
 
 
@@ -247,6 +354,19 @@ class Registry:
     def made_of(self, digest: str) -> list[VersionNode]:
         """Versions whose files have this hash."""
         return [version for version in self.versions if version.hash == digest]
+
+    def of_run(self, run_id: str) -> list[VersionNode]:
+        """Versions that a run registered by itself, so that no DVC hash is known of them."""
+        return [each for each in self.versions if each.run_id == run_id and not each.hash]
+
+    def logged(self, digest: str) -> list[str]:
+        """Ids of the logged models that were made of these files."""
+        found = pages(
+            self.client.search_logged_models,
+            experiment_ids=all_experiment_ids(self.client),
+            filter_string=f"tags.`{MODEL_HASH}` = '{digest}'",
+        )
+        return [str(model.model_id) for model in found if str(model.status) == "READY"]
 
     def find(self, name: str, version: str) -> VersionNode | None:
         """One version, by number or, with a leading ``@``, by alias; None if there is none."""

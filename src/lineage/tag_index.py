@@ -23,6 +23,25 @@ ORDER BY runs.start_time, runs.run_uuid
 """
 
 
+SCRIPTS = """
+SELECT runs.run_uuid, datasets.digest
+FROM inputs
+JOIN datasets ON datasets.dataset_uuid = inputs.source_id
+JOIN runs ON runs.run_uuid = inputs.destination_id
+JOIN experiments ON experiments.experiment_id = runs.experiment_id
+LEFT JOIN input_tags
+  ON input_tags.input_uuid = inputs.input_uuid AND input_tags.name = 'mlflow.data.context'
+WHERE inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN'
+  AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+  AND COALESCE(input_tags.value, '') {comparison} 'output'
+  AND NOT EXISTS (
+    SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'dvc.signature'
+  )
+ORDER BY runs.start_time, runs.run_uuid
+"""
+"""The datasets of runs that no stage made, but a user's own script."""
+
+
 def is_database(uri: str) -> bool:
     """Whether this process opens the store's database itself."""
     from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -43,28 +62,30 @@ class TagIndex:
     @cached_property
     def reading(self) -> Mapping[str, list[str]]:
         """Hash -> ids of the runs that read it, oldest first."""
-        return self._by_hash("dvc.deps")
+        return self._by_hash("dvc.deps", written=False)
 
     @cached_property
     def writing(self) -> Mapping[str, list[str]]:
         """Hash -> ids of the runs that wrote it, oldest first."""
-        return self._by_hash("dvc.outs")
+        return self._by_hash("dvc.outs", written=True)
 
-    def _by_hash(self, key: str) -> dict[str, list[str]]:
+    def _by_hash(self, key: str, *, written: bool) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for run_id, value in self._rows(key):
+        for run_id, value in self._rows(TAGS, key=key):
             hashes = json.loads(value)
             # Those with too many paths for a tag stand under the empty hash.
             for digest in {""} if is_elsewhere(hashes) else set(hashes.values()):
                 found.setdefault(digest, []).append(run_id)
+        for run_id, digest in self._rows(SCRIPTS.format(comparison="=" if written else "<>")):
+            found.setdefault(digest, []).append(run_id)
         return found
 
-    def _rows(self, key: str) -> list[tuple[str, str]]:
+    def _rows(self, query: str, **values: object) -> list[tuple[str, str]]:
         from sqlalchemy import create_engine, text
 
         engine = create_engine(self.uri)
         try:
             with engine.connect() as connection:
-                return [(row[0], row[1]) for row in connection.execute(text(TAGS), {"key": key})]
+                return [(row[0], row[1]) for row in connection.execute(text(query), values)]
         finally:
             engine.dispose()

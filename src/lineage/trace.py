@@ -1,11 +1,15 @@
 """Upstream: what a thing was made of, down to where its bytes came from."""
 
-from lineage.errors import LineageError
+from typing import TYPE_CHECKING
+
 from lineage.graph import Graph, GraphBuilder, OriginNode, VersionNode
 from lineage.knowledge import Knowledge, Known
 from lineage.project import Project
 from lineage.reference import Data, Execution, Model, Revision, resolve
 from lineage.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 def trace(project: Project, ref: str) -> Graph:
@@ -22,13 +26,7 @@ def trace(project: Project, ref: str) -> Graph:
         case Model(version):
             roots = [walk.version(version)]
         case Execution(run):
-            known = walk.knowledge.of_run(run)
-            if known is None:
-                raise LineageError(
-                    f"the run {run.info.run_id} was not made by a DVC stage: it has no"
-                    " dvc.signature."
-                )
-            roots = [walk.execution(known)]
+            roots = [walk.execution(walk.knowledge.of_run(run))]
         case Data(digest, paths, commit):
             snapshot = project.history.snapshot(commit) if commit else None
             roots = [walk.data(path, digest, snapshot) for path in paths]
@@ -52,23 +50,21 @@ class _Upstream:
 
     def version(self, version: VersionNode) -> str:
         node = self.builder.add(version)
+        run = self._project.runs.find(version.run_id) if version.run_id else None
+        if not version.hash and run and self._project.runs.execution(run):
+            self.builder.link(self.execution(self.knowledge.of_run(run)), node)
+            return node
         if not version.hash:
             self.builder.warn(
                 f"{version.id} was registered without its DVC hash, so that nothing upstream of it"
                 " is known; `lineage sync` registers what dvc.lock has."
             )
             return node
-        known = self.knowledge.writing(version.hash)
-        paths = [
-            path
-            for each in known
-            for path, digest in each.execution.outs.items()
-            if digest == version.hash
-        ]
-        for path in dict.fromkeys(paths):
+        paths = self.knowledge.paths_of(version.hash)
+        for path in paths:
             self.builder.link(self.data(path, version.hash, None), node)
-        if not any(each.runs for each in known) and version.run_id:
-            self._gone(version)
+        if version.run_id and not self._project.runs.writing(version.hash):
+            self._gone(version, run)
         if not paths:
             self._declared(version, node)
         return node
@@ -155,8 +151,7 @@ class _Upstream:
         for part in snapshot.overlapping(path):
             self.builder.link(self.data(part.path, part.hash, snapshot), node)
 
-    def _gone(self, version: VersionNode) -> None:
-        run = self._project.runs.find(version.run_id)
+    def _gone(self, version: VersionNode, run: "Run | None") -> None:
         what = "was deleted in MLflow" if run else "is gone from MLflow"
         hint = (
             f"; `mlflow runs restore --run-id {version.run_id}` brings it back"

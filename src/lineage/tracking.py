@@ -1,5 +1,6 @@
 """The MLflow side: which store runs go to, and that it is there."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def connect(workspace: Workspace) -> "MlflowClient":
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    # How a fresh store is made is of no interest to who uses it.
+    logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
     uri = store_uri(workspace)
     # Two processes that first touch a fresh sqlite store at once break it for good.
     lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")

@@ -159,7 +159,7 @@ def test_a_broken_pipeline_file_is_a_sentence(project: Project) -> None:
     project.write("dvc.yaml", "stages: [")
     done = project.run("lineage", "sync", ok=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("lineage: DVC: ")
+    assert done.stderr.startswith("lineage: dvc.yaml cannot be read")
     assert "Traceback" not in done.stderr
 
 

@@ -1,0 +1,85 @@
+"""docs/questions.md shows what the commands print: each is run here, in a project like that.
+
+``UPDATE_DOCS=1`` writes what they print into the document instead.
+"""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from tests.stages.conftest import ROOT, Clone
+
+DOCUMENT = ROOT / "docs" / "questions.md"
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def asked(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The finished pipeline as data-v1 with a champion, and more images as data-v2."""
+    root = tmp_path_factory.mktemp("asked") / "project"
+    shutil.copytree(finished.root, root, symlinks=True)
+    clone = Clone(root, finished.environment)
+    clone.run("git", "tag", "data-v1")
+    clone.run("cocopipe", "promote")
+    clone.set(download__sample__images=44)
+    clone.repro("convert")
+    clone.commit("More images", tag="data-v2")
+    return clone
+
+
+def test_the_document_shows_what_the_commands_print(asked: Clone) -> None:
+    text = DOCUMENT.read_text()
+    shown = BLOCK.findall(text)
+    printed = [_session(asked, block) for block in shown]
+    if os.environ.get("UPDATE_DOCS"):
+        blocks = iter(printed)
+        DOCUMENT.write_text(BLOCK.sub(lambda _: f"```console\n{next(blocks)}```", text))
+        return
+    for block, now in zip(shown, printed, strict=True):
+        assert _without_chance(block) == _without_chance(now)
+
+
+def test_every_verb_is_shown() -> None:
+    from lineage.cli import parser
+
+    verbs = next(iter(parser()._subparsers._group_actions)).choices  # type: ignore[union-attr]
+    shown = re.findall(r"^\$ (?:\w+=\S+ )?lineage (\w+)", DOCUMENT.read_text(), re.MULTILINE)
+    assert set(verbs) == set(shown)
+
+
+def _session(clone: Clone, block: str) -> str:
+    lines = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            done = clone.run("sh", "-c", line.removeprefix("$ "), ok=False)
+            said = (done.stdout + done.stderr).replace(str(clone.root.parent), "..")
+            lines.append(f"{line}\n{said.rstrip()}\n".replace("\n\n\n", "\n\n"))
+    return "".join(re.sub(r"[ \t]+$", "", line, flags=re.MULTILINE) for line in lines)
+
+
+def _without_chance(text: str) -> str:
+    """The text with ids, times and measurements as names of their first occurrence.
+
+    What a training run gives differs between kinds of processors in its last digits, and so
+    does every hash after it.
+    """
+    names: dict[str, str] = {}
+
+    def named(match: re.Match[str]) -> str:
+        return names.setdefault(match[0], f"<id {len(names)}>")
+
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "<time>", text)
+    text = re.sub(r"\b(m-)?[0-9a-f]{8,}\b", named, text)
+    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", "<number>", text)
+    return re.sub(r"[ ─-]+", " ", text)
+
+
+def test_chance_is_all_that_is_left_out() -> None:
+    once = _without_chance("run 0123456789 2026-01-01 10:00  AP 0.25  12 files")
+    assert once == _without_chance("run fedcba9876 2027-12-31 23:59 AP 0.5   12 files")
+    assert once != _without_chance("run fedcba9876 2027-12-31 23:59 AP 0.5   13 files")
+
