@@ -36,6 +36,9 @@ lint: $(READY) ## ruff, mypy and the import contracts
 ui: $(READY) ## open the project's runs in MLflow's web page
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
+ci-pipeline: $(READY) ## rerun the pipeline as CI does, and leave the results in git, see docs/ci.md
+	PATH="$(CURDIR)/$(BIN):$$PATH" bin/ci-pipeline
+
 bench-lineage: $(READY) ## how long the questions of lineage take with 10,000 runs
 	$(BIN)/python -m benchmarks.lineage
 

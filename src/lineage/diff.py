@@ -16,7 +16,7 @@ from lineage.graph import (
     VersionNode,
     execution_id,
 )
-from lineage.history import WORKSPACE
+from lineage.history import WORKSPACE, Commit
 from lineage.identity import StageId
 from lineage.knowledge import Knowledge
 from lineage.project import Project
@@ -221,6 +221,7 @@ def traced(project: Project, ref: str, subject: Subject) -> Traced:
     if isinstance(subject, Revision):
         commit = subject.commit
         meaning = str(subject) if commit.id else "the working tree"
+        graph = _as_recorded(project, graph, commit)
         return Traced(Side(ref, meaning, commit.id or WORKSPACE), subject, graph)
     run = _run(graph)
     side = Side(ref, str(subject), run.commit, run.dirty) if run else Side(ref, str(subject))
@@ -297,6 +298,21 @@ def _upstream(project: Project, ref: str, subject: Subject) -> Graph:
         if isinstance(node := graph.nodes[root], ExecutionNode)
     }
     return replace(graph, nodes={**graph.nodes, **nodes})
+
+
+def _as_recorded(project: Project, graph: Graph, commit: Commit) -> Graph:
+    """Without older bytes, which a stage read that was not run again when they changed."""
+    snapshot = project.history.snapshot(commit)
+    executions = {execution_id(stage.execution) for stage in snapshot.stages}
+    present = {item.path: item.hash for item in snapshot.data}
+    nodes = {
+        key: node
+        for key, node in graph.nodes.items()
+        if (not isinstance(node, ExecutionNode) or key in executions)
+        and (not isinstance(node, DataNode) or present.get(node.path, node.hash) == node.hash)
+    }
+    edges = tuple(edge for edge in graph.edges if nodes.keys() >= set(edge))
+    return replace(graph, nodes=nodes, edges=edges)
 
 
 def _working_tree(project: Project) -> Graph:

@@ -60,7 +60,8 @@ def connect(workspace: Workspace) -> "MlflowClient":
     lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")
     try:
         with lock if uri.startswith("sqlite:") else nullcontext(), _environment(IMPATIENT):
-            mlflow.set_tracking_uri(uri)
+            with _environment_as_it_was("MLFLOW_TRACKING_URI"):
+                mlflow.set_tracking_uri(uri)
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
@@ -154,13 +155,24 @@ def without_credentials(url: str) -> str:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
+    with _environment_as_it_was(*values):
+        os.environ.update(values)
+        yield
+
+
+@contextmanager
+def _environment_as_it_was(*names: str) -> Iterator[None]:
+    """Undo what the block does to these variables.
+
+    MLflow puts the store that it was told into the environment, where the next repository
+    that this process asks about would find it.
+    """
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
-        for key, value in before.items():
+        for name, value in before.items():
             if value is None:
-                del os.environ[key]
+                os.environ.pop(name, None)
             else:
-                os.environ[key] = value
+                os.environ[name] = value
