@@ -39,7 +39,7 @@ HELP_S = 0.3
 def main() -> None:
     """Generate, measure, print; writes the figures as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-lineage-") as folder:

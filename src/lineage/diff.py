@@ -22,7 +22,7 @@ from lineage.knowledge import Knowledge
 from lineage.project import Project
 from lineage.reference import Execution, Revision, Subject, resolve
 from lineage.runs import NO_PIPELINE, facts_of
-from lineage.trace import trace
+from lineage.trace import upstream
 
 T = TypeVar("T")
 N = TypeVar("N", DataNode, ExecutionNode)
@@ -217,7 +217,7 @@ def diff(project: Project, a: str, b: str) -> Difference:
 
 def traced(project: Project, ref: str, subject: Subject) -> Traced:
     """Everything upstream of a thing, together with all that its executions wrote."""
-    graph = _with_outputs(project, _upstream(project, ref, subject))
+    graph = _with_outputs(project, _upstream(project, subject))
     if isinstance(subject, Revision):
         commit = subject.commit
         meaning = str(subject) if commit.id else "the working tree"
@@ -284,10 +284,8 @@ def _subject(project: Project, ref: str) -> Subject:
     return resolve(project, ref)
 
 
-def _upstream(project: Project, ref: str, subject: Subject) -> Graph:
-    if isinstance(subject, Revision):
-        return trace(project, subject.commit.id) if subject.commit.id else _working_tree(project)
-    graph = trace(project, ref)
+def _upstream(project: Project, subject: Subject) -> Graph:
+    graph = upstream(project, subject)
     if not isinstance(subject, Execution):
         return graph
     # Of several runs that came to the same bytes, this one was asked for.
@@ -313,27 +311,6 @@ def _as_recorded(project: Project, graph: Graph, commit: Commit) -> Graph:
     }
     edges = tuple(edge for edge in graph.edges if nodes.keys() >= set(edge))
     return replace(graph, nodes=nodes, edges=edges)
-
-
-def _working_tree(project: Project) -> Graph:
-    """Upstream of all that the working tree records, for which there is no one REF."""
-    builder = GraphBuilder()
-    knowledge = Knowledge(project)
-    present = project.history.present
-    snapshot = project.history.snapshot(present)
-    roots = [builder.add(knowledge.execution(known)) for known in knowledge.at(present)]
-    writers = {
-        f"{path}@{digest}": execution_id(stage.execution)
-        for stage in snapshot.stages
-        for path, digest in stage.execution.outs.items()
-    }
-    for item in snapshot.data:
-        graph = trace(project, f"{item.location}@{WORKSPACE}")
-        # Of executions that came to the same bytes, the working tree has its own.
-        edges = [(writers.get(target, source), target) for source, target in graph.edges]
-        _take_up(builder, replace(graph, edges=tuple(edges)))
-    roots += [f"{added.item.path}@{added.item.hash}" for added in snapshot.added]
-    return _of_roots(builder.graph(roots))
 
 
 def _with_outputs(project: Project, graph: Graph) -> Graph:

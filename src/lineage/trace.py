@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from lineage.graph import Graph, GraphBuilder, OriginNode, VersionNode
 from lineage.knowledge import Knowledge, Known
 from lineage.project import Project
-from lineage.reference import Data, Execution, Model, Revision, resolve
+from lineage.reference import Data, Execution, Model, Revision, Subject, resolve
 from lineage.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 def trace(project: Project, ref: str) -> Graph:
     """Everything upstream of a REF: runs, dataset versions, archives.
 
-    Where several executions came to the same bytes, the one that stands in the same lock
-    is followed, else the one that ran first.
-
     Raises:
         LineageError: If the REF means nothing, or more than one thing.
     """
+    return upstream(project, resolve(project, ref))
+
+
+def upstream(project: Project, subject: Subject) -> Graph:
+    """Everything upstream of a thing.
+
+    Where several executions came to the same bytes, the one that stands in the same lock
+    is followed, else the one that ran first.
+    """
     walk = _Upstream(project)
-    match resolve(project, ref):
+    match subject:
         case Model(version):
             roots = [walk.version(version)]
         case Execution(run):
@@ -32,7 +38,7 @@ def trace(project: Project, ref: str) -> Graph:
             roots = [walk.data(path, digest, snapshot) for path in paths]
         case Revision(_, commit):
             snapshot = project.history.snapshot(commit)
-            roots = [walk.execution(known) for known in walk.knowledge.at(commit)]
+            roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
             roots += [
                 walk.data(each.item.path, each.item.hash, snapshot) for each in snapshot.added
             ]
@@ -85,18 +91,25 @@ class _Upstream:
         item = snapshot.item(path) if snapshot else None
         node = self.builder.add(self.knowledge.data(path, digest, item, others))
         if producer:
-            self.builder.link(self.execution(producer), node)
+            in_lock = snapshot and snapshot.writer(path, digest)
+            self.builder.link(self.execution(producer, snapshot if in_lock else None), node)
         else:
             self._sources(path, digest, snapshot, node)
         return node
 
-    def execution(self, known: Known) -> str:
+    def execution(self, known: Known, snapshot: Snapshot | None = None) -> str:
+        """Add an execution and all that is upstream of it.
+
+        Args:
+            known: It.
+            snapshot: A revision that holds it; the oldest by default.
+        """
         found = self.knowledge.execution(known)
         if found.id in self._done:
             return found.id
         self._done[found.id] = found.id
         node = self.builder.add(found)
-        snapshot = self.knowledge.snapshot(known)
+        snapshot = snapshot or self.knowledge.snapshot(known)
         is_first = True
         for path, digest in known.execution.deps.items():
             if self.knowledge.is_code(known, path):
