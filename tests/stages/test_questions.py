@@ -82,4 +82,3 @@ def test_chance_is_all_that_is_left_out() -> None:
     once = _without_chance("run 0123456789 2026-01-01 10:00  AP 0.25  12 files")
     assert once == _without_chance("run fedcba9876 2027-12-31 23:59 AP 0.5   12 files")
     assert once != _without_chance("run fedcba9876 2027-12-31 23:59 AP 0.5   13 files")
-
