@@ -117,25 +117,19 @@ def test_the_first_rerun_leaves_data_runs_and_lock_where_others_find_them(
     assert "6 stages ran, 0 reused" in report(clone)
 
 
-def test_with_nothing_changed_an_empty_store_is_filled_and_that_is_all(
+def test_with_nothing_changed_no_stage_runs_and_nothing_is_committed(
     shared: Shared, first: tuple[Clone, str], tmp_path: Path
 ) -> None:
-    before = shared.git("rev-parse", "main")
-    uri = f"sqlite:///{tmp_path / 'fresh.db'}"
-    clone = shared.clone(tmp_path / "ci", MLFLOW_TRACKING_URI=uri)
+    before = shared.runs(), shared.git("rev-parse", "main")
+    clone = shared.clone(tmp_path / "ci")
     said = rerun(clone)
     assert ran(said) == restored(said) == []
-    assert shared.git("rev-parse", "main") == before
-    assert clone.run("git", "rev-parse", "HEAD").stdout.strip() == before
+    assert (shared.runs(), shared.git("rev-parse", "main")) == before
+    assert clone.run("git", "rev-parse", "HEAD").stdout.strip() == before[1]
     assert not (clone.root / "data/raw").exists()  # in no remote, and nobody needed it
-
-    runs = clone.runs(uri)
-    assert sorted(run.data.tags["dvc.stage"] for run in runs) == sorted(STAGES)
-    assert {run.data.tags["lineage.backfilled"] for run in runs} == {"true"}
-    client = clone.client(uri)
-    for alias in ("candidate", "champion"):
-        version = client.get_model_version_by_alias(MODEL, alias)
-        assert version.tags["dvc.hash"] == clone.outs()["models/detector"]
+    assert (clone.root / "models/detector/model.safetensors").is_file()
+    assert "No stage ran, 6 reused" in report(clone)
+    assert all(run in report(clone) for run in before[0])
 
 
 def test_a_failed_stage_a_moved_branch_and_an_experiment_cost_no_stage_twice(
@@ -177,7 +171,6 @@ def test_a_failed_stage_a_moved_branch_and_an_experiment_cost_no_stage_twice(
     said = rerun(clone)
     assert (ran(said), restored(said)) == ([], ["inspect", "register"])
     assert shared.runs() == before
-    assert "No stage ran, 6 reused" in report(clone)
     assert shared.git("rev-parse", "idea") == tip
     (experiment,) = shared.git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     assert shared.git("rev-parse", f"{experiment}^") == tip
