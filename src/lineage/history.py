@@ -21,6 +21,8 @@ EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 """Where DVC keeps a finished experiment: under its baseline's commit, by its name."""
 
 HASH = re.compile(rb"\b[0-9a-f]{32}(?:\.dir)?\b")
+IGNORE = ".dvcignore"
+ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 SHORT = 8
 """Digits of a commit where it is shown to people."""
 
@@ -80,8 +82,8 @@ class History:
             raise LineageError(f"git refuses {workspace.git_root}: {error}") from error
         self._prefix = workspace.name_of(workspace.root)
         self._trees: dict[Any, dict[str, Any]] = {}
-        self._snapshots: dict[tuple[tuple[str, Any], ...], Snapshot] = {}
-        self._reader = SnapshotReader(workspace, lambda rev: locked_stages(workspace, rev))
+        self._snapshots: dict[tuple[tuple[str, Any], ...], list[_Reading]] = {}
+        self._reader = SnapshotReader(workspace)
 
     @property
     def is_shallow(self) -> bool:
@@ -102,11 +104,14 @@ class History:
         return missing + list(self.unreadable)
 
     @cached_property
-    def tips(self) -> dict[str, str]:
-        """Name -> id of the commit: branches, remote branches, tags, experiments."""
+    def tips(self) -> dict[str, dict[str, str]]:
+        """Name -> reference -> id of the commit: branches, remote branches, tags, experiments.
+
+        A name may have several references: a branch and a tag, experiments of two baselines.
+        """
         import pygit2
 
-        tips = {}
+        tips: dict[str, dict[str, str]] = {}
         for reference in self._git.references.iterator():
             name = _name_of_reference(reference.name)
             if name is None:
@@ -115,7 +120,7 @@ class History:
                 commit = reference.peel(pygit2.Commit)
             except (pygit2.InvalidSpecError, pygit2.GitError, KeyError):
                 continue  # a tag of a blob or tree names no revision
-            tips[name] = str(commit.id)
+            tips.setdefault(name, {})[reference.name] = str(commit.id)
         return tips
 
     @cached_property
@@ -128,14 +133,14 @@ class History:
         """Every commit that a name or HEAD reaches, newest first."""
         from pygit2.enums import SortMode
 
-        starts = set(self.tips.values()) | ({self.head} if self.head else set())
-        if not starts:
+        names: dict[str, set[str]] = {self.head: set()} if self.head else {}
+        for name, references in self.tips.items():
+            for commit in references.values():
+                names.setdefault(commit, set()).add(name)
+        if not names:
             return ()
-        names: dict[str, list[str]] = {}
-        for name, commit in self.tips.items():
-            names.setdefault(commit, []).append(name)
         walk = self._git.walk(None, SortMode.TOPOLOGICAL | SortMode.TIME)
-        for start in sorted(starts):
+        for start in sorted(names):
             walk.push(start)
         return tuple(
             Commit(
@@ -143,7 +148,7 @@ class History:
                 datetime.fromtimestamp(commit.commit_time, UTC),
                 tuple(str(parent) for parent in commit.parent_ids),
                 commit.message.partition("\n")[0],
-                tuple(sorted(names.get(str(commit.id), []))),
+                tuple(sorted(names.get(str(commit.id), ()))),
             )
             for commit in walk
         )
@@ -160,15 +165,23 @@ class History:
         return Commit("", datetime.now(UTC), parents, "what is not committed yet", (WORKSPACE,))
 
     def find(self, name: str) -> Commit | None:
-        """The commit that a git revision or the name of an experiment means; None if none."""
+        """The commit that a git revision or the name of an experiment means; None if none.
+
+        Raises:
+            LineageError: If it is the name of several.
+        """
         import pygit2
 
-        if name in self.tips:
-            return self.by_id[self.tips[name]]
+        meant = self.tips.get(name, {})
+        if len(set(meant.values())) > 1:
+            listed = ", ".join(f"{each} ({meant[each][:SHORT]})" for each in sorted(meant))
+            raise LineageError(f"{name} may mean {len(meant)} revisions: write one of {listed}.")
+        if meant:
+            return self.by_id[next(iter(meant.values()))]
         try:
             found = self._git.revparse_single(name).peel(pygit2.Commit)
         except (KeyError, ValueError, pygit2.GitError):
-            return None
+            return self._abbreviated(name)
         identity = str(found.id)
         # A commit that no branch reaches any more is a revision none the less.
         return self.by_id.get(identity) or Commit(
@@ -178,6 +191,18 @@ class History:
             found.message.partition("\n")[0],
             (),
         )
+
+    def _abbreviated(self, prefix: str) -> Commit | None:
+        """The commit whose id begins so, where other objects of git do too."""
+        if not ABBREVIATED.fullmatch(prefix):
+            return None
+        meant = [identity for identity in self.by_id if identity.startswith(prefix)]
+        if len(meant) > 1:
+            raise LineageError(
+                f"{prefix} may mean {len(meant)} commits: {', '.join(sorted(meant))}; write more"
+                " of it."
+            )
+        return self.by_id[meant[0]] if meant else None
 
     def named(self, name: str) -> Commit:
         """The commit that a git revision or the name of an experiment means.
@@ -210,9 +235,13 @@ class History:
             return self._present_snapshot
         files = self._files_of(commit)
         key = tuple(sorted(files.items()))
-        if key not in self._snapshots:
-            self._snapshots[key] = self._read(commit, files)
-        return self._snapshots[key]
+        tree = self._git[commit.id].tree
+        readings = self._snapshots.setdefault(key, [])
+        for reading in readings:
+            if reading.holds_in(tree):
+                return reading.snapshot
+        readings.append(self._read(commit, tree, files))
+        return readings[-1].snapshot
 
     def containing(self, digest: str) -> list[Commit]:
         """The revisions whose DVC files hold this hash, oldest first, the working tree last."""
@@ -316,7 +345,7 @@ class History:
         index: dict[str, set[Any]] = {}
         keys = {key for files in self._files.values() for key in files}
         for key in keys:
-            text = self._present_texts[key] if isinstance(key, str) else self._git[key].data
+            text = self._present_texts[key] if isinstance(key, str) else self._text(key)
             for digest in HASH.findall(text):
                 index.setdefault(digest.decode(), set()).add(key)
         return index
@@ -328,6 +357,8 @@ class History:
             try:
                 tree = tree[self._prefix]
             except KeyError:
+                return {}
+            if tree.type_str != "tree":
                 return {}
         below = self._dvc_files(tree, is_root=True)
         return {from_root(path, self._prefix): blob for path, blob in below.items()}
@@ -343,18 +374,37 @@ class History:
                 files.update({f"{entry.name}/{path}": blob for path, blob in below.items()})
             elif entry.type_str == "blob" and is_dvc_file(entry.name):
                 files[entry.name] = entry.id
+        if files and IGNORE in tree:
+            ignored = _ignored(self._text(tree[IGNORE].id), files)
+            files = {path: blob for path, blob in files.items() if path not in ignored}
         self._trees[tree.id] = files
         return files
 
-    def _read(self, commit: Commit, files: Mapping[str, Any]) -> Snapshot:
-        texts = {path: self._git[blob].data for path, blob in files.items()}
-        tree = self._git[commit.id].tree
-        return self._reader.read(
+    def _text(self, blob: Any) -> bytes:
+        try:
+            return bytes(self._git[blob].data)
+        except KeyError as error:
+            raise LineageError(
+                f"this clone of {self.workspace.git_root} lacks the object {blob} of its history,"
+                " as one made with --filter does: `git fetch --refetch --no-filter` brings all."
+            ) from error
+
+    def _read(self, commit: Commit, tree: Any, files: Mapping[str, Any]) -> "_Reading":
+        texts = {path: self._text(blob) for path, blob in files.items()}
+        kept: dict[str, bool] = {}
+        filled_in = []
+
+        def in_dvc() -> list[Observed]:
+            filled_in.append(tree.id)
+            return locked_stages(self.workspace, commit.id)
+
+        snapshot = self._reader.read(
             texts,
-            lambda path: _in_tree(tree, path),
-            commit.id,
+            lambda path: kept.setdefault(path, _in_tree(tree, path)),
+            in_dvc,
             lambda error: self.unreadable.setdefault(f"at commit {commit.short}, {error}"),
         )
+        return _Reading(snapshot, kept, filled_in[0] if filled_in else None)
 
     @cached_property
     def _present_texts(self) -> dict[str, bytes]:
@@ -368,12 +418,21 @@ class History:
             *patterns,
         )
         paths = [path for path in dict.fromkeys(listed.split("\0")) if path]
-        nested = [path for path in paths if self._is_in_other_repository(path)]
-        return {
-            path: (top / path).read_bytes()
+        found = {
+            path
             for path in paths
-            if path not in nested and is_dvc_file(path) and (top / path).is_file()
+            if is_dvc_file(path)
+            and (top / path).is_file()
+            and not self._is_in_other_repository(path)
         }
+        folders = {folder for path in found for folder in (top / path).parents}
+        for folder in folders:
+            if folder.is_relative_to(self.workspace.root) and (folder / IGNORE).is_file():
+                below = [path for path in found if (top / path).is_relative_to(folder)]
+                named = {(top / path).relative_to(folder).as_posix(): path for path in below}
+                ignored = _ignored((folder / IGNORE).read_bytes(), named)
+                found -= {named[name] for name in ignored}
+        return {path: (top / path).read_bytes() for path in paths if path in found}
 
     def _is_in_other_repository(self, path: str) -> bool:
         folder = (self.workspace.git_root / path).parent
@@ -397,13 +456,48 @@ class History:
             if is_pipeline(path):
                 fast_yaml.parse(text, path)  # of a pipeline that never ran, too
 
+        def is_kept(path: str) -> bool:
+            # A file that git neither tracks nor ignores is code that was not added yet.
+            is_new = (self.workspace.git_root / path).is_file()
+            return _in_list(tracked, path) or (is_new and not self._git.path_is_ignored(path))
+
         return self._reader.read(
-            self._present_texts, lambda path: _in_list(tracked, path), None, refuse
+            self._present_texts, is_kept, lambda: locked_stages(self.workspace), refuse
+        )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A snapshot, and what it depends on beside the content of the DVC files.
+
+    Attributes:
+        snapshot: It.
+        kept: Path -> whether git kept its bytes.
+        tree: The tree in which DVC filled in templates; None where it had to fill in none.
+    """
+
+    snapshot: Snapshot
+    kept: Mapping[str, bool]
+    tree: Any
+
+    def holds_in(self, tree: Any) -> bool:
+        """Whether a commit with this tree, and the same DVC files, records the same."""
+        is_filled_in_alike = self.tree in (None, tree.id)
+        return is_filled_in_alike and all(
+            _in_tree(tree, path) is kept for path, kept in self.kept.items()
         )
 
 
 def _key(execution: Execution) -> str:
     return f"{execution.stage}\0{execution.signature}\0{canonical_json(dict(execution.outs))}"
+
+
+def _ignored(patterns: bytes, paths: Iterable[str]) -> set[str]:
+    """Those of the paths that a ``.dvcignore`` beside them hides from DVC."""
+    from pathspec import GitIgnoreSpec
+
+    spec = GitIgnoreSpec.from_lines(patterns.decode(errors="replace").splitlines())
+    return set(spec.match_files(paths))
 
 
 def _in_tree(tree: Any, path: str) -> bool:

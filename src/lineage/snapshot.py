@@ -1,5 +1,6 @@
 """What the DVC files of one revision record, read without DVC."""
 
+import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,22 +81,17 @@ class SnapshotReader:
 
     Args:
         workspace: Whose.
-        in_dvc: Reads a stage by DVC itself at a revision (None: the working tree). Needed
-            where a working directory is a template.
     """
 
-    def __init__(
-        self, workspace: Workspace, in_dvc: Callable[[str | None], list[Observed]]
-    ) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._in_dvc = in_dvc
         self._parsed: dict[tuple[str, bytes, bytes], list[_Entry]] = {}
 
     def read(
         self,
         texts: Mapping[str, bytes],
         in_git: Callable[[str], bool],
-        rev: str | None,
+        in_dvc: Callable[[], list[Observed]],
         unreadable: Callable[[LineageError], None],
     ) -> Snapshot:
         """Read the DVC files of a revision.
@@ -103,7 +99,8 @@ class SnapshotReader:
         Args:
             texts: Path relative to the git root -> content, of every DVC file.
             in_git: Whether git keeps the bytes of a path there.
-            rev: The commit; None for the working tree.
+            in_dvc: Reads the stages by DVC itself there. Needed where a working directory is
+                a template.
             unreadable: Told of a file that cannot be read, which is then left out.
         """
         entries: list[_Entry] = []
@@ -118,7 +115,7 @@ class SnapshotReader:
                 unreadable(error)
         templates = [entry.stage for entry in entries if "${" in entry.wdir]
         known = [entry for entry in entries if entry.stage not in templates]
-        by_dvc = self._in_dvc(rev) if templates else []
+        by_dvc = in_dvc() if templates else []
         others = [stage for stage in by_dvc if stage.execution.stage in templates]
         return _snapshot(self._workspace, known, others, added, in_git)
 
@@ -128,8 +125,16 @@ class SnapshotReader:
         key = (lock, texts[lock], definition)
         if key not in self._parsed:
             locked = fast_yaml.parse(texts[lock], lock).get("stages") or {}
-            defined = fast_yaml.parse(definition, pipeline).get("stages") or {}
-            self._parsed[key] = list(_joined(pipeline, locked, defined))
+            parsed = fast_yaml.parse(definition, pipeline)
+            defined = parsed.get("stages") or {}
+            try:
+                entries = list(_joined(pipeline, locked, defined, parsed.get("vars") or []))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise LineageError(
+                    f"{lock} and {pipeline} do not hold stages as DVC writes them: restore them"
+                    " from git, or run `dvc repro`."
+                ) from error
+            self._parsed[key] = entries
         return self._parsed[key]
 
 
@@ -144,41 +149,104 @@ class _Entry:
 
     def annotations(self, path: str) -> Mapping[str, Any]:
         """What ``dvc.yaml`` says of an output, given by its path in the lock."""
+        likeness = -1
+        annotations: dict[str, Any] = {"type": "dataset"}
         for section, kind in (("outs", "dataset"), ("metrics", "report"), ("plots", "report")):
             for declared in self.definition.get(section) or []:
                 spelled, more = (
                     next(iter(declared.items())) if isinstance(declared, dict) else (declared, {})
                 )
-                if _spells(str(spelled), path):
-                    return {"type": kind, **(more or {})}
-        return {"type": "dataset"}
+                # A template such as `${item}.txt` spells what `other-${item}.txt` does.
+                if (found := _likeness(str(spelled), path)) > likeness:
+                    likeness, annotations = found, {"type": kind, **(more or {})}
+        return annotations
 
 
 def _joined(
-    pipeline: str, locked: Mapping[str, Any], defined: Mapping[str, Any]
+    pipeline: str, locked: Mapping[str, Any], defined: Mapping[str, Any], variables: Iterable[Any]
 ) -> "Iterator[_Entry]":
+    known = {
+        name: value for each in variables if isinstance(each, dict) for name, value in each.items()
+    }
     for name, entry in locked.items():
-        definition = _definition(defined, name)
+        definition = _definition(defined, name, known)
         # DVC leaves the entries of stages that were removed in the lock.
-        if definition is not None:
+        if definition is not None and entry:
             wdir = from_root(str(definition.get("wdir") or "."), posixpath.dirname(pipeline))
-            yield _Entry(StageId(pipeline, name), entry, wdir, definition)
+            stage = StageId(pipeline, name)
+            if not entry["cmd"] or not all(item["path"] for item in _items(entry)):
+                raise ValueError(name)
+            yield _Entry(stage, entry, wdir, definition)
 
 
-def _definition(definitions: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+def _items(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Dependencies and outputs of an entry of a lock."""
+    return [*(entry.get("deps") or []), *(entry.get("outs") or [])]
+
+
+def _definition(
+    definitions: Mapping[str, Any], name: str, variables: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     """A stage of ``dvc.yaml`` by its name in the lock, which may have an ``@key``."""
     if name in definitions:
         return dict(definitions[name])
-    template = definitions.get(name.partition("@")[0])
+    group, _, key = name.partition("@")
+    template = definitions.get(group)
     if template is None or "@" not in name:
+        return None
+    keys = _keys(template, variables)
+    if keys is not None and key not in keys:
         return None
     return dict(template.get("do", template))
 
 
-def _spells(declared: str, path: str) -> bool:
-    """Whether a path of ``dvc.yaml``, which may hold templates, can mean this one."""
+def _keys(template: Mapping[str, Any], variables: Mapping[str, Any]) -> set[str] | None:
+    """What follows the ``@`` in the names of a group's stages, as DVC makes it.
+
+    None where it depends on a file of params.
+    """
+
+    def known(value: Any) -> Any:
+        whole = re.fullmatch(r"\$\{\s*(\w+)\s*\}", value) if isinstance(value, str) else None
+        return variables.get(whole[1]) if whole else value
+
+    if "matrix" in template:
+        axes = {axis: known(values) for axis, values in template["matrix"].items()}
+        if not all(isinstance(values, list) for values in axes.values()) or _has_template(axes):
+            return None
+        spelled = [
+            [
+                f"{axis}{place}" if isinstance(value, list | dict) else _spelled(value)
+                for place, value in enumerate(values)
+            ]
+            for axis, values in axes.items()
+        ]
+        return {"-".join(parts) for parts in itertools.product(*spelled)}
+    items = known(template.get("foreach"))
+    if not isinstance(items, list | dict) or _has_template(items):
+        return None
+    if isinstance(items, list) and any(isinstance(item, list | dict) for item in items):
+        return {str(place) for place in range(len(items))}
+    return {_spelled(item) for item in items}
+
+
+def _has_template(value: Any) -> bool:
+    return "${" in str(value)
+
+
+def _spelled(value: Any) -> str:
+    # As DVC's `to_str`.
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _likeness(declared: str, path: str) -> int:
+    """How many characters a path of ``dvc.yaml`` without its templates shares with this one.
+
+    -1 where it cannot mean it.
+    """
     parts = re.split(r"\$\{[^}]*\}", posixpath.normpath(declared))
-    return bool(re.fullmatch(".+".join(map(re.escape, parts)), posixpath.normpath(path)))
+    can_mean = re.fullmatch(".+".join(map(re.escape, parts)), posixpath.normpath(path))
+    return sum(map(len, parts)) if can_mean else -1
 
 
 def _snapshot(
