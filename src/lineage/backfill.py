@@ -85,7 +85,8 @@ def _metrics(workspace: Workspace, observed: Observed, commit: Commit | None) ->
     """What DVC's metrics files among the outputs say, where their bytes can be had."""
     with open_repo(workspace) as repo:
         shown = repo.metrics.show(revs=[commit.id] if commit else None)
-    files: Mapping[str, Any] = next((each.get("data", {}) for each in shown.values()), {})
+    # With revisions, DVC answers for the working tree too.
+    files: Mapping[str, Any] = shown.get(commit.id if commit else "", {}).get("data", {})
     top = workspace.root
     return {
         name: value

@@ -154,6 +154,10 @@ class Runs:
         """Runs that ran on this commit, oldest first."""
         return self._search(f"tags.`git.commit` = '{commit}'")
 
+    def of_experiment(self, name: str) -> "list[Run]":
+        """Runs of a DVC experiment, oldest first."""
+        return self._search(f"tags.`dvc.exp.name` = '{name}'")
+
     def hashes(self, prefix: str) -> list[str]:
         """Every hash that begins so in what runs wrote."""
         found = self._search(f"tags.`dvc.outs` LIKE '%:\"{prefix}%'")

@@ -88,6 +88,8 @@ def show(project: Project, ref: str) -> Shown:
             located = {version.hash} - {""}
             for path in near.knowledge.paths_of(version.hash):
                 near.builder.link(near.data(path, version.hash), roots[0])
+            if not version.hash and version.run_id:
+                near.script(version.run_id, roots[0])
         case Execution(run):
             roots = [near.execution(near.knowledge.of_run(run))]
             located = set(near.written)
@@ -125,7 +127,7 @@ def _places(
                 "runs": len({run.info.run_id for run in project.runs.naming(digest)}),
             },
         )
-        for digest in digests
+        for digest in sorted(digests)
     }
 
 
@@ -168,4 +170,14 @@ class _Neighbours:
             self.builder.link(node, target)
             for version in self._project.registry.made_of(digest):
                 self.builder.link(target, self.builder.add(version))
+        for run in known.runs:
+            for version in self._project.registry.of_run(run.info.run_id):
+                self.builder.link(node, self.builder.add(version))
         return node
+
+    def script(self, run_id: str, version: str) -> None:
+        """Link a version of a user's own model, which has no DVC hash, to the run it came from."""
+        run = self._project.runs.find(run_id)
+        if run is not None and self._project.runs.execution(run):
+            maker = self.knowledge.execution(self.knowledge.of_run(run))
+            self.builder.link(self.builder.add(maker), version)
