@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MODEL_HASH = "dvc.hash"
 """Tag of a logged model and of a model version: the DVC hash of the model's files."""
 
+_REFUSED = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
+"""What MLflow refuses in the name of a logged model, and a file's name may hold."""
+
 
 def find_model(client: "MlflowClient", digest: str) -> str | None:
     """The id of the oldest logged model that was made of the files with this hash."""
@@ -70,13 +73,14 @@ def _log_model(
 ) -> str | None:
     from mlflow.entities import LoggedModelStatus
 
+    name = path.name.translate(_REFUSED)
     model = client.create_logged_model(
-        experiment_id, name=path.name, source_run_id=run_id, tags={MODEL_HASH: digest}
+        experiment_id, name=name, source_run_id=run_id, tags={MODEL_HASH: digest}
     )
     model_id = str(model.model_id)
     known = False
     try:
-        known = plugins.log_model(path, model_id, path.name)
+        known = plugins.log_model(path, model_id, name)
     finally:
         if not known:
             client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
