@@ -25,9 +25,15 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
+def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow puts the store that it was told into the environment, where the next test finds it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real `mlflow server` on loopback."""
+    """A real `mlflow server` on loopback, empty at first, for the tests of one file."""
     folder = tmp_path_factory.mktemp("server")
     port = _free_port()
     uri = f"http://127.0.0.1:{port}"

@@ -26,11 +26,6 @@ def story(new_project: Callable[[], conftest.Project]) -> Story:
     return tell(new_project)
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
 @pytest.fixture
 def project(story: Story) -> Project:
     return Project.find(story.project.root)

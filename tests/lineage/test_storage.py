@@ -15,7 +15,7 @@ from lineage.errors import LineageError
 from lineage.storage import Place, appearing, locate, materialise, readable, write
 from lineage.workspace import Item, Workspace
 from tests.conftest import S3Remote
-from tests.lineage.conftest import Project
+from tests.lineage.conftest import BIN, Project
 
 EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"
 NOWHERE = "0" * 32
@@ -65,7 +65,12 @@ def dvc(root: Path, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         ["dvc", *arguments],
         cwd=root,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1", **environment},
+        env={
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
     )

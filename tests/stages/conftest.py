@@ -158,6 +158,14 @@ def finished(new_clone: Callable[[], Clone]) -> Clone:
     return clone
 
 
+@pytest.fixture
+def copied(finished: Clone, tmp_path: Path) -> Clone:
+    """A copy of the finished one, to change."""
+    root = tmp_path / "copied"
+    shutil.copytree(finished.root, root, symlinks=True)
+    return Clone(root, finished.environment)
+
+
 def tag(run: Run, name: str) -> dict[str, str]:
     """A run tag that holds JSON."""
     return dict(json.loads(run.data.tags[name]))

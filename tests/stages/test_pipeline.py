@@ -144,31 +144,28 @@ def test_again_there_is_nothing_to_do(finished: Clone) -> None:
     assert not (finished.root / "mlruns").exists()
 
 
-def test_machine_and_tracking_rerun_nothing(finished: Clone) -> None:
-    finished.set(machine__workers=1, tracking__images="all")
-    try:
-        assert "Data and pipelines are up to date" in finished.repro()
-    finally:
-        finished.run("git", "checkout", "--quiet", "params.yaml")
+def test_machine_and_tracking_rerun_nothing(copied: Clone) -> None:
+    copied.set(machine__workers=1, tracking__images="all")
+    assert "Data and pipelines are up to date" in copied.repro()
 
 
-def test_registering_twice_registers_once(finished: Clone) -> None:
-    finished.repro("--force", "--single-item", "register")
-    client = finished.client()
+def test_registering_twice_registers_once(copied: Clone) -> None:
+    copied.repro("--force", "--single-item", "register")
+    client = copied.client()
     (version,) = client.search_model_versions("name = 'coco-detector'")
     candidate = client.get_model_version_by_alias("coco-detector", "candidate")
     assert int(candidate.version) == 1
-    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    train = next(run for run in copied.runs() if run.data.tags["dvc.stage"] == "train")
     assert version.run_id == version.tags["dvc.run"] == train.info.run_id
-    assert version.tags["dvc.hash"] == finished.outs()["models/detector"]
+    assert version.tags["dvc.hash"] == copied.outs()["models/detector"]
     assert version.tags["dvc.signature"] == train.data.tags["dvc.signature"]
     assert version.tags["git.commit"] == train.data.tags["git.commit"]
     data = json.loads(version.tags["dvc.data"])
-    assert data["data/train"] == finished.outs()["data/train"]
+    assert data["data/train"] == copied.outs()["data/train"]
 
 
-def test_promote_says_why(finished: Clone) -> None:
-    said = [finished.run("cocopipe", "promote").stdout for _ in range(2)]
+def test_promote_says_why(copied: Clone) -> None:
+    said = [copied.run("cocopipe", "promote").stdout for _ in range(2)]
     assert said[0].startswith("promoted: version 1 is the first champion")
     assert said[1] == "kept: version 1 is the champion already\n"
 
@@ -231,7 +228,7 @@ def test_a_real_server_keeps_the_same(
     clone.repro(MLFLOW_TRACKING_URI=mlflow_server)
     assert clone.outs() == finished.outs()
     assert not (clone.root / "mlflow.db").exists()
-    for there, here in zip(clone.runs(mlflow_server), finished.runs()[:6], strict=True):
+    for there, here in zip(clone.runs(mlflow_server), finished.runs(), strict=True):
         for key in ["dvc.stage", "dvc.signature", "dvc.deps", "dvc.outs"]:
             assert there.data.tags[key] == here.data.tags[key]
         assert {
