@@ -245,14 +245,14 @@ class _Store:
     def _add_datasets(
         self, run_id: str, outcome: Outcome, observed: Observed, revision: Revision
     ) -> None:
+        read = [item for item in observed.deps if item.kind != "code"]
+        written = [item for item in observed.outs if item.kind == "dataset"]
         contexts = {
-            **{item.path: record.INPUT for item in observed.deps},
-            **{item.path: record.OUTPUT for item in observed.outs},
+            **{i.path: record.INPUT if i.kind == "dataset" else i.kind for i in read},
+            **{item.path: record.OUTPUT for item in written},
             **outcome.stage.contexts,
         }
-        for item in (*observed.deps, *observed.outs):
-            if item.kind != "dataset":
-                continue
+        for item in (*read, *written):
             if item.hash not in self._datasets:
                 self._datasets[item.hash] = self._add_dataset(item, outcome)
             link = self._link("DATASET", self._datasets[item.hash], "RUN", run_id)
@@ -264,7 +264,7 @@ class _Store:
         from lineage.dataset import DVCDataset
 
         known = Facts()
-        if item.path != RAW:
+        if item.kind == "dataset" and item.path != RAW:
             columns = [{"name": name, "type": kind} for name, kind in COLUMNS]
             known = Facts(split_facts(item.path, writer), columns)
         dataset = DVCDataset.of(item, known, ORIGIN)._to_mlflow_entity()

@@ -86,9 +86,12 @@ class _Downstream:
 
     def walk(self) -> None:
         """Follow all that was added to everything that it reached."""
+        is_first = True
         while self._waiting:
             step, self._waiting = self._waiting, {}
-            self._project.runs.prepare(list(step.values()))
+            if not is_first:  # what was asked about may be code, what runs wrote is data
+                self._project.runs.prepare({digest for _, digest in step.values()})
+            is_first = False
             for node, (path, digest) in step.items():
                 self._follow(node, path, digest)
         self._versions_without_runs()

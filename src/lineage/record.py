@@ -104,7 +104,10 @@ def log_datasets(
     revision: Revision,
     elsewhere: Collection[Item] = (),
 ) -> None:
-    """Log dataset versions as inputs of a run.
+    """Log data that DVC keeps as datasets of a run.
+
+    What a stage reads, models and reports too, so that one search by digest finds who read
+    any of many bytes; of what it writes, dataset versions only.
 
     MLflow keeps the first context of a dataset in a run, and ties metrics only to
     datasets that it knows, so this comes before any metric.
@@ -112,8 +115,9 @@ def log_datasets(
     Args:
         client: Of the store.
         run_id: The run.
-        items: Code, models and reports among them are passed over.
-        contexts: Name of an item -> context; `INPUT` for those not named.
+        items: Code among them is passed over, and so is what is written and no dataset.
+        contexts: Name of an item -> context; `INPUT` for datasets that are not named, for
+            others what they are.
         revision: What belongs to this revision, for the input's tags.
         elsewhere: Those whose bytes are not in their place, so that only their size is
             known.
@@ -125,9 +129,12 @@ def log_datasets(
 
     inputs = []
     for item in items:
-        if item.kind != "dataset" or not 0 < len(item.hash) <= DIGEST_LIMIT:
+        is_dataset = item.kind == "dataset"
+        context = contexts.get(item.name, INPUT if is_dataset else item.kind)
+        is_passed_over = item.kind == "code" or (context == OUTPUT and not is_dataset)
+        if is_passed_over or not 0 < len(item.hash) <= DIGEST_LIMIT:
             continue
-        tags = [InputTag(MLFLOW_DATASET_CONTEXT, contexts.get(item.name, INPUT))]
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
         if revision.commit:
             tags.append(InputTag("git.commit", revision.commit))
         known = Facts() if item in elsewhere else facts(item.location)

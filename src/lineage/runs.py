@@ -50,7 +50,7 @@ class Runs:
         self._answers: dict[str, list[Run]] = {}
         self._executions: dict[str, Execution | None] = {}
         self._by_id: dict[str, Run] = {}
-        self._scripts: dict[str, list[Run]] = {}
+        self._named: dict[str, list[Run]] = {}
 
     @cached_property
     def experiments(self) -> list[str]:
@@ -88,24 +88,20 @@ class Runs:
             if digest in self._hashes(run, "deps")
         ]
 
-    def prepare(self, data: Iterable[tuple[str, str]]) -> None:
-        """Ask who reads each of these (path, hash) in as few questions as possible.
+    def prepare(self, digests: Collection[str]) -> None:
+        """Ask who reads these in as few questions as possible.
 
-        Of a server, they are asked several at a time.
+        They must be hashes of data that DVC keeps, which runs name as datasets. Of code, only
+        tags tell who read it, and those are searched one hash at a time.
         """
         if self._index is not None:
             index = self._index.reading
-            self._fetch(run_id for _, digest in data for run_id in index.get(digest, []))
+            self._fetch(run_id for digest in digests for run_id in index.get(digest, []))
             return
-        with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
-            paths = sorted({path for path, _ in data})
-            read = dict(zip(paths, pool.map(self._is_ever_read, paths), strict=True))
-            for path, digest in data:
-                if not read[path]:
-                    self._answers.setdefault(_like("dvc.deps", digest), [])
-            digests = {digest for _, digest in data}
-            self._ask_for_scripts(digests)
-            list(pool.map(self.reading, digests))
+        self._ask_for_naming(digests)
+        for digest in digests:
+            if len(digest) <= DIGEST_LIMIT:
+                self._answers.setdefault(_like("dvc.deps", digest), [])
 
     def count_reading(self, digests: Collection[str] | None = None) -> Mapping[str, set[str]]:
         """Hash -> ids of the runs that read it; for every hash, or only for these."""
@@ -113,10 +109,8 @@ class Runs:
             long = self._with_long_tag("dvc.deps")
             counted = {digest: set(ids) for digest, ids in self._index.reading.items() if digest}
         elif digests is not None:
-            with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
-                self._ask_for_scripts(digests)
-                found = zip(digests, pool.map(self.reading, digests), strict=True)
-                return {digest: {run.info.run_id for run in runs} for digest, runs in found}
+            self.prepare(digests)
+            return {each: {run.info.run_id for run in self.reading(each)} for each in digests}
         else:
             long, counted = self._search(""), {}
         for run in long:
@@ -146,9 +140,8 @@ class Runs:
 
     def naming(self, digest: str) -> "list[Run]":
         """Runs that name these bytes as a dataset, read or written."""
-        if len(digest) > DIGEST_LIMIT:
-            return []
-        return self._search(f"dataset.digest = '{digest}'")
+        self._ask_for_naming([digest])
+        return self._named[digest]
 
     def at_commit(self, commit: str) -> "list[Run]":
         """Runs that ran on this commit, oldest first."""
@@ -221,33 +214,21 @@ class Runs:
         if self._index is not None:
             index = self._index.reading if tag == "dvc.deps" else self._index.writing
             return self._fetch([*index.get(digest, []), *index.get("", [])])
-        found = self._search(_like(tag, digest))
-        if digest not in self._scripts:
-            self._ask_for_scripts([digest])
-        # These may also have written it: whoever asks looks at each again.
-        scripts = self._scripts[digest]
-        known = {run.info.run_id: run for run in found + self._with_long_tag(tag) + scripts}
-        return _by_age(known.values())
+        # Those that name it may have read or written it: whoever asks looks at each again.
+        found = self._search(_like(tag, digest)) + self._with_long_tag(tag) + self.naming(digest)
+        return _by_age({run.info.run_id: run for run in found}.values())
 
-    def _ask_for_scripts(self, digests: Iterable[str]) -> None:
-        """Look up the runs that no stage made, but that logged these datasets."""
-        asked = [each for each in digests if each not in self._scripts]
-        self._scripts.update({digest: [] for digest in asked})
+    def _ask_for_naming(self, digests: Iterable[str]) -> None:
+        """Look up the runs of stages and of users' own scripts that name these as datasets."""
+        asked = [each for each in digests if each not in self._named]
+        self._named.update({digest: [] for digest in asked})
         named = [digest for digest in asked if 0 < len(digest) <= DIGEST_LIMIT]
         for start in range(0, len(named), IDS_A_QUESTION):
-            listed = ", ".join(f"'{each}'" for each in named[start : start + IDS_A_QUESTION])
-            query = f"dataset.digest IN ({listed}) AND tags.`{SIGNATURE}` IS NULL"
-            for run in self._search(query):
-                for dataset, _ in _datasets(run):
-                    if dataset.digest in named:
-                        self._scripts[dataset.digest].append(run)
-
-    def _is_ever_read(self, path: str) -> bool:
-        """Whether any run of a stage read something at this path, whatever its bytes."""
-        spelled = json.dumps(path).replace("'", "_").replace("%", "_")
-        query = f"tags.`dvc.deps` LIKE '%{spelled}:%'"
-        found = self.client.search_runs(self.experiments, query, max_results=1)
-        return bool(found or self._with_long_tag("dvc.deps"))
+            part = set(named[start : start + IDS_A_QUESTION])
+            listed = ", ".join(f"'{each}'" for each in sorted(part))
+            for run in self._search(f"dataset.digest IN ({listed})"):
+                for digest in {dataset.digest for dataset, _ in _datasets(run)} & part:
+                    self._named[digest].append(run)
 
     def _one_naming(self, digest: str) -> "list[Run]":
         if len(digest) > DIGEST_LIMIT:
