@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-BACKFILLED = "lineage.backfilled"
-"""Tag of a run that was written down later, from what git and DVC know."""
-
 
 def ensure_run(
     client: "MlflowClient",
     workspace: Workspace,
     observed: Observed,
     commit: Commit | None = None,
+    *,
+    is_cut: bool = False,
 ) -> "tuple[Run | None, bool]":
     """Make sure that the store has a run for a locked execution.
 
@@ -33,6 +32,7 @@ def ensure_run(
         observed: The execution.
         commit: The oldest revision whose lock holds it, with its code and metrics; None
             where nothing is committed yet.
+        is_cut: In a shallow clone, an older one than that may be the first.
 
     Returns:
         The run, and whether it was made now. None where the lock was accepted by hand
@@ -43,16 +43,21 @@ def ensure_run(
         return found.producer, False
     if found.status is Status.ACCEPTED:
         return None, False
-    return _write_down(client, workspace, observed, commit), True
+    return _write_down(client, workspace, observed, commit, is_cut), True
 
 
 def _write_down(
-    client: "MlflowClient", workspace: Workspace, observed: Observed, commit: Commit | None
+    client: "MlflowClient",
+    workspace: Workspace,
+    observed: Observed,
+    commit: Commit | None,
+    is_cut: bool,
 ) -> "Run":
     from mlflow.entities import RunStatus
 
     known = commit if commit and commit.id else None
-    revision = Revision(known.id if known else "", "", False, "", repository_url(workspace))
+    code = known.id if known and not is_cut else ""
+    revision = Revision(code, "", False, "", repository_url(workspace))
     data = [item for item in observed.deps + observed.outs if item.kind == "dataset"]
     written = {item.name: record.OUTPUT for item in observed.outs}
     run = client.create_run(
@@ -60,7 +65,7 @@ def _write_down(
         # Not later than its commit: a run that another server has of it may come second.
         start_time=int(known.time.timestamp() * 1000) if known else None,
         run_name=observed.execution.stage.name,
-        tags={**record.identity_tags(observed), **revision.tags(), BACKFILLED: "true"},
+        tags={**record.identity_tags(observed), **revision.tags(), record.BACKFILLED: "true"},
     )
     run_id = run.info.run_id
     status = RunStatus.FAILED

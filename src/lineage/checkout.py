@@ -1,15 +1,17 @@
 """Bring data or a model back, exactly, into a folder of its own."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError
+from lineage.graph import VersionNode
 from lineage.history import Commit
 from lineage.knowledge import Knowledge, Known
 from lineage.project import Project
 from lineage.reference import Data, Execution, Model, Revision, Subject, resolve
+from lineage.workspace import Item
 from lineage.worktree import write_out
 
 
@@ -79,9 +81,9 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
     knowledge = Knowledge(project)
     match subject:
         case Model(version) if not inputs:
-            paths = knowledge.paths_of(version.hash)
-            made = [] if not paths else knowledge.writing(version.hash)
-            path = paths[0] if paths else version.name
+            made = _makers(knowledge, version)
+            outs = [item for known in made for item in known.execution.outs.items()]
+            path = next((path for path, out in outs if out == version.hash), version.name)
             if not version.hash:
                 raise LineageError(
                     f"{version.id} was registered without the DVC hash of its files:"
@@ -89,28 +91,42 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
                 )
             return _of(knowledge, [(path, version.hash)], made)
         case Model(version):
-            made = knowledge.writing(version.hash)
+            made = _makers(knowledge, version)
             if made:
-                return _of(knowledge, _read(knowledge, made[0]), made)
+                return _inputs(knowledge, made)
             return _Wanted(tuple(version.data.items()), ())
+        case Execution(run) if inputs:
+            return _inputs(knowledge, [knowledge.of_run(run)])
         case Execution(run):
             known = knowledge.of_run(run)
             outs = [(path, digest) for path, digest in known.execution.outs.items() if digest]
-            return _of(knowledge, _read(knowledge, known) if inputs else outs, [known])
+            return _of(knowledge, outs, [known])
         case Data(digest, paths, commit):
             path = paths[0] if paths else digest
             commits = (commit,) if commit else tuple(project.history.containing(digest))
             return _Wanted(((path, digest),), commits)
         case Revision(_, commit):
             data = [item for item in project.history.snapshot(commit).data if item.hash]
-            kept = [item for item in data if item.pushed]
-            left = tuple(
+            kept = [item for item in data if not item.unpushed]
+            left = tuple(_left(item, commit) for item in data if item.unpushed)
+            return _Wanted(tuple((item.path, item.hash) for item in kept), (commit,), "", left)
+
+
+def _left(item: Item, commit: Commit) -> str:
+    """Why something that a revision records is not brought, and where it is."""
+    match item.unpushed:
+        case "cache: false":
+            return f"{item.path} is kept by git: `git show {commit.short}:{item.path}` has it."
+        case "imported":
+            return (
+                f"{item.path} is imported from another repository and not brought; `dvc pull`"
+                f" at {commit.short} fetches it from there."
+            )
+        case _:
+            return (
                 f"{item.path} is `push: false` and not brought; name it by itself, as in"
                 f" {item.path}@{commit.short}, where the cache has it."
-                for item in data
-                if not item.pushed
             )
-            return _Wanted(tuple((item.path, item.hash) for item in kept), (commit,), "", left)
 
 
 def _of(knowledge: Knowledge, items: Iterable[tuple[str, str]], made: list[Known]) -> _Wanted:
@@ -122,12 +138,27 @@ def _of(knowledge: Knowledge, items: Iterable[tuple[str, str]], made: list[Known
     return _Wanted(tuple(items), tuple(commits), ran_on)
 
 
-def _read(knowledge: Knowledge, known: Known) -> list[tuple[str, str]]:
-    return [
-        (path, digest)
-        for path, digest in known.execution.deps.items()
-        if digest and not knowledge.is_code(known, path)
-    ]
+def _makers(knowledge: Knowledge, version: VersionNode) -> list[Known]:
+    """Executions that made the files of a version, its own run's first."""
+    made = knowledge.writing(version.hash) if version.hash else []
+    maker = knowledge.maker(version)
+    return [maker, *(known for known in made if known != maker)] if maker else made
+
+
+def _inputs(knowledge: Knowledge, made: list[Known]) -> _Wanted:
+    """What the first of some executions read, with the code of all."""
+    first = made[0]
+    known = {dep.path: dep for dep in first.observed.deps} if first.observed else {}
+    data = {
+        path: digest
+        for path, digest in first.execution.deps.items()
+        if digest and not knowledge.is_code(first, path)
+    }
+    kept = [path for path in data if path in known and known[path].unpushed == "cache: false"]
+    commits = knowledge.commits(first)
+    left = tuple(_left(known[path], commits[0]) for path in kept if commits)
+    items = [item for item in data.items() if item[0] not in kept]
+    return replace(_of(knowledge, items, made), warnings=left)
 
 
 def _commit(ref: str, wanted: _Wanted) -> str:

@@ -2,8 +2,11 @@
 
 import argparse
 import gc
+import io
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +30,7 @@ NO_LIMIT = 10_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = parser().parse_args(arguments)
-    # Short-lived, and making many objects: looking for cycles among them costs seconds.
-    gc.disable()
+    _set_up_process()
     try:
         with in_a_sentence():
             return int(options.run(options))
@@ -41,6 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output, such as `head`, has had enough.
         sys.stderr.close()
         return 0
+
+
+def _set_up_process() -> None:
+    # Short-lived, and making many objects: looking for cycles among them costs seconds.
+    gc.disable()
+    # Lineage is followed step by step, and may be long.
+    sys.setrecursionlimit(20_000)
+    if threading.current_thread() is threading.main_thread():
+        # A CI that cancels a job sends this; what is half done is taken back as for Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def parser() -> argparse.ArgumentParser:

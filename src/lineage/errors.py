@@ -50,5 +50,5 @@ def reason(error: BaseException) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text with user names and passwords taken out of its URLs."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
+    """The text with user names, passwords and queries taken out of its URLs."""
+    return re.sub(r"(\w://)(?:[^/\s]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?", r"\1\2", text)

@@ -14,7 +14,7 @@ from typing import Any
 from lineage import fast_yaml
 from lineage.errors import LineageError
 from lineage.identity import Execution, canonical_json, from_root
-from lineage.snapshot import Snapshot, SnapshotReader, is_dvc_file, is_pipeline
+from lineage.snapshot import PIPELINE, Snapshot, SnapshotReader, is_dvc_file, is_pipeline
 from lineage.workspace import Item, Observed, Workspace, git, locked_stages
 
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
@@ -225,6 +225,10 @@ class History:
         commits = self.holding(execution)
         return commits[0] if commits and commits[0].id else None
 
+    def is_cut_at(self, commit: Commit) -> bool:
+        """Whether older commits than this one are not in this shallow clone."""
+        return any(parent not in self.by_id for parent in commit.parents)
+
     def reaches(self, commit: str) -> bool:
         """Whether a branch, tag, experiment or HEAD reaches the commit."""
         return commit in self.by_id
@@ -410,7 +414,7 @@ class History:
     def _present_texts(self) -> dict[str, bytes]:
         """Path -> text of each DVC file in the working tree."""
         top = self.workspace.git_root
-        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc"]
+        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc", "*params.yaml"]
         listed = git(
             self.workspace.root,
             *("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"),
@@ -453,7 +457,7 @@ class History:
             raise error
 
         for path, text in self._present_texts.items():
-            if is_pipeline(path):
+            if path.endswith(PIPELINE):
                 fast_yaml.parse(text, path)  # of a pipeline that never ran, too
 
         def is_kept(path: str) -> bool:

@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 HASH_KEYS = ("md5", "etag", "checksum")
 """Where a lock entry keeps a hash: local files and DVC remotes, http and s3, hdfs."""
@@ -107,11 +108,21 @@ def hash_of(item: Mapping[str, Any]) -> str:
 def from_root(path: str, wdir: str) -> str:
     """Turn a path relative to ``wdir`` into one relative to the repository root.
 
-    Absolute paths, and URLs, name something outside and stay as they are.
+    Absolute paths, and URLs, name something outside and stay as they are, but for what in a
+    URL may be a secret: user, password and query.
     """
-    if "://" in path or posixpath.isabs(path):
+    if "://" in path:
+        return _without_secrets(path)
+    if posixpath.isabs(path):
         return path
     return posixpath.normpath(posixpath.join(wdir, path))
+
+
+def _without_secrets(url: str) -> str:
+    """The URL with what tells two of them apart, but does not let anybody in."""
+    parts = urlsplit(url)
+    query = hashlib.sha256(parts.query.encode()).hexdigest()[:8] if parts.query else ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 
 def canonical_json(value: Any) -> str:

@@ -98,7 +98,9 @@ class _Downstream:
 
     def _follow(self, node: str, path: str, digest: str) -> None:
         for known in self.knowledge.reading(digest):
-            if known.execution.deps.get(path) == digest:
+            names = known.names_read(digest)
+            # Under another name, these are the same bytes all the same.
+            if path in names or not any(f"{each}@{digest}" in self.builder.nodes for each in names):
                 self.builder.link(node, self.execution(known))
         for other, other_digest in self._overlapping(path, digest):
             self.builder.link(node, self.data(other, other_digest))
@@ -111,12 +113,20 @@ class _Downstream:
         found = {
             (dep.path, dep.hash): None
             for commit in history.containing(digest)
-            if (item := history.snapshot(commit).item(path)) and item.hash == digest
             for stage in history.snapshot(commit).stages
             for dep in stage.deps
-            if dep.path != path and overlap(dep.path, path)
+            if dep.path != path and dep.hash and overlap(dep.path, path)
         }
-        return list(found)
+        if not found:
+            return []
+        belonging, unknown = self._project.parts.belong((path, digest), found)
+        for other, other_digest in unknown:
+            self.builder.warn(
+                f"whether {other} ({other_digest}) belongs to {path} ({digest}) cannot be told, so"
+                " that what read it is left out: the listing of the folder is neither in the DVC"
+                " cache nor in the remote."
+            )
+        return belonging
 
     def _versions_without_runs(self) -> None:
         """Versions whose own tags name data that was reached, where no run says so any more."""

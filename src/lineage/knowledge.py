@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lineage.errors import LineageError
-from lineage.graph import DataNode, ExecutionNode
+from lineage.graph import DataNode, ExecutionNode, VersionNode
 from lineage.history import Commit, Locked
 from lineage.identity import Execution, canonical_json
 from lineage.project import Project
@@ -35,6 +35,10 @@ class Known:
     commits: tuple[Commit, ...]
     runs: "tuple[Run, ...]"
 
+    def names_read(self, digest: str) -> list[str]:
+        """The paths under which the execution read these bytes."""
+        return [path for path, read in self.execution.deps.items() if read == digest]
+
 
 class Knowledge:
     """Answers about single things of a project."""
@@ -50,6 +54,17 @@ class Knowledge:
     def reading(self, digest: str) -> list[Known]:
         """Executions that read these bytes, or something that holds or is part of them."""
         return self._joined(self._history.reading(digest), self._runs.reading(digest))
+
+    def maker(self, version: VersionNode) -> Known | None:
+        """The execution of the run that a model version names, if it is there and made it.
+
+        Another run may have come to the same bytes, from other data.
+        """
+        run = self._runs.active([version.run_id]).get(version.run_id) if version.run_id else None
+        execution = self._runs.execution(run) if run else None
+        if run is None or execution is None or version.hash not in execution.outs.values():
+            return None
+        return self.of_run(run)
 
     def paths_of(self, digest: str) -> list[str]:
         """The paths to which these bytes were written."""
@@ -82,7 +97,7 @@ class Knowledge:
 
     def resolution(self, known: Known) -> Resolution:
         """From an execution to its run."""
-        sound = decide(known.execution, lambda _tag: known.runs)
+        sound = decide(known.execution, lambda _tag: known.runs, self._runs.is_foreign)
         # All runs that came to these bytes are among those found by a hash that they share.
         if sound.status is Status.RECORDED:
             return sound
@@ -106,12 +121,11 @@ class Knowledge:
         )
 
     def _made_by(self, known: Known) -> "tuple[Status | None, Run | None, tuple[Run, ...]]":
-        if known.runs and (
-            not known.execution.outs or known.execution.stage.pipeline == NO_PIPELINE
-        ):
+        found = self.resolution(known)
+        wrote_nothing = not known.execution.outs or known.execution.stage.pipeline == NO_PIPELINE
+        if known.runs and wrote_nothing and found.producer is None:
             # It failed, or runs still, or no stage made it: no lock can hold it.
             return None, known.runs[0], known.runs[1:]
-        found = self.resolution(known)
         return found.status, found.producer, found.confirmations
 
     def commits(self, known: Known) -> tuple[Commit, ...]:

@@ -1,5 +1,6 @@
 """Dataset versions over the history of git."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -88,7 +89,7 @@ def log(project: Project, path: str | None = None, number: int | None = None) ->
     if path is None:
         wanted = [key for key in found if found[key][0].kind == "dataset"]
     else:
-        name = project.workspace.name_of(Path(path).absolute())
+        name = project.workspace.name_of(Path(os.path.normpath(Path(path).absolute())))
         wanted = [key for key in found if _is_below(key[0], name)]
         if not wanted:
             raise LineageError(_never(path, name, {tracked for tracked, _ in found}))

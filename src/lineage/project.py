@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from lineage.history import History
+    from lineage.parts import Parts
     from lineage.runs import Registry, Runs
 
 
@@ -41,6 +42,13 @@ class Project:
         return History(self.workspace)
 
     @cached_property
+    def parts(self) -> "Parts":
+        """Which versions of folders hold which files."""
+        from lineage.parts import Parts
+
+        return Parts(self.workspace)
+
+    @cached_property
     def client(self) -> "MlflowClient":
         """Of the tracking store.
 
@@ -54,9 +62,10 @@ class Project:
     @cached_property
     def runs(self) -> "Runs":
         """The runs of the store."""
+        from lineage.revision import repository_url
         from lineage.runs import Runs
 
-        return Runs(self.client)
+        return Runs(self.client, repository_url(self.workspace))
 
     @cached_property
     def registry(self) -> "Registry":

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lineage import environment
+from lineage.errors import without_secrets
 from lineage.identity import TAG_LIMIT, canonical_json, hashes_tag
 from lineage.plugins import Facts, facts
 from lineage.revision import Revision
@@ -19,6 +20,9 @@ RECORD = "lineage.json"
 
 ORIGINS = "origins.json"
 """The artifact of a stage that fetched bytes from outside: which, from where, and checksums."""
+
+BACKFILLED = "lineage.backfilled"
+"""Tag of a run that was written down later, from what git and DVC know."""
 
 PARAMS_A_BATCH = 100
 DIGEST_LIMIT = 36
@@ -52,8 +56,9 @@ def source_tags(observed: Observed) -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
+    tags = {name: without_secrets(value) for name, value in resolve_tags().items()}
     # MLflow would name the script, which is the same for every stage.
-    return {**resolve_tags(), MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
+    return {**tags, MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
 
 
 def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:

@@ -4,6 +4,7 @@ A run id, ``models:/name/3``, ``models:/name@alias``, a git revision or the name
 experiment, ``path@rev``, a path of the working tree, a DVC hash or a prefix of one.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ def _meanings(project: Project, ref: str) -> Iterator[Subject]:
         if at is not None:
             yield _tracked(project, path, rev, at)
             return
-    item = history.snapshot(history.present).item(_name(project, ref))
+    here = history.snapshot(history.present)
+    item = here.item(_name(project, ref)) or here.dependency(_name(project, ref))
     if item is not None:
         yield Data(item.hash, (item.path,), history.present)
     if RUN_ID.fullmatch(ref):
@@ -157,7 +159,7 @@ def _hashes(project: Project, prefix: str) -> list[str]:
 def _tracked(project: Project, path: str, rev: str, commit: Commit) -> Data:
     snapshot = project.history.snapshot(commit)
     name = _name(project, path)
-    item = snapshot.item(name) or snapshot.item(path)
+    item = snapshot.item(name) or snapshot.item(path) or snapshot.dependency(name)
     if item is not None:
         return Data(item.hash, (item.path,), commit)
     whole = snapshot.overlapping(name)
@@ -173,7 +175,7 @@ def _tracked(project: Project, path: str, rev: str, commit: Commit) -> Data:
 
 
 def _name(project: Project, path: str) -> str:
-    return project.workspace.name_of(Path(path).absolute())
+    return project.workspace.name_of(Path(os.path.normpath(Path(path).absolute())))
 
 
 def _model(project: Project, ref: str) -> Subject:

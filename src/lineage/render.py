@@ -9,6 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lineage.graph import DataNode, ExecutionNode, Graph, Node, OriginNode, RunFacts, VersionNode
+from lineage.history import WORKSPACE
 from lineage.resolve import Status
 
 if TYPE_CHECKING:
@@ -264,7 +265,8 @@ def difference(answer: "Difference") -> RenderableType:
 
 
 def _side(sign: str, side: "Side") -> Text:
-    commit = f"on {side.commit[:8]}{'+changes' if side.dirty else ''}" if side.commit else ""
+    name = side.commit if side.commit == WORKSPACE else side.commit[:8]
+    commit = f"on {name}{'+changes' if side.dirty else ''}" if name else ""
     return _parts(Text(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
 
 

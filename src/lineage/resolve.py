@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lineage.identity import Execution, hashes_tag
+from lineage.record import BACKFILLED
 from lineage.tracking import all_experiment_ids, pages
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class Status(StrEnum):
     """The run that wrote these outputs read other dependencies than the lock says."""
 
     ACCEPTED = "accepted"
-    """Runs with this signature have other outputs: somebody used ``dvc commit``."""
+    """Runs with this signature have other outputs: somebody used ``dvc commit``, or a stage
+    that is not deterministic ran against another store."""
 
     UNRECORDED = "unrecorded"
     """This store never saw it."""
@@ -55,38 +57,47 @@ def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
     return decide(execution, search)
 
 
-def decide(execution: Execution, search: "Callable[[str], Iterable[Run]]") -> Resolution:
+def decide(
+    execution: Execution,
+    search: "Callable[[str], Iterable[Run]]",
+    is_foreign: "Callable[[Run], bool]" = lambda _run: False,
+) -> Resolution:
     """Tell which of the runs with an execution's signature made it.
 
     Args:
         execution: Of a lock entry.
         search: From the name of a tag to the runs where it is the execution's signature.
+        is_foreign: Whether a run is of another repository that has such a stage too; those
+            come last.
     """
     outs = hashes_tag(execution.outs)
-    seen = _finished(execution, search("dvc.signature"))
-    matching = [run for run in seen if run.data.tags.get("dvc.outs") == outs]
+
+    def finished(tag: str) -> "list[Run]":
+        """Those of the execution's stage, of this repository first, the oldest first."""
+        # Compared here, since names may hold quotes, which MLflow's filters cannot write.
+        runs = [
+            run
+            for run in search(tag)
+            if run.info.status == "FINISHED"
+            and run.data.tags.get("dvc.stage") == execution.stage.name
+            and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
+        ]
+        return sorted(runs, key=lambda run: (is_foreign(run), run.info.start_time, run.info.run_id))
+
+    seen = finished("dvc.signature")
+    matching = [run for run in seen if _wrote(run) == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
     sound = [run for run in matching if "dvc.changed" not in run.data.tags]
     if sound:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
-    changed = matching or [
-        run
-        for run in _finished(execution, search("dvc.signature.after"))
-        if run.data.tags.get("dvc.outs") == outs
-    ]
+    changed = matching or [run for run in finished("dvc.signature.after") if _wrote(run) == outs]
     if changed:
         return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
-    return Resolution(Status.ACCEPTED if seen else Status.UNRECORDED)
+    # What was written down later than it ran says nothing of how this lock came about.
+    really_ran = any(BACKFILLED not in run.data.tags for run in seen)
+    return Resolution(Status.ACCEPTED if really_ran else Status.UNRECORDED)
 
 
-def _finished(execution: Execution, found: "Iterable[Run]") -> "list[Run]":
-    """Those that finished, of the execution's stage, oldest first."""
-    # Compared here, since names may hold quotes, which MLflow's filters know no way to write.
-    runs = [
-        run
-        for run in found
-        if run.info.status == "FINISHED"
-        and run.data.tags.get("dvc.stage") == execution.stage.name
-        and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
-    ]
-    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+def _wrote(run: "Run") -> str:
+    """The hashes of its outputs; a stage that declares none has no tag."""
+    return str(run.data.tags.get("dvc.outs", "{}"))

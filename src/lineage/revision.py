@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from lineage.tracking import without_credentials
 from lineage.workspace import Workspace, git
@@ -77,6 +78,16 @@ def repository_url(workspace: Workspace) -> str:
         return without_credentials(url)
     # The short form of ssh, user@host:path; the user is part of the address, not a secret.
     return url if "@" in url.partition(":")[0] else ""
+
+
+def address(url: str) -> str:
+    """Host and path of a git URL, the same for https and ssh, with and without ``.git``."""
+    if "://" in url:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", parts.path
+    else:
+        host, _, path = url.rpartition("@")[2].partition(":")
+    return f"{host.lower()}/{path.strip('/').removesuffix('.git')}" if host else ""
 
 
 def _changes(top: Any) -> list[tuple[str, str]]:

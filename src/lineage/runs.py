@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lineage.graph import RunFacts, VersionNode
 from lineage.identity import Execution, StageId, is_elsewhere
 from lineage.models import MODEL_HASH, evaluation
-from lineage.record import DIGEST_LIMIT, ORIGINS, OUTPUT, RECORD
+from lineage.record import BACKFILLED, DIGEST_LIMIT, ORIGINS, OUTPUT, RECORD
 from lineage.registration import EVALUATION
 from lineage.resolve import Resolution, decide
-from lineage.tag_index import TagIndex, is_database
+from lineage.revision import address
+from lineage.tag_index import TagIndex, is_database, json_object
 from lineage.tracking import all_experiment_ids, pages
 
 if TYPE_CHECKING:
@@ -34,8 +35,12 @@ QUESTIONS_AT_ONCE = 8
 """How many searches a tracking server is asked to do at the same time."""
 
 IDS_A_QUESTION = 200
+DIGITS_OF_A_VERSION = 9
+"""Databases refuse numbers of more than 32 bits."""
 
 SYSTEM_METRICS = "system/"
+DVC_SOURCE = "dvc"
+"""MLflow's source type of the datasets that DVC has."""
 
 
 class Runs:
@@ -43,10 +48,12 @@ class Runs:
 
     Attributes:
         client: Of the store.
+        repository: The URL of the repository that is asked about; empty where it has none.
     """
 
-    def __init__(self, client: "MlflowClient") -> None:
+    def __init__(self, client: "MlflowClient", repository: str = "") -> None:
         self.client = client
+        self.repository = repository
         self._answers: dict[str, list[Run]] = {}
         self._executions: dict[str, Execution | None] = {}
         self._by_id: dict[str, Run] = {}
@@ -152,16 +159,33 @@ class Runs:
         return self._search(f"tags.`dvc.exp.name` = '{name}'")
 
     def hashes(self, prefix: str) -> list[str]:
-        """Every hash that begins so in what runs wrote."""
-        found = self._search(f"tags.`dvc.outs` LIKE '%:\"{prefix}%'")
-        written = {digest for run in found for digest in self._hashes(run, "outs")}
-        return sorted(digest for digest in written if digest.startswith(prefix))
+        """Every hash that begins so in what runs wrote or read."""
+        found = [
+            *self._search(f"tags.`dvc.outs` LIKE '%:\"{prefix}%'"),
+            *self._search(f"tags.`dvc.deps` LIKE '%:\"{prefix}%'"),
+            *self._search(f"dataset.digest LIKE '{prefix}%'"),
+        ]
+        known = {
+            digest
+            for run in found
+            for side in ("outs", "deps")
+            for digest in self._hashes(run, side)
+        }
+        return sorted(digest for digest in known if digest.startswith(prefix))
 
     def resolve(self, execution: Execution) -> Resolution:
         """From an execution to the run that made it."""
         return decide(
-            execution, lambda tag: self._search(f"tags.`{tag}` = '{execution.signature}'")
+            execution,
+            lambda tag: self._search(f"tags.`{tag}` = '{execution.signature}'"),
+            self.is_foreign,
         )
+
+    def is_foreign(self, run: "Run") -> bool:
+        """Whether a run is of another repository, which has a stage and data like these."""
+        there = address(run.data.tags.get("git.repository", ""))
+        here = address(self.repository)
+        return bool(there and here and there != here)
 
     def execution(self, run: "Run") -> Execution | None:
         """What a run did, as far as it says.
@@ -191,7 +215,9 @@ class Runs:
         return list(getattr(execution, side).values()) if execution else []
 
     def _hashes_by_path(self, run: "Run", side: str) -> Mapping[str, str]:
-        values = dict(json.loads(run.data.tags.get(f"dvc.{side}", "{}")))
+        tag = f"dvc.{side}"
+        what = f"the tag {tag} of the run {run.info.run_id}"
+        values = json_object(run.data.tags.get(tag, "{}"), what)
         if not is_elsewhere(values):
             return values
         whole = self._artifact(run.info.run_id, RECORD) or {}
@@ -268,10 +294,20 @@ def _of_script(run: "Run") -> Execution | None:
     outs: dict[str, str] = {}
     for dataset, context in _datasets(run):
         side = outs if context == OUTPUT else deps
-        side[dataset.name] = dataset.digest
+        path = _path(dataset)
+        # A script may read two versions of the same data.
+        name = path if side.get(path, dataset.digest) == dataset.digest else dataset.name
+        side[name] = dataset.digest
     if not deps and not outs:
         return None
     return Execution(StageId(NO_PIPELINE, run.info.run_name or "run"), run.info.run_id, deps, outs)
+
+
+def _path(dataset: "Dataset") -> str:
+    """Where DVC has a dataset, whatever name its user gave it; else that name."""
+    if dataset.source_type != DVC_SOURCE:
+        return str(dataset.name)
+    return str(json_object(dataset.source, "the source of a dataset").get("path") or dataset.name)
 
 
 def _datasets(run: "Run") -> "list[tuple[Dataset, str]]":
@@ -310,7 +346,7 @@ def facts_of(run: "Run") -> RunFacts:
         dirty=tags.get("git.dirty") == "true",
         experiment=tags.get("dvc.exp.name", ""),
         repository=tags.get("git.repository", ""),
-        backfilled=tags.get("lineage.backfilled") == "true",
+        backfilled=tags.get(BACKFILLED) == "true",
         metrics={
             name: value
             for name, value in sorted(run.data.metrics.items())
@@ -357,6 +393,8 @@ class Registry:
         """One version, by number or, with a leading ``@``, by alias; None if there is none."""
         from mlflow.exceptions import MlflowException
 
+        if version.isdecimal() and len(version) > DIGITS_OF_A_VERSION:
+            return None
         try:
             if version.startswith("@"):
                 found = self.client.get_model_version_by_alias(name, version[1:])
@@ -396,7 +434,10 @@ class Registry:
             metrics=(evaluation(version, evaluated_on) or {}) if evaluated_on else {},
             evaluated_on=evaluated_on,
             run_id=tags.get("dvc.run") or version.run_id or "",
-            data=dict(json.loads(tags.get("dvc.data", "{}"))),
+            data=json_object(
+                tags.get("dvc.data", "{}"),
+                f"the tag dvc.data of models:/{version.name}/{version.version}",
+            ),
         )
 
     def _hash_of_logged_model(self, version: "ModelVersion") -> str:

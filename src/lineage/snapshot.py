@@ -4,27 +4,30 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lineage import fast_yaml
 from lineage.errors import LineageError, without_secrets
 from lineage.identity import Execution, StageId, from_root, hash_of
-from lineage.workspace import Item, Observed, Workspace
+from lineage.workspace import Item, Observed, Workspace, why_unpushed
 
 LOCK = "dvc.lock"
 PIPELINE = "dvc.yaml"
+PARAMS = "params.yaml"
+"""What DVC fills templates in with by itself, where it lies beside a pipeline file."""
 
 
 def is_dvc_file(path: str) -> bool:
     """Whether a file is one of those that `SnapshotReader` reads."""
     name = path.rpartition("/")[2]
-    return name.endswith((LOCK, PIPELINE)) or (name.endswith(".dvc") and name != ".dvc")
+    is_added = name.endswith(".dvc") and name != ".dvc"
+    return name == PARAMS or name.endswith((LOCK, PIPELINE)) or is_added
 
 
 def is_pipeline(path: str) -> bool:
-    """Whether a file defines stages, and so holds no hash."""
-    return path.endswith(PIPELINE)
+    """Whether a file defines stages, or what their names are made of, and so holds no hash."""
+    return path.endswith(PIPELINE) or path.rpartition("/")[2] == PARAMS
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Snapshot:
     def item(self, path: str) -> Item | None:
         """What is tracked under this very path."""
         return next((item for item in self.data if item.path == path), None)
+
+    def dependency(self, path: str) -> Item | None:
+        """What a stage reads under this very path, such as a file that git keeps."""
+        deps = (dep for stage in self.stages for dep in stage.deps)
+        return next((dep for dep in deps if dep.path == path and dep.hash), None)
 
     def writer(self, path: str, digest: str) -> Observed | None:
         """The stage that wrote these bytes there."""
@@ -122,13 +130,17 @@ class SnapshotReader:
     def _entries(self, lock: str, texts: Mapping[str, bytes]) -> "list[_Entry]":
         pipeline = lock.removesuffix(".lock") + ".yaml"
         definition = texts.get(pipeline, b"")
-        key = (lock, texts[lock], definition)
+        params = f"{posixpath.dirname(lock)}/{PARAMS}".removeprefix("/")
+        is_filled_in = b"foreach" in definition or b"matrix" in definition
+        values = texts.get(params, b"") if is_filled_in else b""
+        key = (lock, texts[lock], definition + b"\0" + values)
         if key not in self._parsed:
             locked = fast_yaml.parse(texts[lock], lock).get("stages") or {}
             parsed = fast_yaml.parse(definition, pipeline)
             defined = parsed.get("stages") or {}
+            variables = [fast_yaml.parse(values, params), *(parsed.get("vars") or [])]
             try:
-                entries = list(_joined(pipeline, locked, defined, parsed.get("vars") or []))
+                entries = list(_joined(pipeline, locked, defined, variables))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise LineageError(
                     f"{lock} and {pipeline} do not hold stages as DVC writes them: restore them"
@@ -203,12 +215,17 @@ def _definition(
 def _keys(template: Mapping[str, Any], variables: Mapping[str, Any]) -> set[str] | None:
     """What follows the ``@`` in the names of a group's stages, as DVC makes it.
 
-    None where it depends on a file of params.
+    None where it depends on what neither ``vars`` nor ``params.yaml`` says.
     """
 
     def known(value: Any) -> Any:
-        whole = re.fullmatch(r"\$\{\s*(\w+)\s*\}", value) if isinstance(value, str) else None
-        return variables.get(whole[1]) if whole else value
+        whole = re.fullmatch(r"\$\{\s*([\w.]+)\s*\}", value) if isinstance(value, str) else None
+        if not whole:
+            return value
+        found: Any = variables
+        for name in whole[1].split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
 
     if "matrix" in template:
         axes = {axis: known(values) for axis, values in template["matrix"].items()}
@@ -260,11 +277,13 @@ def _snapshot(
         (entry, [_out(workspace, entry, out) for out in entry.lock.get("outs") or []])
         for entry in entries
     ]
-    kinds = {item.path: item.kind for _, items in outs for item in items}
-    kinds |= {each.item.path: each.item.kind for each in added}
+    tracked = {item.path: item for _, items in outs for item in items}
+    tracked |= {each.item.path: each.item for each in added}
     stages = list(others)
     for entry, items in outs:
-        deps = [_dep(workspace, entry, dep, kinds, in_git) for dep in entry.lock.get("deps") or []]
+        deps = [
+            _dep(workspace, entry, dep, tracked, in_git) for dep in entry.lock.get("deps") or []
+        ]
         params = {
             from_root(file, entry.wdir): values
             for file, values in (entry.lock.get("params") or {}).items()
@@ -290,18 +309,21 @@ def _dep(
     workspace: Workspace,
     entry: _Entry,
     dep: Mapping[str, Any],
-    kinds: Mapping[str, str],
+    tracked: Mapping[str, Item],
     in_git: Callable[[str], bool],
 ) -> Item:
     path = from_root(dep["path"], entry.wdir)
-    kind = kinds.get(path) or next(
-        (kind for owner, kind in kinds.items() if overlap(owner, path)), None
+    owner = tracked.get(path) or next(
+        (item for place, item in tracked.items() if overlap(place, path)), None
     )
-    if kind is None:
-        is_inside = "://" not in path and not path.startswith(("/", ".."))
-        # A folder kept for data that is not there yet is no data.
-        kind = "code" if is_inside and (in_git(path) or dep.get("size") == 0) else "dataset"
-    return _item(workspace, dep, entry.wdir, {"type": kind})
+    if owner is not None:
+        return replace(
+            _item(workspace, dep, entry.wdir, {"type": owner.kind}), unpushed=owner.unpushed
+        )
+    is_inside = "://" not in path and not path.startswith(("/", ".."))
+    # A folder kept for data that is not there yet is no data.
+    is_code = is_inside and (in_git(path) or dep.get("size") == 0)
+    return _item(workspace, dep, entry.wdir, {"type": "code" if is_code else "dataset"})
 
 
 def _item(
@@ -316,13 +338,22 @@ def _item(
         labels=tuple(annotations.get("labels") or ()),
         size_bytes=entry.get("size") or 0,
         files=entry.get("nfiles") or 1,
-        pushed=annotations.get("push", True) is not False,
+        unpushed=why_unpushed(annotations),
     )
 
 
 def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     """What a ``.dvc`` file tracks."""
     read = fast_yaml.parse(text, file)
+    try:
+        return list(_outs_of_file(workspace, file, read))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LineageError(
+            f"{file} is not as DVC writes it: restore it from git, or run `dvc add` again."
+        ) from error
+
+
+def _outs_of_file(workspace: Workspace, file: str, read: Mapping[str, Any]) -> Iterator[Added]:
     folder = from_root(str(read.get("wdir") or "."), posixpath.dirname(file))
     source: Mapping[str, Any] = next(iter(read.get("deps") or []), {})
     origin = source.get("repo") or {}
@@ -330,12 +361,12 @@ def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     if origin:
         url = f"{url}#{source.get('path', '')}"
     checksum = str(origin.get("rev_lock") or hash_of(source))
-    found = []
     for out in read.get("outs") or []:
-        annotations = {"type": "dataset", **out}
-        item = _item(workspace, out, folder, annotations)
-        found.append(Added(item, file, without_secrets(url), checksum))
-    return found
+        item = _item(workspace, out, folder, {"type": "dataset", **out})
+        if origin:
+            # DVC fetches it from there whenever it is needed.
+            item = replace(item, unpushed="imported")
+        yield Added(item, file, without_secrets(url), checksum)
 
 
 def wrote(stage: Observed, path: str, digest: str) -> bool:

@@ -46,11 +46,11 @@ class Place:
 def locate(
     workspace: Workspace, digests: Iterable[str], *, remote: bool = True
 ) -> dict[str, Place]:
-    """Say for each DVC hash whether the cache and the default DVC remote have the data.
+    """Say for each DVC hash whether the cache and the DVC remotes have the data.
 
-    However many hashes, the remote is asked in bulk. Content is not read: that it is what
-    its name says, `materialise` checks. A remote that ``dvc.yaml`` names for one output
-    only is not asked.
+    The remotes are the default one, and those that outputs name in ``dvc.yaml`` as it is now.
+    However many hashes, each is asked in bulk. Content is not read: that it is what its name
+    says, `materialise` checks.
 
     Args:
         workspace: A clone of the repository that the data belong to.
@@ -66,27 +66,45 @@ def locate(
     folders = _folders(wanted)
     with Repo(str(workspace.root)) as repo:
         cache = _cache(repo)
-        far = _remote(repo) if remote else None
+        remotes = _remotes(repo) if remote else []
         contents = {folder: _hashes(listing) for folder, listing in _listings(cache, folders)}
         not_here = folders - contents.keys()
-        if far is not None:
-            for folder, listing in _listings(far, not_here):
+        for far in remotes:
+            for folder, listing in _listings(far, not_here - contents.keys()):
                 contents[folder] = _hashes(listing)
         nowhere = folders - contents.keys()
         everything = wanted.union(*contents.values())
         # A listing that is there, but damaged, counts as none.
         near = cache.holding(everything).keys() - not_here
-        away = far.holding(everything).keys() - nowhere if far is not None else set()
+        away: set[str] = set()
+        for far in remotes:
+            away |= far.holding(everything - away).keys() - nowhere
     places = {}
     for digest in wanted:
         parts = (digest, *contents.get(digest, ()))
         missing = tuple(part for part in parts if part not in near and part not in away)
         places[digest] = Place(
             cache=all(part in near for part in parts),
-            remote=None if far is None else all(part in away for part in parts),
+            remote=all(part in away for part in parts) if remotes else None,
             missing=missing,
         )
     return places
+
+
+def listings(workspace: Workspace, folders: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Folder -> file in it -> hash, of those whose listing cache or remote have.
+
+    Raises:
+        LineageError: If the remote does not answer.
+    """
+    from dvc.repo import Repo
+
+    wanted = _folders(folders)
+    with Repo(str(workspace.root)) as repo:
+        found = dict(_listings(_cache(repo), wanted))
+        for far in _remotes(repo) if wanted - found.keys() else ():
+            found |= _listings(far, wanted - found.keys())
+    return found
 
 
 def materialise(workspace: Workspace, digest: str, destination: Path) -> Path:
@@ -288,11 +306,15 @@ def _cache(repo: Any) -> _Store:
     )
 
 
-def _remote(repo: Any) -> _Store | None:
-    """The default remote; None where there is none."""
-    name = repo.config["core"].get("remote")
-    if not name:
-        return None
+def _remotes(repo: Any) -> list[_Store]:
+    """The default remote first, then those that outputs have of their own."""
+    default = repo.config["core"].get("remote")
+    others = {out.remote for out in repo.index.outs if out.remote}
+    names = [default, *sorted(others - {default})] if default else sorted(others)
+    return [_remote(repo, name) for name in names]
+
+
+def _remote(repo: Any, name: str) -> _Store:
     url = repo.config["remote"].get(name, {}).get("url", "")
     called = f"the DVC remote {name!r} ({without_credentials(url)})"
     advice = "correct it with `dvc remote modify`, or see to your credentials and the network"
@@ -358,24 +380,33 @@ def _fetch(repo: Any, cache: _Store, digests: set[str]) -> dict[str, dict[str, s
 
 
 def _bring(repo: Any, cache: _Store, hashes: set[str]) -> None:
-    """Copy those objects that the cache lacks from the remote into it."""
-    from dvc.fs.callbacks import TqdmCallback
-
+    """Copy those objects that the cache lacks from the remotes into it."""
     lacking = hashes - cache.holding(hashes).keys()
     if not lacking:
         return
-    remote = _remote(repo)
-    if remote is None:
+    remotes = _remotes(repo)
+    if not remotes:
         raise LineageError(
             f"the data {_some(lacking)} are not in the DVC cache, and no default DVC remote is set"
             " up to fetch them from: add one with `dvc remote add -d`."
         )
+    for remote in remotes:
+        _bring_from(remote, cache, lacking)
+        lacking -= cache.holding(lacking).keys()
+        if not lacking:
+            return
+    names = " nor in ".join(remote.name for remote in remotes)
+    raise LineageError(
+        f"the data {_some(lacking)} are neither in the DVC cache nor in {names}: push them with"
+        " `dvc push` where they are."
+    )
+
+
+def _bring_from(remote: _Store, cache: _Store, lacking: set[str]) -> None:
+    """Copy those objects that this remote has into the cache."""
+    from dvc.fs.callbacks import TqdmCallback
+
     held = remote.holding(lacking)
-    if held.keys() != lacking:
-        raise LineageError(
-            f"the data {_some(lacking - held.keys())} are neither in the DVC cache nor in"
-            f" {remote.name}: push them with `dvc push` where they are."
-        )
     failed: dict[str, BaseException] = {}
     for source, target in zip(remote.databases, cache.databases, strict=True):
         its = [each for each in held if held[each] is source]
@@ -396,7 +427,7 @@ def _bring(repo: Any, cache: _Store, hashes: set[str]) -> None:
             f"the data {each} cannot be brought from {remote.name} into the DVC cache"
             f" ({reason(error)}): make room for them, {remote.advice}."
         ) from error
-    refused = lacking - cache.holding(lacking).keys()
+    refused = held.keys() - cache.holding(set(held)).keys()
     if refused:
         raise LineageError(
             f"{remote.name} holds other bytes under the name {_some(refused)} than that hash says:"

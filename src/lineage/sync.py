@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from filelock import FileLock
+
 from lineage.backfill import ensure_recorded_model, ensure_run
+from lineage.history import Commit, History
 from lineage.project import Project
 from lineage.registration import LABEL, Registration, register
 from lineage.storage import exact
@@ -18,11 +21,13 @@ class Synced:
         accepted: Stages whose outputs no run made: somebody used ``dvc commit``.
         versions: Model versions that exist now, as ``models:/name/version``, with the
             verdict on each.
+        warnings: Sentences about what could not be written down.
     """
 
     runs: tuple[str, ...]
     accepted: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -30,6 +35,7 @@ class Synced:
             "runs": list(self.runs),
             "accepted": list(self.accepted),
             "versions": [{"id": each, "verdict": verdict} for each, verdict in self.versions],
+            "warnings": list(self.warnings),
         }
 
 
@@ -47,16 +53,25 @@ def sync(project: Project, rev: str | None = None) -> Synced:
         LineageError: If there is no such revision; if a registration or a model is in neither
             workspace, cache nor remote.
     """
+    # Two at once would each find the same runs missing.
+    with FileLock(project.workspace.home / ".dvc" / "tmp" / "lineage-sync.lock"):
+        return _sync(project, rev)
+
+
+def _sync(project: Project, rev: str | None) -> Synced:
     client, workspace, history = project.client, project.workspace, project.history
     commit = history.present if rev is None else history.named(rev)
     stages = history.snapshot(commit).stages
-    made, accepted = [], []
+    made, accepted, cut = [], [], []
     for stage in stages:
-        run, is_new = ensure_run(client, workspace, stage, history.first(stage.execution))
+        first = history.first(stage.execution)
+        run, is_new = ensure_run(client, workspace, stage, first, is_cut=_is_cut(history, first))
         if run is None:
             accepted.append(str(stage.execution.stage))
         elif is_new:
             made.append(str(stage.execution.stage))
+            if _is_cut(history, first):
+                cut.append(str(stage.execution.stage))
     outs = [item for stage in stages for item in stage.outs]
     for item in outs:
         if item.kind == "model":
@@ -69,4 +84,13 @@ def sync(project: Project, rev: str | None = None) -> Synced:
             is_newest = rev is None or commit.id == history.head
             version = register(client, workspace, registration, is_newest=is_newest)
             versions.append((f"models:/{version.name}/{version.version}", registration.verdict))
-    return Synced(tuple(made), tuple(accepted), tuple(versions))
+    warnings = [
+        f"the commit that {stage} ran for is not written down, since this clone is shallow and it"
+        " may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
+        for stage in cut
+    ]
+    return Synced(tuple(made), tuple(accepted), tuple(versions), tuple(warnings))
+
+
+def _is_cut(history: History, commit: Commit | None) -> bool:
+    return commit is not None and history.is_cut_at(commit)

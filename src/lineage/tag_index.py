@@ -7,10 +7,14 @@ enough. A tracking server hides its database; there, searches have to do.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from lineage.identity import is_elsewhere
+
+log = logging.getLogger("lineage")
 
 TAGS = """
 SELECT tags.run_uuid, tags.value
@@ -40,6 +44,15 @@ WHERE inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN'
 ORDER BY runs.start_time, runs.run_uuid
 """
 """The datasets of runs that no stage made, but a user's own script."""
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """A JSON object that people may have edited; empty, and told, where it is none."""
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        log.warning("%s is no JSON object and is passed over", what)
+        return {}
 
 
 def is_database(uri: str) -> bool:
@@ -72,7 +85,7 @@ class TagIndex:
     def _by_hash(self, key: str, *, written: bool) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for run_id, value in self._rows(TAGS, key=key):
-            hashes = json.loads(value)
+            hashes = json_object(value, f"the tag {key} of the run {run_id}")
             # Those with too many paths for a tag stand under the empty hash.
             for digest in {""} if is_elsewhere(hashes) else set(hashes.values()):
                 found.setdefault(digest, []).append(run_id)

@@ -36,8 +36,10 @@ def upstream(project: Project, subject: Subject) -> Graph:
         case Data(digest, paths, commit):
             snapshot = project.history.snapshot(commit) if commit else None
             roots = [walk.data(path, digest, snapshot) for path in paths]
-        case Revision(_, commit):
+        case Revision(name, commit):
             snapshot = project.history.snapshot(commit)
+            if not snapshot.data:
+                walk.builder.warn(f"{name} records no data: it has no dvc.lock and no .dvc file.")
             roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
             roots += [
                 walk.data(each.item.path, each.item.hash, snapshot) for each in snapshot.added
@@ -66,28 +68,36 @@ class _Upstream:
                 " is known; `lineage sync` registers what dvc.lock has."
             )
             return node
-        paths = self.knowledge.paths_of(version.hash)
+        maker = self.knowledge.maker(version)
+        if maker:
+            paths = [path for path, made in maker.execution.outs.items() if made == version.hash]
+        else:
+            paths = self.knowledge.paths_of(version.hash)
         for path in paths:
-            self.builder.link(self.data(path, version.hash, None), node)
-        if version.run_id and not self._project.runs.writing(version.hash):
+            self.builder.link(self.data(path, version.hash, None, maker), node)
+        if version.run_id and (run is None or run.info.lifecycle_stage == "deleted"):
             self._gone(version, run)
         if not paths:
             self._declared(version, node)
         return node
 
-    def data(self, path: str, digest: str, snapshot: Snapshot | None) -> str:
+    def data(
+        self, path: str, digest: str, snapshot: Snapshot | None, maker: Known | None = None
+    ) -> str:
         """Add bytes and all that is upstream of them.
 
         Args:
             path: Their path.
             digest: Their hash.
             snapshot: The revision that they were met in, which knows best who wrote them.
+            maker: Who wrote them, where that is known.
         """
         key = f"{path}@{digest}"
         if key in self._done:
             return self._done[key]
         self._done[key] = key
         producer, others = self._producer(path, digest, snapshot)
+        producer = maker or producer
         item = snapshot.item(path) if snapshot else None
         node = self.builder.add(self.knowledge.data(path, digest, item, others))
         if producer:
@@ -161,8 +171,26 @@ class _Upstream:
                 origin = OriginNode(added.item.path, url, added.checksum, added.item.size_bytes)
                 self.builder.link(self.builder.add(origin), node)
                 return
-        for part in snapshot.overlapping(path):
-            self.builder.link(self.data(part.path, part.hash, snapshot), node)
+        near = [(item.path, item.hash) for item in snapshot.overlapping(path)]
+        # What the stage read may be older than what stands beside it in the same lock.
+        far = [
+            (item.path, item.hash)
+            for commit in self._project.history.containing(digest)
+            for item in self._project.history.snapshot(commit).overlapping(path)
+        ]
+        candidates = [each for each in dict.fromkeys([*near, *far]) if each[1]]
+        if not candidates:
+            return
+        belonging, unknown = self._project.parts.belong((path, digest), candidates)
+        taken = dict(reversed(belonging))  # the nearest of those with one path
+        for part, its in taken.items():
+            self.builder.link(self.data(part, its, snapshot), node)
+        if not taken and unknown:
+            self.builder.warn(
+                f"whether {path} ({digest}) belongs to {unknown[0][0]} cannot be told, so that"
+                " nothing upstream of it is known: the listing of the folder is neither in the"
+                " DVC cache nor in the remote; `dvc push --all-commits` where it is brings it."
+            )
 
     def _gone(self, version: VersionNode, run: "Run | None") -> None:
         what = "was deleted in MLflow" if run else "is gone from MLflow"

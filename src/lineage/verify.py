@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from lineage.graph import VersionNode
 from lineage.history import SHORT, History
@@ -14,7 +13,7 @@ from lineage.identity import StageId, from_root
 from lineage.knowledge import Knowledge
 from lineage.project import Project
 from lineage.resolve import Resolution, Status
-from lineage.revision import repository_url
+from lineage.revision import address, repository_url
 from lineage.runs import facts_of
 from lineage.snapshot import Snapshot
 from lineage.storage import locate
@@ -183,6 +182,9 @@ def _differences(repo: Any, snapshot: Snapshot) -> Iterator[Break]:
                 # Data that is elsewhere is not different, and nothing else needs it here.
                 if is_data and state in ("deleted", "not in cache"):
                     continue
+                parts = [each for each in tracked if each.is_relative_to(place)]
+                if not is_data and not all(part.exists() for part in parts):
+                    continue
                 yield Break(
                     Check.DIFFERS,
                     path,
@@ -231,8 +233,9 @@ def _check_stages(
                 )
             case Resolution(Status.ACCEPTED):
                 problem = (
-                    "no run wrote the outputs that its lock records, which somebody accepted with"
-                    f" `dvc commit`: make them with `dvc repro -f {stage_id}`"
+                    "it ran, but no run here wrote the outputs that its lock records: they were"
+                    " accepted with `dvc commit`, or made by a run that another tracking store has;"
+                    f" make them here with `dvc repro -f {stage_id}`"
                 )
             case Resolution(Status.CHANGED, producer) if producer is not None:
                 problem = (
@@ -288,11 +291,11 @@ def _versions(
         for node in chosen
         for run in [runs.get(node.run_id)]
     ]
-    here = _address(repository_url(project.workspace))
+    here = address(repository_url(project.workspace))
     ours, strangers, abroad = [], [], {}
     for version in known:
         there = facts_of(version.run).repository if version.run else ""
-        if _is_of(project.history, version, here, _address(there)):
+        if _is_of(project.history, version, here, address(there)):
             ours.append(version)
         elif there:
             abroad[version.node.id] = there
@@ -373,16 +376,6 @@ def _is_of(history: History, version: _Version, here: str, there: str) -> bool:
     return any(history.containing(digest) for digest in version.inputs.values())
 
 
-def _address(url: str) -> str:
-    """Host and path of a git URL, the same for https and ssh, with and without ``.git``."""
-    if "://" in url:
-        parts = urlsplit(url)
-        host, path = parts.hostname or "", parts.path
-    else:
-        host, _, path = url.rpartition("@")[2].partition(":")
-    return f"{host.lower()}/{path.strip('/').removesuffix('.git')}" if host else ""
-
-
 def _check_runs(project: Project, versions: Iterable[_Version]) -> _Found:
     """The run that made each version is there."""
     breaks = []
@@ -460,17 +453,24 @@ def _is_kept_elsewhere(history: History, path: str, digest: str) -> str:
     """Why neither cache nor remote need have some bytes; empty where one should."""
     if "://" in path or path.startswith(("/", "..")):
         return "outside of the repository"
-    for commit in history.containing(digest):
-        snapshot = history.snapshot(commit)
-        deps = [dep for stage in snapshot.stages for dep in stage.deps]
-        for item in [*snapshot.data, *deps]:
-            if item.hash == digest and item.path == path:
-                if not item.pushed:
-                    return "push: false"
-                if item.kind == "code" or item.size_bytes == 0:
-                    return "kept by git"
-                return "" if snapshot.item(path) else "no stage's output"
-    return ""
+    reasons = [
+        item.unpushed or ("kept by git" if item.kind == "code" or item.size_bytes == 0 else "")
+        for commit in history.containing(digest)
+        for item in history.snapshot(commit).data
+        if item.hash == digest and item.path == path
+    ]
+    if reasons:
+        # Any revision may say so: what was pushed once may have been removed since.
+        return next(filter(None, reasons), "")
+    read = [
+        dep
+        for locked in history.reading(digest)
+        for dep in locked.observed.deps
+        if dep.hash == digest and dep.path == path
+    ]
+    if any(dep.kind == "code" for dep in read):
+        return "kept by git"
+    return "no stage's output" if read else ""
 
 
 # Recorded commits can be reached.
@@ -486,7 +486,8 @@ def _check_commits(
     named: dict[str, list[str]] = {}
     for what, run in made.items():
         commit = facts_of(run).commit if run is not None else ""
-        if commit:
+        # Of another repository that shares the store, no commit can be here.
+        if commit and run is not None and not project.runs.is_foreign(run):
             named.setdefault(commit, []).append(what)
     lost = {commit: by for commit, by in named.items() if not history.reaches(commit)}
     if lost and history.is_shallow:

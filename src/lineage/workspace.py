@@ -24,7 +24,8 @@ class Workspace:
         root: The folder with ``.dvc``, in which DVC works.
         git_root: The top of the git working tree; names are relative to it.
         home: The root that keeps the tracking store. The same as ``root``, but for a
-            ``dvc exp run --temp``, which works in a copy and belongs to its parent.
+            ``dvc exp run --temp``, which works in a copy and belongs to its parent, and for a
+            git worktree, which belongs to the main one.
     """
 
     root: Path
@@ -38,22 +39,29 @@ class Workspace:
         Raises:
             LineageError: Where git or DVC does not manage it.
         """
-        start = (start or Path.cwd()).resolve()
+        try:
+            start = (start or Path.cwd()).resolve()
+        except FileNotFoundError as error:
+            raise LineageError(
+                "the current folder is not there any more: change into one that is."
+            ) from error
         root = next((folder for folder in [start, *start.parents] if _is_dvc_root(folder)), None)
         if root is None:
             raise LineageError(
                 f"{start} is not inside a DVC repository: change into one, or make one here with"
                 " `git init && dvc init`."
             )
-        top = _top_of_git(root)
+        top = Path(_top_of_git(root)).resolve()
         # In a temporary experiment DVC_ROOT is the parent, not the copy that runs.
         home = Path(os.environ.get("DVC_ROOT", root)).resolve()
-        return cls(root, Path(top).resolve(), home)
+        if home == root:
+            home = _in_main_worktree(root, top)
+        return cls(root, top, home)
 
     @property
     def is_temporary(self) -> bool:
         """Whether this is the copy in which a ``dvc exp run --temp`` or ``--queue`` works."""
-        return self.home != self.root
+        return Path(os.environ.get("DVC_ROOT", self.root)).resolve() != self.root
 
     @property
     def private(self) -> Path:
@@ -101,6 +109,15 @@ def _top_of_git(root: Path) -> str:
             " names: run `git init` there."
         )
     raise LineageError(f"git refuses {root}: {' '.join(done.stderr.split())}")
+
+
+def _in_main_worktree(root: Path, top: Path) -> Path:
+    """The same folder in the main worktree; ``root`` itself where that has none."""
+    if (top / ".git").is_dir():
+        return root
+    common = Path(git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")).resolve()
+    main = common.parent / root.relative_to(top)
+    return main if common.name == ".git" and _is_dvc_root(main) else root
 
 
 def _is_dvc_root(folder: Path) -> bool:
@@ -166,7 +183,7 @@ class Item:
         labels: The ``labels:`` of its annotation.
         size_bytes: Of all its files together.
         files: How many files it is.
-        pushed: Whether ``dvc push`` brings it to the remote; False after ``push: false``.
+        unpushed: Why ``dvc push`` does not bring it to the remote; empty where it does.
     """
 
     path: str
@@ -176,12 +193,19 @@ class Item:
     labels: tuple[str, ...]
     size_bytes: int
     files: int
-    pushed: bool = True
+    unpushed: str = ""
 
     @property
     def name(self) -> str:
         """What a stage calls it: the last part of its path, without a suffix."""
         return PurePosixPath(self.path).stem
+
+
+def why_unpushed(flags: Mapping[str, Any]) -> str:
+    """Why ``dvc push`` passes over an output with these flags; empty where it does not."""
+    if flags.get("cache") is False:
+        return "cache: false"
+    return "push: false" if flags.get("push") is False else ""
 
 
 @dataclass(frozen=True)
@@ -278,8 +302,8 @@ class StageReader:
                 from_root(file, self.wdir): values
                 for file, values in entry.get("params", {}).items()
             },
-            deps=tuple(self._item(dep, item, self._kind_of_dependency(dep)) for dep, item in deps),
-            outs=tuple(self._item(out, item, _kind_of_output(out)) for out, item in outs),
+            deps=tuple(self._dependency(dep, item) for dep, item in deps),
+            outs=tuple(self._item(out, item, out, _kind_of_output(out)) for out, item in outs),
         )
 
     def _hash_deps(self) -> list[tuple[Any, dict[str, Any]]]:
@@ -291,7 +315,17 @@ class StageReader:
 
         return [dep for dep in self._stage.deps if not isinstance(dep, ParamsDependency)]
 
-    def _item(self, side: Any, entry: Mapping[str, Any], kind: str) -> Item:
+    def _dependency(self, dep: Any, entry: Mapping[str, Any]) -> Item:
+        outs = [out for out in self._repo.index.outs if _overlap(out, dep)]
+        owner = next((out for out in outs if out.fs_path == dep.fs_path), next(iter(outs), None))
+        if owner is not None:
+            return self._item(dep, entry, owner, _kind_of_output(owner))
+        path = self._workspace.git_root / from_root(dep.def_path, self.wdir)
+        is_code = "://" not in dep.def_path and self._is_in_git(path)
+        return self._item(dep, entry, None, "code" if is_code else "dataset")
+
+    def _item(self, side: Any, entry: Mapping[str, Any], owner: Any, kind: str) -> Item:
+        """A dependency or output; ``owner`` is the output that has its bytes, if one has."""
         path = from_root(entry["path"], self.wdir)
         return Item(
             path=path,
@@ -301,21 +335,14 @@ class StageReader:
             labels=tuple(side.annot.labels),
             size_bytes=entry.get("size") or 0,
             files=entry.get("nfiles") or 1,
-            pushed=side.can_push,
+            unpushed=why_unpushed({"push": owner.can_push, "cache": owner.use_cache})
+            if owner
+            else "",
         )
 
     def _name(self, path: str) -> str:
         # At a revision, DVC's paths start at the root of git's tree.
         return from_root(self._repo.fs.relpath(path, self._repo.root_dir), self._prefix)
-
-    def _kind_of_dependency(self, dep: Any) -> str:
-        owner = next((out for out in self._repo.index.outs if _overlap(out, dep)), None)
-        if owner is not None:
-            return _kind_of_output(owner)
-        if "://" in dep.def_path:
-            return "dataset"
-        path = self._workspace.git_root / from_root(dep.def_path, self.wdir)
-        return "code" if self._is_in_git(path) else "dataset"
 
     def _is_in_git(self, path: Path) -> bool:
         """Whether git keeps the bytes of ``path``, or will: some tracked, none ignored.
