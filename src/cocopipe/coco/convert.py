@@ -1,21 +1,23 @@
 """Raw COCO data to two converted splits."""
 
+import gc
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
-from cocopipe.coco.document import PRIMARY, Document, order, parse
-from cocopipe.coco.fields import encode_image, encode_numbers
+from cocopipe.coco.document import PRIMARY, Document, Outline, order, outline
 from cocopipe.coco.raw import Entry, Raw, RawSplit, open_raw
-from cocopipe.coco.store import Picture, Stored, write_store
+from cocopipe.coco.store import Picture, Stored, finish_store, start_store, writing
 from cocopipe.coco.tables import write_table
 from cocopipe.errors import UserError, some
 
@@ -93,7 +95,7 @@ def convert(
     Raises:
         UserError: the data isn't sound; the message names file and id.
     """
-    with open_raw(raw) as source:
+    with _no_garbage(), open_raw(raw) as source:
         chosen, ignored = _choose(raw, source)
         taken = [_take(split, subset, on_missing) for split in chosen]
         skipped = tuple(f"{part.source.name}/{name}" for part in taken for name in part.skipped)
@@ -102,15 +104,22 @@ def convert(
             taken = _divide(taken[0], validation_fraction)
         else:
             _require_same_categories(*taken)
-        total = sum(len(part.pictures) for part in taken)
-        with tqdm(total=total, desc="convert", unit="image", disable=None) as progress:
-            done = [
-                _write(part, out, workers, progress)
-                for part, out in zip(taken, (train, val), strict=True)
-            ]
+        done = _write(dict(zip((train, val), taken, strict=True)), workers)
     return Conversion(
         train=done[0], val=done[1], skipped=skipped, ignored=(*ignored, *source.ignored)
     )
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Look for no cycles among the many objects of parsed JSON, which has none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _choose(raw: Path, source: Raw) -> tuple[list[RawSplit], list[str]]:
@@ -136,7 +145,7 @@ class _Part:
     """What one converted split is made of."""
 
     source: RawSplit
-    documents: tuple[Document, ...]
+    documents: tuple[Outline, ...]
     pictures: tuple[Picture, ...]
     """In image-id order."""
     skipped: tuple[str, ...] = ()
@@ -144,27 +153,24 @@ class _Part:
     ignored: tuple[str, ...] = ()
     """Documents that are not converted."""
 
-    def where(self, document: Document) -> str:
-        """What messages call the file of a document."""
-        return self.source.documents[document.name].where
+    @property
+    def image_ids(self) -> set[int]:
+        return {picture.image_id for picture in self.pictures}
 
     def of_images(self, image_ids: set[int]) -> "_Part":
-        return _Part(
-            self.source,
-            tuple(document.of_images(image_ids) for document in self.documents),
-            tuple(picture for picture in self.pictures if picture.image_id in image_ids),
-        )
+        chosen = tuple(picture for picture in self.pictures if picture.image_id in image_ids)
+        return replace(self, pictures=chosen, skipped=(), ignored=())
 
 
 def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     """Parse a split's documents and find its images."""
-    documents, ignored = _parse_all(split)
+    documents, ignored = _outlines(split)
     images = _union(documents, split)
     if subset is not None:
         images = dict(list(images.items())[:subset])
-    entries = {image_id: _find(image, split) for image_id, image in images.items()}
+    entries = {image_id: _find(image.file_name, split) for image_id, image in images.items()}
     skipped = tuple(
-        images[image_id]["file_name"] for image_id, entry in entries.items() if entry is None
+        images[image_id].file_name for image_id, entry in entries.items() if entry is None
     )
     if skipped and on_missing != "skip":
         raise UserError(
@@ -172,22 +178,20 @@ def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
             f"{split.folder}/: {some(list(skipped))}; add them, or set convert.on_missing to skip"
         )
     pictures = tuple(
-        Picture(image_id, images[image_id]["file_name"], _size(images[image_id]), entry)
+        Picture(image_id, images[image_id].file_name, images[image_id].size, entry)
         for image_id, entry in sorted(entries.items())
         if entry is not None
     )
-    kept = {picture.image_id for picture in pictures}
-    kept_documents = tuple(one.of_images(kept) for one in documents)
-    return _Part(split, kept_documents, pictures, skipped, tuple(ignored))
+    return _Part(split, tuple(documents), pictures, skipped, tuple(ignored))
 
 
-def _parse_all(split: RawSplit) -> tuple[list[Document], list[str]]:
+def _outlines(split: RawSplit) -> tuple[list[Outline], list[str]]:
     """The documents of a split in their order, and the files of those that aren't converted."""
-    documents: list[Document] = []
+    documents: list[Outline] = []
     ignored: list[str] = []
     for name in order(split.documents):
         entry = split.documents[name]
-        document = parse(entry.read(), name=name, where=entry.where)
+        document = outline(entry.read(), name=name, where=entry.where)
         if document is None:
             ignored.append(entry.where)
         else:
@@ -200,39 +204,53 @@ def _parse_all(split: RawSplit) -> tuple[list[Document], list[str]]:
     return documents, ignored
 
 
-def _union(documents: Sequence[Document], split: RawSplit) -> dict[int, dict[str, Any]]:
+def _union(documents: Sequence[Outline], split: RawSplit) -> "dict[int, _Listed]":
     """The images of all documents by id, in the order of the first that lists them."""
-    images: dict[int, dict[str, Any]] = {}
+    images: dict[int, _Listed] = {}
     for document in documents:
-        for _, image in document.images:
-            known = images.setdefault(image["id"], image)
-            if known["file_name"] != image["file_name"]:
+        for image_id, image in _listed(document):
+            known = images.setdefault(image_id, image)
+            if known.file_name != image.file_name:
                 raise UserError(
-                    f"{split.documents[document.name].where}: image {image['id']} is "
-                    f"{image['file_name']}, but {known['file_name']} in another document of "
+                    f"{document.where}: image {image_id} is "
+                    f"{image.file_name}, but {known.file_name} in another document of "
                     f"{split.name}; make them agree"
                 )
     names: dict[str, int] = {}
     for image_id, image in images.items():
-        other = names.setdefault(posixpath.normpath(image["file_name"]), image_id)
+        other = names.setdefault(posixpath.normpath(image.file_name), image_id)
         if other != image_id:
             raise UserError(
                 f"the images {other} and {image_id} of {split.name} are both "
-                f"{image['file_name']}; remove one of them from the annotations"
+                f"{image.file_name}; remove one of them from the annotations"
             )
     return images
 
 
-def _find(image: Mapping[str, Any], split: RawSplit) -> Entry | None:
-    name = image["file_name"]
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An image as a document lists it."""
+
+    file_name: str
+    size: tuple[int, int] | None
+    """Annotated (width, height), if it can be one."""
+
+
+def _listed(document: Outline | Document) -> Iterator[tuple[int, _Listed]]:
+    """Image id and what the document says of it, in the document's order."""
+    columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
+    for image_id, name, width, height in zip(*map(_values, columns), strict=True):
+        is_size = width and height and min(width, height) > 0
+        yield image_id, _Listed(name, (width, height) if is_size else None)
+
+
+def _values(column: Any) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _find(name: str, split: RawSplit) -> Entry | None:
     return split.images.get(name) or split.images.get(posixpath.normpath(name))
-
-
-def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The annotated size, if it can be one."""
-    row = encode_image(0, image)
-    width, height = row["width"], row["height"]
-    return (width, height) if width and height and min(width, height) > 0 else None
 
 
 def _require_same_categories(train: _Part, val: _Part) -> None:
@@ -245,7 +263,7 @@ def _require_same_categories(train: _Part, val: _Part) -> None:
         difference = _difference(_names_by_id(other), _names_by_id(document))
         if difference:
             raise UserError(
-                f"{train.where(other)} and {val.where(document)} disagree: {difference}; "
+                f"{other.where} and {document.where} disagree: {difference}; "
                 "use the same categories in both"
             )
 
@@ -264,12 +282,12 @@ def _difference(one: Mapping[int, str], other: Mapping[int, str]) -> str | None:
     return None
 
 
-def _names_by_id(document: Document) -> dict[int, str]:
+def _names_by_id(document: Outline) -> dict[int, str]:
     return {category["id"]: category["name"] for category in document.categories}
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
-    image_ids = {picture.image_id for picture in part.pictures}
+    image_ids = part.image_ids
     val = {image_id for image_id in image_ids if _share(image_id) < validation_fraction}
     for name, ids in (("training", image_ids - val), ("validation", val)):
         if not ids:
@@ -287,30 +305,54 @@ def _share(image_id: int) -> float:
     return int.from_bytes(digest, "little") / 2**64
 
 
-def _write(part: _Part, out: Path, workers: int, progress: "tqdm[Any]") -> SplitConversion:
-    stored = write_store(
-        out, part.pictures, where=part.source.name, workers=workers, advance=progress.update
-    )
-    for document in part.documents:
-        write_table(out, document)
-    return SplitConversion(
-        source=part.source.name,
-        stored=stored,
-        annotations={one.name: len(one.annotations or ()) for one in part.documents},
-        odd_boxes=_odd_boxes(part.documents),
-    )
+def _write(parts: Mapping[Path, _Part], workers: int) -> list[SplitConversion]:
+    """Write every part into its folder: images by the threads, tables beside them in this one."""
+    total = sum(len(part.pictures) for part in parts.values())
+    with (
+        tqdm(total=total, desc="convert", unit="image", disable=None) as progress,
+        writing(workers) as pool,
+    ):
+        jobs = {
+            out: start_store(pool, out, part.pictures, where=part.source.name)
+            for out, part in parts.items()
+        }
+        tables = _write_tables(parts)
+        return [
+            SplitConversion(
+                source=part.source.name,
+                stored=finish_store(jobs[out], progress.update),
+                **tables[out],
+            )
+            for out, part in parts.items()
+        ]
 
 
-def _odd_boxes(documents: Iterable[Document]) -> OddBoxes:
-    boxes: list[list[float]] = []
-    sizes: list[tuple[float, float]] = []
-    for document in documents:
-        if document.name != PRIMARY:
-            continue
-        size_of = {image["id"]: _size(image) for _, image in document.images}
-        for _, annotation in document.annotations or ():
-            box = encode_numbers(annotation.get("bbox"), 4)
-            if box is not None:
-                boxes.append(box)
-                sizes.append(size_of[annotation["image_id"]] or (math.inf, math.inf))
-    return count_odd(odd_boxes(boxes, sizes))
+def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
+    """Write the annotation tables of all parts; what they hold, by folder."""
+    held: dict[Path, dict[str, Any]] = {
+        out: {"annotations": {}, "odd_boxes": count_odd(odd_boxes([], []))} for out in parts
+    }
+    # Parts of a divided split have the same documents, each of which is parsed once.
+    documents = {id(one): one for part in parts.values() for one in part.documents}
+    for key, one in documents.items():
+        whole = one.fill()
+        for out, part in parts.items():
+            if key not in map(id, part.documents):
+                continue
+            document = whole.of_images(part.image_ids)
+            write_table(out, document, source=part.source.name)
+            held[out]["annotations"][one.name] = len(document.annotations or ())
+            if one.name == PRIMARY:
+                held[out]["odd_boxes"] = _odd_boxes(document)
+    return held
+
+
+def _odd_boxes(document: Document) -> OddBoxes:
+    """Count them among the boxes that are numbers."""
+    if document.annotations is None:
+        return count_odd(odd_boxes([], []))
+    boxes = pc.struct_field(document.annotations.rows, "bbox")
+    has_box = pc.is_valid(boxes).to_numpy()
+    sizes = {image_id: image.size or (math.inf, math.inf) for image_id, image in _listed(document)}
+    of_box = [sizes[image_id] for image_id in document.annotations.image_ids[has_box].tolist()]
+    return count_odd(odd_boxes(pc.list_flatten(boxes).to_numpy(), of_box))

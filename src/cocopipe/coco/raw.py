@@ -51,6 +51,17 @@ class DiskFile:
         """Read the whole file."""
         return self.path.read_bytes()
 
+    def read_into(self, space: memoryview) -> None:
+        """Read the whole file into ``space``, which has its size.
+
+        Raises:
+            UserError: the file has another size by now.
+        """
+        with self.path.open("rb", buffering=0) as file:
+            count = file.readinto(space)
+            if count != len(space) or file.read(1):
+                raise UserError(f"{self.where} changed while it was read: run the stage again")
+
 
 @dataclass(frozen=True)
 class ZipMember:
@@ -60,6 +71,8 @@ class ZipMember:
     """Of the open zip: read by position, so that threads share it."""
     info: zipfile.ZipInfo
     where: str
+    zip_bytes: int
+    """Of the whole zip."""
 
     @property
     def size_bytes(self) -> int:
@@ -73,34 +86,64 @@ class ZipMember:
             UserError: it is encrypted, packed in an unusual way, or damaged.
         """
         info = self.info
-        if info.flag_bits & 0x1:
-            raise UserError(f"{self.where} is encrypted: make the zip without a password")
-        header = self._bytes(info.header_offset, _LOCAL_HEADER.size)
-        if header[:4] != b"PK\x03\x04":
-            raise self._damaged()
-        _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-        start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-        data = self._bytes(start, info.compress_size)
+        data = self._bytes(self._start(), info.compress_size)
         if info.compress_type == zipfile.ZIP_DEFLATED:
             try:
                 # One byte more than declared is enough to notice a bomb.
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, info.file_size + 1)
             except (zlib.error, OverflowError) as error:  # a size that no memory has
                 raise self._damaged() from error
-        elif info.compress_type != zipfile.ZIP_STORED:
+        self._check(data)
+        return data
+
+    def read_into(self, space: memoryview) -> None:
+        """Read and unpack the member into ``space``, which has its size; as `read` does."""
+        if self.info.compress_type != zipfile.ZIP_STORED:
+            space[:] = self.read()
+            return
+        info = self.info
+        # Mostly, the header before the bytes is as long as its copy in the directory.
+        header = bytearray(_LOCAL_HEADER.size + len(info.filename) + len(info.extra))
+        start = self._start_after(header, space)
+        if start != info.header_offset + len(header):
+            if info.compress_size != len(space) or not self._is_inside(start, len(space)):
+                raise self._damaged()
+            os.preadv(self.descriptor, [space], start)
+        self._check(space)
+
+    def _start(self) -> int:
+        return self._start_after(bytearray(_LOCAL_HEADER.size))
+
+    def _start_after(self, header: bytearray, *space: memoryview) -> int:
+        """Read the member's header, and into ``space`` what follows; where its bytes are."""
+        info = self.info
+        if info.flag_bits & 0x1:
+            raise UserError(f"{self.where} is encrypted: make the zip without a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(
                 f"{self.where} is packed by method {info.compress_type}: "
                 "zip it again, stored or deflated"
             )
-        if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+        if not self._is_inside(info.header_offset, len(header)):
             raise self._damaged()
-        return data
+        os.preadv(self.descriptor, [header, *space], info.header_offset)
+        signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
+        if signature != b"PK\x03\x04":
+            raise self._damaged()
+        return int(info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
+
+    def _check(self, data: bytes | memoryview) -> None:
+        if len(data) != self.info.file_size or zlib.crc32(data) != self.info.CRC:
+            raise self._damaged()
 
     def _bytes(self, start: int, count: int) -> bytes:
         """Read where the central directory says, once that is known to lie in the zip."""
-        if start < 0 or start + count > os.fstat(self.descriptor).st_size:
+        if not self._is_inside(start, count):
             raise self._damaged()
         return os.pread(self.descriptor, count, start)
+
+    def _is_inside(self, start: int, count: int) -> bool:
+        return start >= 0 and start + count <= self.zip_bytes
 
     def _damaged(self) -> UserError:
         return UserError(f"{self.where} is damaged in the zip: fetch or make the zip again")
@@ -198,6 +241,7 @@ def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str,
         raise UserError(f"{path} is no readable zip ({error}): fetch or make it again") from error
     assert archive.fp is not None  # noqa: S101 - open, as it was just entered
     descriptor = archive.fp.fileno()
+    zip_bytes = os.fstat(descriptor).st_size
     infos = [
         info
         for info in archive.infolist()
@@ -216,7 +260,10 @@ def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str,
     if not any(_is_layout(member, stem) for member in seen):
         root += f"{stem}/"
     for info in infos:
-        yield root + info.filename, ZipMember(descriptor, info, f"{name}: {info.filename}")
+        yield (
+            root + info.filename,
+            ZipMember(descriptor, info, f"{name}: {info.filename}", zip_bytes),
+        )
 
 
 def _is_layout(member: str, stem: str) -> bool:

@@ -6,9 +6,11 @@ or two shards, and DVC stores and moves only those.
 """
 
 import math
+import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -140,28 +142,46 @@ def write_store(
     Raises:
         UserError: an image is damaged; the first by id of those that were seen.
     """
-    folder = split_dir / "images"
-    folder.mkdir()
-    if not pictures:
-        return Stored()
-    mean_bytes = sum(picture.entry.size_bytes for picture in pictures) / len(pictures)
-    cuts = shards([picture.image_id for picture in pictures], images_per_shard(mean_bytes))
+    with writing(workers) as pool:
+        return finish_store(start_store(pool, split_dir, pictures, where=where), advance)
 
-    def write(cut: slice) -> Stored:
-        return _write_shard(folder, pictures[cut], where)
 
+@contextmanager
+def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to write shards with, one at least; what waits is dropped when the block fails."""
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        jobs = [pool.submit(write, cut) for cut in cuts]
         try:
-            total = Stored()
-            for job in jobs:
-                stored = job.result()
-                advance(stored.images)
-                total += stored
-            return total
+            yield pool
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def start_store(
+    pool: ThreadPoolExecutor, split_dir: Path, pictures: Sequence[Picture], *, where: str
+) -> list[Future[Stored]]:
+    """Begin to write ``split_dir/images`` as `write_store` does; see `finish_store`."""
+    folder = split_dir / "images"
+    folder.mkdir()
+    if not pictures:
+        return []
+    mean_bytes = sum(picture.entry.size_bytes for picture in pictures) / len(pictures)
+    cuts = shards([picture.image_id for picture in pictures], images_per_shard(mean_bytes))
+    return [pool.submit(_write_shard, folder, pictures[cut], where) for cut in cuts]
+
+
+def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object]) -> Stored:
+    """Wait until a store is written.
+
+    Raises:
+        UserError: an image is damaged; the first by id of those that were seen.
+    """
+    total = Stored()
+    for job in jobs:
+        stored = job.result()
+        advance(stored.images)
+        total += stored
+    return total
 
 
 def _write_shard(folder: Path, pictures: Sequence[Picture], where: str) -> Stored:
@@ -182,31 +202,47 @@ def _write_shard(folder: Path, pictures: Sequence[Picture], where: str) -> Store
 
 
 def _row_group(pictures: Sequence[Picture], where: str) -> tuple[pa.RecordBatch, Stored]:
-    rows: list[dict[str, Any]] = []
+    ends = np.cumsum([0, *(picture.entry.size_bytes for picture in pictures)])
+    data = _SPACE.of(int(ends[-1]))
+    sizes: list[tuple[int, int]] = []
     mismatches = 0
-    for picture in pictures:
-        data = picture.entry.read()
+    for picture, start, end in zip(pictures, ends[:-1], ends[1:], strict=True):
+        picture.entry.read_into(data[start:end])
         try:
-            size = image_size(data)
+            size = image_size(data[start:end])
         except UnreadableImageError as error:
             raise UserError(
                 f"image {picture.image_id} of {where}, {picture.entry.where}, is damaged "
                 f"({error}): replace the file, or remove the image from the annotations"
             ) from error
-        width, height = picture.size or size
-        mismatches += (width, height) != size
-        rows.append(
-            {
-                "image_id": picture.image_id,
-                "file_name": picture.file_name,
-                "width": width,
-                "height": height,
-                "image": {"bytes": data, "path": picture.file_name},
-            }
-        )
-    size_bytes = sum(len(row["image"]["bytes"]) for row in rows)
-    batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
-    return batch, Stored(len(rows), size_bytes, 0, mismatches)
+        sizes.append(picture.size or size)
+        mismatches += sizes[-1] != size
+    names = pa.array([picture.file_name for picture in pictures], pa.string())
+    offsets = pa.py_buffer(ends.astype(np.int32))
+    files = pa.Array.from_buffers(pa.binary(), len(pictures), [None, offsets, pa.py_buffer(data)])
+    columns = [
+        pa.array([picture.image_id for picture in pictures], pa.int64()),
+        names,
+        *(pa.array(side, pa.int32()) for side in zip(*sizes, strict=True)),
+        pa.StructArray.from_arrays([files, names], fields=list(SCHEMA.field("image").type)),
+    ]
+    batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return batch, Stored(len(pictures), int(ends[-1]), 0, mismatches)
+
+
+class _Space(threading.local):
+    """Memory for the files of one row group, which each thread uses again and again."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def of(self, size_bytes: int) -> memoryview:
+        if len(self._memory) < size_bytes:
+            self._memory = bytearray(size_bytes)
+        return memoryview(self._memory)[:size_bytes]
+
+
+_SPACE = _Space()
 
 
 def shard_paths(split_dir: Path) -> list[Path]:

@@ -7,52 +7,70 @@ under ``summary``, so both can be read without reading a row.
 """
 
 import json
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cocopipe.coco import fields
-from cocopipe.coco.document import PRIMARY, Document, order
+from cocopipe.coco.document import PRIMARY, Document, Objects, count_by_category, order
 from cocopipe.errors import UserError, some
 
-SCHEMA = fields.IMAGE.append(
-    pa.field(
-        "objects", pa.list_(pa.field("element", fields.OBJECT, nullable=False)), nullable=False
-    )
-)
+LISTS = pa.list_(pa.field("element", fields.OBJECT, nullable=False))
+SCHEMA = fields.IMAGE.append(pa.field("objects", LISTS, nullable=False))
 
 ROW_GROUP = 4096
 """Images in a row group: bounds the memory of writing, and compresses well."""
 
 
-def write_table(split_dir: Path, document: Document) -> None:
-    """Write ``split_dir/annotations/<document>.parquet``."""
-    objects = defaultdict(list)
-    for position, annotation in document.annotations or ():
-        objects[annotation["image_id"]].append((position, annotation))
-    images = sorted(document.images, key=lambda item: int(item[1]["id"]))
+def write_table(split_dir: Path, document: Document, *, source: str = "") -> None:
+    """Write ``split_dir/annotations/<document>.parquet``.
+
+    Args:
+        split_dir: the folder of the converted split.
+        document: sound.
+        source: the split of the raw data that it is all or part of.
+    """
+    image_ids = document.image_ids
+    by_id = np.argsort(image_ids)
+    images = document.images.take(pa.array(by_id))
+    objects = document.annotations or Objects(np.empty(0, np.int64), pa.array([], fields.OBJECT))
+    of_image = np.searchsorted(image_ids[by_id], objects.image_ids)
+    # Those of an image stay in the document's order.
+    by_image = np.argsort(of_image, kind="stable")
+    ends = np.cumsum(np.bincount(of_image, minlength=len(image_ids)))
+    starts = np.concatenate([[0], ends])
     folder = split_dir / "annotations"
     folder.mkdir(exist_ok=True)
     schema = SCHEMA.with_metadata(
-        {"coco": json.dumps(document.top), "summary": json.dumps(_summarize(document))}
+        {
+            "coco": json.dumps(document.top),
+            "summary": json.dumps(_summarize(document)),
+            "source": json.dumps({"split": source}),
+        }
     )
     path = folder / f"{document.name}.parquet"
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, len(images), ROW_GROUP):
-            rows = [
-                fields.encode_image(position, image)
-                | {"objects": [fields.encode_object(*item) for item in objects[image["id"]]]}
-                for position, image in images[start : start + ROW_GROUP]
-            ]
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            some = images.slice(start, ROW_GROUP)
+            borders = starts[start : start + len(some) + 1]
+            rows = objects.rows.take(pa.array(by_image[borders[0] : borders[-1]]))
+            lists = pa.ListArray.from_arrays(
+                pa.array(borders - borders[0], pa.int32()), _in_one(rows), type=LISTS
+            )
+            columns = [*(some[name] for name in fields.IMAGE.names), lists]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _in_one(rows: Any) -> Any:
+    """A chunked array as one array."""
+    return rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
 
 
 def _summarize(document: Document) -> dict[str, Any]:
-    category_ids = (one.get("category_id") for _, one in document.annotations or ())
-    per_category = Counter(number for number in category_ids if type(number) is int)
+    per_category = count_by_category(document.annotations)
     return {
         "document": document.name,
         "images": len(document.images),
@@ -60,7 +78,8 @@ def _summarize(document: Document) -> dict[str, Any]:
         "has_annotations": document.annotations is not None,
         "annotations": len(document.annotations or ()),
         "per_category": {
-            str(category["id"]): per_category[category["id"]] for category in document.categories
+            str(category["id"]): per_category.get(category["id"], 0)
+            for category in document.categories
         },
     }
 
