@@ -7,11 +7,13 @@ under ``summary``, so both can be read without reading a row.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cocopipe.coco import fields
@@ -117,24 +119,38 @@ def read_document(split_dir: Path, document: str) -> dict[str, Any]:
     annotations are in the document's order.
     """
     table = read_table(split_dir, document)
-    images: list[tuple[int, dict[str, Any]]] = []
-    annotations: list[tuple[int, dict[str, Any]]] = []
-    for batch in table.to_batches(max_chunksize=ROW_GROUP):
-        for row in batch.to_pylist():
-            images.append((row["position"], fields.decode_image(row)))
-            annotations += [
-                (item["position"], {"image_id": row["image_id"]} | fields.decode_object(item))
-                for item in row["objects"]
-            ]
     coco: dict[str, Any] = json.loads(table.schema.metadata[b"coco"])
-    coco["images"] = _in_order(images)
+    coco["images"] = list(images_of([table]))
     if json.loads(table.schema.metadata[b"summary"])["has_annotations"]:
-        coco["annotations"] = _in_order(annotations)
+        coco["annotations"] = list(annotations_of([table]))
     return coco
 
 
-def _in_order(items: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [item for _, item in sorted(items, key=lambda item: item[0])]
+def images_of(parts: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+    """The COCO images of a document whose tables these are, in its order."""
+    rows = pa.concat_tables([table.drop_columns(["objects"]) for table in parts])
+    for group in _in_order(rows, rows["position"]):
+        for row in group.to_pylist():
+            yield fields.decode_image(row)
+
+
+def annotations_of(parts: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+    """The COCO annotations of a document whose tables these are, in its order."""
+    chunks = [chunk for table in parts for chunk in table["objects"].chunks]
+    lists = pa.chunked_array(chunks, LISTS)
+    image_ids = pa.chunked_array([each for table in parts for each in table["image_id"].chunks])
+    of_object = np.repeat(image_ids.to_numpy(), pc.list_value_length(lists).to_numpy())
+    objects = pa.table({"object": pc.list_flatten(lists), "image_id": of_object})
+    for group in _in_order(objects, pc.struct_field(objects["object"], "position")):
+        for row in group.to_pylist():
+            yield {"image_id": row["image_id"]} | fields.decode_object(row["object"])
+
+
+def _in_order(rows: pa.Table, positions: Any) -> Iterator[pa.Table]:
+    """Rows by their positions, a few thousand at a time: as Python objects they are large."""
+    order = np.argsort(positions.to_numpy())
+    for start in range(0, len(order), ROW_GROUP):
+        yield rows.take(pa.array(order[start : start + ROW_GROUP]))
 
 
 def _metadata(split_dir: Path, document: str, key: bytes) -> dict[str, Any]:
@@ -147,6 +163,11 @@ def categories(split_dir: Path, document: str = PRIMARY) -> list[dict[str, Any]]
     """A document's categories in its order, from the file's footer."""
     listed: list[dict[str, Any]] = _metadata(split_dir, document, b"coco").get("categories", [])
     return listed
+
+
+def source(split_dir: Path, document: str) -> str:
+    """The split of the raw data that a document's table is all or part of."""
+    return str(_metadata(split_dir, document, b"source")["split"])
 
 
 def summary(split_dir: Path, document: str) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""`cocopipe export` of what is here, and of what a tag names, without checking it out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.stages.conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+
+def raw_of(clone: Clone) -> dict[str, bytes]:
+    raw = clone.root / "data/raw"
+    return {
+        path.relative_to(raw).as_posix(): path.read_bytes()
+        for path in raw.rglob("*")
+        if path.is_file()
+    }
+
+
+def equal(exported: Path, raw: dict[str, bytes]) -> bool:
+    found = {
+        path.relative_to(exported).as_posix(): path.read_bytes()
+        for path in exported.rglob("*")
+        if path.is_file()
+    }
+
+    def content(name: str, data: bytes) -> object:
+        return json.loads(data) if name.endswith(".json") else data
+
+    return {name: content(name, data) for name, data in found.items()} == {
+        name: content(name, data) for name, data in raw.items()
+    }
+
+
+def test_export_gives_back_the_source_of_any_version(copied: Clone, tmp_path: Path) -> None:
+    first = raw_of(copied)
+    copied.run("git", "tag", "v1")
+    copied.set(download__sample__images=44)
+    copied.repro("convert")
+    copied.commit("more images", tag="v2")
+    second = raw_of(copied)
+    assert first != second
+
+    said = copied.run("cocopipe", "export", str(tmp_path / "now")).stdout
+    assert said == f"{tmp_path / 'now'}: sample, 44 images, instances\n"
+    assert equal(tmp_path / "now", second)
+    copied.run("cocopipe", "export", str(tmp_path / "old"), "--rev", "v1")
+    assert equal(tmp_path / "old", first)
+    assert copied.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["{old}"], "exists already"),
+        (["new", "--rev", "nothing"], "nothing is no revision"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence(
+    finished: Clone, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    arguments = [each.format(old=tmp_path) for each in arguments]
+    done = finished.run("cocopipe", "export", *arguments, ok=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (finished.root / "new").exists()
