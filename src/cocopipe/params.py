@@ -94,6 +94,12 @@ class Convert:
     """Take only the first N images of each split; null takes all."""
     on_missing: Literal["error", "skip"]
     """What to do about a listed image that is not there."""
+    on_mismatch: Literal["keep", "error"]
+    """What to do about an annotated width and height that are not the file's."""
+    verify: Literal["header", "decode"]
+    """How to tell that an image is whole: by headers and its end, or by decoding all of it.
+
+    Decoders fill in what is missing in the middle of a JPEG, and so does this one."""
 
 
 @_section

@@ -20,6 +20,12 @@ def picture(seed: int, size: tuple[int, int] = (20, 12), kind: str = "JPEG") -> 
     return buffer.getvalue()
 
 
+def with_broken_tables(jpeg: bytes) -> bytes:
+    """The JPEG with Huffman tables that no decoder takes; its headers are sound."""
+    table = jpeg.index(b"\xff\xc4") + 5
+    return jpeg[:table] + b"\xff" * 16 + jpeg[table + 16 :]
+
+
 def instances(image_ids: "list[int] | range", **top: Any) -> dict[str, Any]:
     """A document of images named after their ids, each with one object."""
     return {

@@ -11,7 +11,14 @@ from cocopipe.coco.boxes import OddBoxes
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import documents, read_document
 from cocopipe.errors import UserError
-from tests.coco.coco_files import instances, official, picture, write_files, write_zip
+from tests.coco.coco_files import (
+    instances,
+    official,
+    picture,
+    with_broken_tables,
+    write_files,
+    write_zip,
+)
 
 Convert = Callable[..., Any]
 
@@ -341,3 +348,23 @@ def test_empty_splits_have_empty_stores_and_tables(tmp_path: Path, converted: Co
     assert conversion.train.stored.images == 0
     assert ids(train) == []
     assert read_document(train, "instances")["images"] == []
+
+
+def test_another_annotated_size_is_listed_or_refused(converted: Convert, tmp_path: Path) -> None:
+    files = official(range(5))
+    files["annotations/instances_train.json"]["images"][2]["width"] = 7
+    raw = write_files(tmp_path / "raw", files)
+    conversion, *_ = converted(raw, validation_fraction=0.5)
+    listed = conversion.train.stored.mismatched + conversion.val.stored.mismatched
+    assert listed == ("2.jpg: annotated 7x12, stored 20x12",)
+    with pytest.raises(UserError, match=r"1 images of .* have another size .* 2\.jpg: annotated"):
+        converted(raw, validation_fraction=0.5, on_mismatch="error")
+
+
+def test_decoding_refuses_what_headers_pass(converted: Convert, tmp_path: Path) -> None:
+    files = official(range(5))
+    files["train/1.jpg"] = with_broken_tables(files["train/1.jpg"])
+    raw = write_files(tmp_path / "raw", files)
+    converted(raw, validation_fraction=0.5)
+    with pytest.raises(UserError, match=r"image 1 of train, train/1.jpg, is damaged"):
+        converted(raw, validation_fraction=0.5, verify="decode")

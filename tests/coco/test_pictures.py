@@ -4,20 +4,20 @@ import zlib
 import pytest
 from PIL import Image
 
-from cocopipe.coco.pictures import UnreadableImageError, decode, image_size
-from tests.coco.coco_files import picture
+from cocopipe.coco.pictures import Examined, UnreadableImageError, decode, examine
+from tests.coco.coco_files import picture, with_broken_tables
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_the_content_tells_format_and_size(kind: str) -> None:
-    assert image_size(picture(1, (37, 21), kind)) == (37, 21)
+    assert examine(picture(1, (37, 21), kind)).size == (37, 21)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_truncated(kind: str) -> None:
     data = picture(1, (200, 160), kind)
     with pytest.raises(UnreadableImageError):
-        image_size(data[: len(data) // 2])
+        examine(data[: len(data) // 2])
 
 
 def test_decoding_gives_the_pixels_or_says_why_not() -> None:
@@ -25,34 +25,34 @@ def test_decoding_gives_the_pixels_or_says_why_not() -> None:
     with Image.open(io.BytesIO(data)) as image:
         assert decode(data).tobytes() == image.tobytes()
     without_tables = picture(1).replace(b"\xff\xdb", b"\xff\xef")
-    assert image_size(without_tables) == (20, 12), "whole, as far as is told without decoding"
+    assert examine(without_tables).size == (20, 12), "whole, as far as is told without decoding"
     with pytest.raises(UnreadableImageError, match="broken data stream"):
         decode(without_tables)
 
 
 def test_a_jpeg_may_have_something_behind_its_end() -> None:
     data = picture(1)
-    assert image_size(data + bytes(100)) == (20, 12)
-    assert image_size(data + b"camera notes") == (20, 12)
+    assert examine(data + bytes(100)).size == (20, 12)
+    assert examine(data + b"camera notes").size == (20, 12)
 
 
 def test_grey_cmyk_and_rotated_pictures_keep_their_stored_size() -> None:
     for mode in ("L", "CMYK"):
         buffer = io.BytesIO()
         Image.new(mode, (30, 10)).save(buffer, "JPEG")
-        assert image_size(buffer.getvalue()) == (30, 10)
+        assert examine(buffer.getvalue()).size == (30, 10)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     buffer = io.BytesIO()
     Image.new("RGB", (30, 10)).save(buffer, "JPEG", exif=exif)
-    assert image_size(buffer.getvalue()) == (30, 10)
+    assert examine(buffer.getvalue()).size == (30, 10)
 
 
 def test_png_with_a_wrong_checksum() -> None:
     data = bytearray(picture(1, (50, 50), "PNG"))
     data[data.index(b"IDAT") + 20] ^= 1
     with pytest.raises(UnreadableImageError):
-        image_size(bytes(data))
+        examine(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,37 @@ def test_png_with_a_wrong_checksum() -> None:
 )
 def test_other_bytes(data: bytes) -> None:
     with pytest.raises(UnreadableImageError, match="no JPEG, PNG, WebP"):
-        image_size(data)
+        examine(data)
 
 
 def test_more_pixels_than_anyone_wants() -> None:
     header = bytearray(picture(1, (8, 8), "BMP"))
     header[18:26] = (50_000).to_bytes(4, "little") * 2
     with pytest.raises(UnreadableImageError, match="pixels"):
-        image_size(bytes(header))
+        examine(bytes(header))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("orientation", "is_turned"), [(None, False), (1, False), (6, True)])
+def test_what_exif_asks_for_is_told_and_not_done(
+    kind: str, orientation: int | None, is_turned: bool
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    if orientation:
+        exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 10)).save(buffer, kind, exif=exif)
+    for whole in (False, True):
+        assert examine(buffer.getvalue(), decode=whole) == Examined((30, 10), is_turned)
+
+
+def test_decoding_finds_what_headers_do_not_tell() -> None:
+    data = with_broken_tables(picture(1, (200, 200)))
+    assert examine(data).size == (200, 200)
+    with pytest.raises(UnreadableImageError):
+        examine(data, decode=True)
+
+
+def test_a_picture_of_great_width() -> None:
+    assert examine(picture(1, (50_000, 2))).size == (50_000, 2)

@@ -154,7 +154,7 @@ def test_the_file_tells_the_size_where_the_document_does_not(tmp_path: Path) -> 
     split.mkdir()
     unknown = pictures(tmp_path / "raw", [1], None)
     stored = write_store(split, unknown, where="train", workers=1, advance=lambda _: None)
-    assert stored.size_mismatches == 0
+    assert stored.mismatched == ()
     assert [(image.width, image.height) for image in ImageStore(split)] == [(20, 12)]
 
 
@@ -163,7 +163,9 @@ def test_another_annotated_size_is_kept_and_counted(tmp_path: Path) -> None:
     split.mkdir()
     wrong = pictures(tmp_path / "raw", [1], (99, 12))
     stored = write_store(split, wrong, where="train", workers=1, advance=lambda _: None)
-    assert stored.size_mismatches == 1
+    (line,) = stored.mismatched
+    assert ": annotated " in line
+    assert ", stored " in line
     assert [image.width for image in ImageStore(split)] == [99]
 
 

@@ -57,7 +57,7 @@ class Conversion:
         """The counts, as ``<split>.<name>``."""
         counts: dict[str, float] = {"skipped_images": len(self.skipped)}
         for name, split in (("train", self.train), ("val", self.val)):
-            counts |= {f"{name}.{key}": value for key, value in asdict(split.stored).items()}
+            counts |= {f"{name}.{key}": value for key, value in split.stored.counts().items()}
             counts |= {
                 f"{name}.annotations/{_NOT_IN_METRICS.sub('_', key)}": value
                 for key, value in split.annotations.items()
@@ -76,6 +76,8 @@ def convert(
     subset: int | None,
     on_missing: str,
     workers: int,
+    on_mismatch: str = "keep",
+    verify: str = "header",
 ) -> Conversion:
     """Convert raw COCO data; the same bytes for the same data, whatever ``workers`` is.
 
@@ -91,6 +93,8 @@ def convert(
         subset: images to take of each source split, the first in its order; None: all.
         on_missing: ``error``, or ``skip`` to leave out listed images that are missing.
         workers: threads.
+        on_mismatch: ``keep`` annotated sizes that are not the file's, or ``error``.
+        verify: ``header`` of every image, or ``decode`` it whole.
 
     Raises:
         UserError: the data isn't sound; the message names file and id.
@@ -104,7 +108,14 @@ def convert(
             taken = _divide(taken[0], validation_fraction)
         else:
             _require_same_categories(*taken)
-        done = _write(dict(zip((train, val), taken, strict=True)), workers)
+        parts = dict(zip((train, val), taken, strict=True))
+        done = _write(parts, workers, decode=verify == "decode")
+    mismatched = [line for split in done for line in split.stored.mismatched]
+    if mismatched and on_mismatch == "error":
+        raise UserError(
+            f"{len(mismatched)} images of {raw} have another size than their annotations say,"
+            f" {some(mismatched)}: correct width and height, or set convert.on_mismatch to keep"
+        )
     return Conversion(
         train=done[0], val=done[1], skipped=skipped, ignored=(*ignored, *source.ignored)
     )
@@ -305,7 +316,7 @@ def _share(image_id: int) -> float:
     return int.from_bytes(digest, "little") / 2**64
 
 
-def _write(parts: Mapping[Path, _Part], workers: int) -> list[SplitConversion]:
+def _write(parts: Mapping[Path, _Part], workers: int, *, decode: bool) -> list[SplitConversion]:
     """Write every part into its folder: images by the threads, tables beside them in this one."""
     total = sum(len(part.pictures) for part in parts.values())
     with (
@@ -313,7 +324,7 @@ def _write(parts: Mapping[Path, _Part], workers: int) -> list[SplitConversion]:
         writing(workers) as pool,
     ):
         jobs = {
-            out: start_store(pool, out, part.pictures, where=part.source.name)
+            out: start_store(pool, out, part.pictures, where=part.source.name, decode=decode)
             for out, part in parts.items()
         }
         tables = _write_tables(parts)

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
@@ -16,6 +17,9 @@ _START_OF_JPEG = b"\xff\xd8"
 _MARKER = 0xFF
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITH_LENGTH = frozenset({0xC4, 0xCC, *range(0xDB, 0xF0), 0xFE})  # tables, applications, comments
+_EXIF = 0xE1
+_SCAN = 0xDA
+_ORIENTATION = 0x0112
 _FRAME_HEADER = struct.Struct(">HxHH")  # length, precision, height, width
 
 # What Pillow's decoders raise on bytes that they can't read.
@@ -36,27 +40,46 @@ class UnreadableImageError(ValueError):
     """Why bytes are no whole picture."""
 
 
-def image_size(data: bytes | memoryview) -> tuple[int, int]:
-    """Check that ``data`` is a whole picture and return its stored (width, height).
+@dataclass(frozen=True)
+class Examined:
+    """What a picture says of itself."""
+
+    size: tuple[int, int]
+    """(width, height) in pixels, as stored."""
+    is_turned: bool = False
+    """Its EXIF asks viewers to turn or mirror it."""
+
+
+def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
+    """Check that ``data`` is a whole picture.
 
     A JPEG is whole if it ends with the end-of-image marker, trailing zeros
     aside, or else decodes to its end. PNG has checksums, the rest is decoded.
 
+    Args:
+        data: the file.
+        decode: decode it to its end, whatever it is.
+
     Raises:
         UnreadableImageError: it isn't whole, or none of ``FORMATS``.
     """
-    size = _size_of_jpeg(data) if _ends_like_a_jpeg(data) else None
-    if size is not None:
-        return size
+    found = _headers_of_jpeg(data) if not decode and _ends_like_a_jpeg(data) else None
+    if found is not None:
+        return found
     with _opened(data) as image:
-        if image.format in ("JPEG", "MPO"):
-            if not _ends_like_a_jpeg(data):
-                image.load()
-        elif image.format == "PNG":
+        is_turned = _is_turned(image.info.get("exif", b""))
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if image.format == "PNG" and not decode:
             image.verify()
-        else:
+        elif decode or not is_jpeg or not _ends_like_a_jpeg(data):
             image.load()
-        return image.size
+        return Examined(image.size, is_turned)
+
+
+def _is_turned(exif: bytes) -> bool:
+    read = Image.Exif()
+    read.load(exif)
+    return read.get(_ORIENTATION, 1) not in (0, 1)
 
 
 def decode(data: bytes) -> Image.Image:
@@ -78,21 +101,29 @@ def _ends_like_a_jpeg(data: bytes | memoryview) -> bool:
     return False
 
 
-def _size_of_jpeg(data: bytes | memoryview) -> tuple[int, int] | None:
-    """(width, height) from the frame header of a JPEG (ITU-T T.81, B.2.2).
+def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
+    """What the segments before the scan of a JPEG say (ITU-T T.81, B.1 and B.2).
 
     None for anything but a plain sequence of segments up to there: Pillow is to judge that.
     It would take twenty times as long for all of them, and lets only one thread at a time.
     """
     if data[:2] != _START_OF_JPEG:
         return None
+    size, is_turned = None, False
     place, last = 2, len(data) - _FRAME_HEADER.size
     while place < last and data[place] == _MARKER:
         kind = data[place + 1]
         length_bytes, height, width = _FRAME_HEADER.unpack_from(data, place + 2)
+        if kind == _SCAN:
+            return Examined(size, is_turned) if size and min(size) > 0 else None
         if kind in _FRAMES:
-            return (width, height) if width and height else None
-        if kind not in _WITH_LENGTH:
+            size = (width, height)
+        elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
+            try:
+                is_turned = _is_turned(bytes(data[place + 4 : place + 2 + length_bytes]))
+            except _UNREADABLE:
+                return None
+        elif kind not in _WITH_LENGTH:
             return None
         place += 2 + length_bytes
     return None

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cocopipe.coco.pictures import UnreadableImageError, image_size
+from cocopipe.coco.pictures import UnreadableImageError, examine
 from cocopipe.coco.raw import Entry
 from cocopipe.errors import UserError
 
@@ -76,16 +76,29 @@ class Stored:
     size_bytes: int = 0
     """Of the image files."""
     shards: int = 0
-    size_mismatches: int = 0
-    """Images whose annotated size isn't the file's."""
+    mismatched: tuple[str, ...] = ()
+    """Files whose annotated size isn't their own, with both."""
+    turned: tuple[str, ...] = ()
+    """Files whose EXIF asks to turn them, which nothing here does: boxes are of stored pixels."""
 
     def __add__(self, other: "Stored") -> "Stored":
         return Stored(
             self.images + other.images,
             self.size_bytes + other.size_bytes,
             self.shards + other.shards,
-            self.size_mismatches + other.size_mismatches,
+            self.mismatched + other.mismatched,
+            self.turned + other.turned,
         )
+
+    def counts(self) -> dict[str, int]:
+        """All of it as numbers."""
+        return {
+            "images": self.images,
+            "size_bytes": self.size_bytes,
+            "shards": self.shards,
+            "size_mismatches": len(self.mismatched),
+            "turned_by_exif": len(self.turned),
+        }
 
 
 def images_per_shard(mean_bytes: float) -> int:
@@ -158,16 +171,24 @@ def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def start_store(
-    pool: ThreadPoolExecutor, split_dir: Path, pictures: Sequence[Picture], *, where: str
+    pool: ThreadPoolExecutor,
+    split_dir: Path,
+    pictures: Sequence[Picture],
+    *,
+    where: str,
+    decode: bool = False,
 ) -> list[Future[Stored]]:
-    """Begin to write ``split_dir/images`` as `write_store` does; see `finish_store`."""
+    """Begin to write ``split_dir/images`` as `write_store` does; see `finish_store`.
+
+    ``decode`` has every image decoded, to be sure that it is whole.
+    """
     folder = split_dir / "images"
     folder.mkdir()
     if not pictures:
         return []
     mean_bytes = sum(picture.entry.size_bytes for picture in pictures) / len(pictures)
     cuts = shards([picture.image_id for picture in pictures], images_per_shard(mean_bytes))
-    return [pool.submit(_write_shard, folder, pictures[cut], where) for cut in cuts]
+    return [pool.submit(_write_shard, folder, pictures[cut], where, decode) for cut in cuts]
 
 
 def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object]) -> Stored:
@@ -184,7 +205,7 @@ def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object
     return total
 
 
-def _write_shard(folder: Path, pictures: Sequence[Picture], where: str) -> Stored:
+def _write_shard(folder: Path, pictures: Sequence[Picture], where: str, decode: bool) -> Stored:
     stored = Stored(shards=1)
     path = folder / shard_name(pictures[0].image_id)
     with pq.ParquetWriter(
@@ -195,28 +216,43 @@ def _write_shard(folder: Path, pictures: Sequence[Picture], where: str) -> Store
         write_statistics=["image_id"],
     ) as writer:
         for start in range(0, len(pictures), ROW_GROUP):
-            batch, counted = _row_group(pictures[start : start + ROW_GROUP], where)
+            batch, counted = _row_group(pictures[start : start + ROW_GROUP], where, decode)
             writer.write_batch(batch)
             stored += counted
     return stored
 
 
-def _row_group(pictures: Sequence[Picture], where: str) -> tuple[pa.RecordBatch, Stored]:
+def _row_group(
+    pictures: Sequence[Picture], where: str, decode: bool
+) -> tuple[pa.RecordBatch, Stored]:
     ends = np.cumsum([0, *(picture.entry.size_bytes for picture in pictures)])
+    if ends[-1] >= 2**31:
+        raise UserError(
+            f"{len(pictures)} images of {where} from {pictures[0].file_name} on hold"
+            f" {ends[-1]:,} bytes together, and 2 GB is all that a row group holds: pack them"
+        )
     data = _SPACE.of(int(ends[-1]))
     sizes: list[tuple[int, int]] = []
-    mismatches = 0
+    mismatched: list[str] = []
+    turned: list[str] = []
     for picture, start, end in zip(pictures, ends[:-1], ends[1:], strict=True):
         picture.entry.read_into(data[start:end])
         try:
-            size = image_size(data[start:end])
+            found = examine(data[start:end], decode=decode)
         except UnreadableImageError as error:
             raise UserError(
                 f"image {picture.image_id} of {where}, {picture.entry.where}, is damaged "
                 f"({error}): replace the file, or remove the image from the annotations"
             ) from error
-        sizes.append(picture.size or size)
-        mismatches += sizes[-1] != size
+        sizes.append(picture.size or found.size)
+        if sizes[-1] != found.size:
+            (width, height), (stored_width, stored_height) = sizes[-1], found.size
+            mismatched.append(
+                f"{picture.file_name}: annotated {width}x{height}, stored"
+                f" {stored_width}x{stored_height}"
+            )
+        if found.is_turned:
+            turned.append(picture.file_name)
     names = pa.array([picture.file_name for picture in pictures], pa.string())
     offsets = pa.py_buffer(ends.astype(np.int32))
     files = pa.Array.from_buffers(pa.binary(), len(pictures), [None, offsets, pa.py_buffer(data)])
@@ -227,7 +263,7 @@ def _row_group(pictures: Sequence[Picture], where: str) -> tuple[pa.RecordBatch,
         pa.StructArray.from_arrays([files, names], fields=list(SCHEMA.field("image").type)),
     ]
     batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    return batch, Stored(len(pictures), int(ends[-1]), 0, mismatches)
+    return batch, Stored(len(pictures), int(ends[-1]), 0, tuple(mismatched), tuple(turned))
 
 
 class _Space(threading.local):

@@ -19,6 +19,8 @@ def convert(run: StageRun, params: Params) -> None:
             subset=params.convert.subset,
             on_missing=params.convert.on_missing,
             workers=params.machine.workers,
+            on_mismatch=params.convert.on_mismatch,
+            verify=params.convert.verify,
         )
     mlflow.set_tag("machine.workers", params.machine.workers)
     mlflow.log_metrics(conversion.metrics())
