@@ -1,0 +1,73 @@
+"""The files of a converted split, opened by what people have, with none of this project's code."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+
+from cocopipe.coco.convert import convert
+from tests.coco.coco_files import official, picture, write_files
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("split")
+    raw = write_files(folder / "raw", {**official(range(5)), **official([9], "val")})
+    for name in ("train", "val"):
+        (folder / name).mkdir()
+    settings: dict[str, Any] = {"validation_fraction": 0.5, "subset": None, "on_missing": "error"}
+    convert(raw, folder / "train", folder / "val", workers=1, **settings)
+    return folder / "train"
+
+
+def test_hugging_face_shows_pictures(
+    split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = datasets.load_dataset(
+        "parquet",
+        data_files=str(split / "images" / "*.parquet"),
+        split="train",
+        cache_dir=str(tmp_path),
+    )
+    assert isinstance(opened.features["image"], datasets.Image)
+    row = next(row for row in opened if row["image_id"] == 3)
+    assert np.array_equal(np.asarray(row["image"]), np.asarray(Image.open(io.BytesIO(picture(3)))))
+
+
+def test_duckdb_counts_classes_in_one_query(split: Path) -> None:
+    table = str(split / "annotations" / "instances.parquet")
+    found = duckdb.sql(
+        "SELECT o.category_id, count(*) AS boxes, avg(o.bbox[3] * o.bbox[4]) AS area"
+        f" FROM '{table}', UNNEST(objects) AS each(o) GROUP BY 1"
+    ).fetchall()
+    assert found == [(3, 5, 14.0)]
+
+
+def test_pandas_reads_boxes_and_metadata(split: Path) -> None:
+    import pyarrow.parquet as pq
+
+    path = split / "annotations" / "instances.parquet"
+    table = pd.read_parquet(path)
+    assert table["image_id"].tolist() == list(range(5))
+    assert table["objects"][0][0]["bbox"].tolist() == [1, 2, 3.5, 4]
+    metadata = pq.read_schema(path).metadata
+    assert json.loads(metadata[b"coco"])["categories"][0]["name"] == "thing"
+    images = pd.concat(map(pd.read_parquet, sorted((split / "images").glob("*.parquet"))))
+    assert images["image"].iloc[2]["bytes"] == picture(2)
+
+
+def test_polars_explodes_objects(split: Path) -> None:
+    table = pl.read_parquet(split / "annotations" / "instances.parquet")
+    objects = table.select("objects").explode("objects").unnest("objects")
+    assert objects["area"].to_list() == [14.0] * 5
+    assert objects["polygons"][0].to_list() == [[1, 2, 4.5, 2, 4.5, 6]]
+    images = pl.scan_parquet(split / "images" / "*.parquet").select("image_id", "image").collect()
+    assert images["image"].struct.field("bytes")[4] == picture(4)
