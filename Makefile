@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint ui ci-pipeline bench-lineage lock clean
+.PHONY: help setup demo test lint ui ci-pipeline bench-lineage bench-data lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -41,6 +41,9 @@ ci-pipeline: $(READY) ## rerun the pipeline as CI does, and leave the results in
 
 bench-lineage: $(READY) ## how long the questions of lineage take with 10,000 runs
 	$(BIN)/python -m benchmarks.lineage
+
+bench-data: $(READY) ## what converting a dataset and keeping versions of it costs
+	$(BIN)/python -m benchmarks.data
 
 lock: $(READY) ## pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
