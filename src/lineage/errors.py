@@ -51,4 +51,4 @@ def reason(error: BaseException) -> str:
 
 def without_secrets(text: str) -> str:
     """The text with user names, passwords and queries taken out of its URLs."""
-    return re.sub(r"(\w://)(?:[^/\s]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?", r"\1\2", text)
+    return re.sub(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?[^\s'\"]*)?", r"\1\2", text)

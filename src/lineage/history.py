@@ -227,7 +227,10 @@ class History:
 
     def is_cut_at(self, commit: Commit) -> bool:
         """Whether older commits than this one are not in this shallow clone."""
-        return any(parent not in self.by_id for parent in commit.parents)
+        # libgit2 gives the oldest commits of a shallow clone no parents; what they say has them.
+        header = self._git[commit.id].read_raw().partition(b"\n\n")[0]
+        parents = re.findall(rb"^parent ([0-9a-f]+)$", header, re.MULTILINE)
+        return any(parent.decode() not in self.by_id for parent in parents)
 
     def reaches(self, commit: str) -> bool:
         """Whether a branch, tag, experiment or HEAD reaches the commit."""

@@ -18,6 +18,9 @@ PARAMS = "params.yaml"
 """What DVC fills templates in with by itself, where it lies beside a pipeline file."""
 
 
+SIZES = ("size", "nfiles")
+
+
 def is_dvc_file(path: str) -> bool:
     """Whether a file is one of those that `SnapshotReader` reads."""
     name = path.rpartition("/")[2]
@@ -186,7 +189,9 @@ def _joined(
         if definition is not None and entry:
             wdir = from_root(str(definition.get("wdir") or "."), posixpath.dirname(pipeline))
             stage = StageId(pipeline, name)
-            if not entry["cmd"] or not all(item["path"] for item in _items(entry)):
+            paths = [item["path"] for item in _items(entry)]
+            sizes = [int(item.get(key) or 0) for item in _items(entry) for key in SIZES]
+            if not entry["cmd"] or not all(paths) or min(sizes, default=0) < 0:
                 raise ValueError(name)
             yield _Entry(stage, entry, wdir, definition)
 
@@ -336,8 +341,8 @@ def _item(
         hash=hash_of(entry),
         kind=str(annotations["type"]),
         labels=tuple(annotations.get("labels") or ()),
-        size_bytes=entry.get("size") or 0,
-        files=entry.get("nfiles") or 1,
+        size_bytes=int(entry.get("size") or 0),
+        files=int(entry.get("nfiles") or 1),
         unpushed=why_unpushed(annotations),
     )
 
