@@ -1,0 +1,424 @@
+"""Where two answers look right and one is: parts, other names, equal bytes, shared stores.
+
+Expected is what git, the text of dvc.lock and the MLflow client say.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from lineage.checkout import checkout
+from lineage.graph import DataNode, ExecutionNode, Graph
+from lineage.impact import impact
+from lineage.project import Project as Asked
+from lineage.sync import sync
+from lineage.trace import trace
+from lineage.verify import Check, verify
+from tests.lineage.conftest import Project, hashes, tag
+
+pytestmark = pytest.mark.slow
+
+PREPARE = """
+stages:
+  prepare:
+    cmd: mkdir -p {out} && cp raw.txt {out}/rows.txt && cp labels.txt {out}/labels.txt
+    deps: [raw.txt, labels.txt]
+    outs: [{out}: {{type: dataset}}]
+"""
+TRAIN = """
+  train:
+    cmd: python stage.py model
+    deps: [{dep}]
+    outs: [models/m: {{type: model}}]
+"""
+SCRIPT = """
+import mlflow
+
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+mlflow.set_experiment("mine")
+with mlflow.start_run(run_name="by hand"):
+    mlflow.log_input(mlflow.data.from_dvc("data/train", rev="v1", name="my own name"))
+"""
+NOTIFY = """
+  notify:
+    cmd: python stage.py none $EXTRA
+    deps: [data/train]
+"""
+KEPT = """
+stages:
+  prepare:
+    cmd: mkdir -p data && cp raw.txt data/train && cp labels.txt rows.json
+    deps: [raw.txt, labels.txt]
+    outs:
+    - data/train: {type: dataset}
+    - rows.json: {type: dataset, cache: false}
+  train:
+    cmd: python stage.py model
+    deps: [data/train, rows.json]
+    outs: [models/m: {type: model}]
+"""
+FOREACH = """
+stages:
+  make:
+    foreach: ${items}
+    do:
+      cmd: echo ${item} > ${item}.txt
+      deps: [raw.txt]
+      outs: ["${item}.txt": {type: dataset}]
+"""
+
+
+def pipeline(out: str = "data/train", dep: str = "data/train", more: str = "") -> str:
+    return PREPARE.format(out=out) + TRAIN.format(dep=dep) + more
+
+
+def begin(project: Project, pipeline: str) -> Project:
+    """The code and what it reads, committed."""
+    project.write("dvc.yaml", pipeline)
+    project.write("raw.txt", "raw")
+    project.write("labels.txt", "cat")
+    project.commit("code")
+    return project
+
+
+def save(project: Project, name: str) -> None:
+    """Commit, and name it."""
+    project.commit(name)
+    project.run("git", "tag", name)
+
+
+def register(project: Project, run: Run) -> None:
+    """Register a run's model as ``models:/toy/1``, by MLflow's client alone."""
+    client = project.client
+    client.create_registered_model("toy")
+    tags = {
+        "dvc.hash": tag(run, "dvc.outs")["models/m"],
+        "dvc.data": run.data.tags["dvc.deps"],
+        "dvc.run": run.info.run_id,
+    }
+    client.create_model_version("toy", run.info.artifact_uri, run.info.run_id, tags=tags)
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    """A copy, to change."""
+    shutil.copytree(project.root, folder / "project", symlinks=True)
+    return replace(project, root=folder / "project")
+
+
+def worktree(project: Project) -> Project:
+    """A git worktree of its v1, beside it."""
+    name = f"{project.root.name}-wt"
+    project.run("git", "worktree", "add", "--quiet", f"../{name}", "v1")
+    return replace(project, root=project.root.parent / name)
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[[Project], Asked]:
+    """Go to a project, and put questions to it."""
+
+    def find(project: Project) -> Asked:
+        monkeypatch.chdir(project.root)
+        return Asked.find()
+
+    return find
+
+
+Ask = Callable[[Project], Asked]
+
+
+def folder_of(project: Project, rev: str) -> str:
+    """The hash of prepare's folder at a revision."""
+    return hashes(project.lock(rev=rev)["prepare"]["outs"])["data/train"]
+
+
+def versions_of(graph: Graph, path: str) -> set[str]:
+    """The hashes under which a path is in an answer."""
+    data = [node for node in graph.nodes.values() if isinstance(node, DataNode)]
+    return {node.hash for node in data if node.path == path}
+
+
+def shown(graph: Graph, stage: str) -> list[str]:
+    """Ids of the runs that an answer shows for a stage, or a script of that name."""
+    nodes = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
+    return [each.run.id for each in nodes if each.run and each.execution.stage.name == stage]
+
+
+def ids(*runs: Run) -> list[str]:
+    return [run.info.run_id for run in runs]
+
+
+# A file inside of a folder.
+
+
+@pytest.fixture(scope="module")
+def relabelled(new_project: Callable[[], Project]) -> Project:
+    """The folder has a second version, and train has read a file of the first only."""
+    project = begin(new_project(), pipeline(dep="data/train/labels.txt"))
+    project.run("dvc", "repro")
+    save(project, "v1")
+    project.write("labels.txt", "dog")
+    project.run("dvc", "repro", "--single-item", "prepare")
+    save(project, "v2")
+    assert folder_of(project, "v1") != folder_of(project, "v2")
+    assert project.lock(rev="v1")["train"] == project.lock(rev="v2")["train"]
+    return project
+
+
+@pytest.mark.parametrize("ref", ["models/m@v2", "models/m@v1", "models/m"])
+def test_a_file_was_read_in_the_folder_that_held_it(
+    relabelled: Project, ask: Ask, ref: str
+) -> None:
+    graph = trace(ask(relabelled), ref)
+    assert versions_of(graph, "data/train") == {folder_of(relabelled, "v1")}
+    assert shown(graph, "train") == ids(*relabelled.runs("train"))
+    assert graph.warnings == ()
+
+
+def test_a_folder_reaches_who_read_its_files_and_nobody_else(relabelled: Project, ask: Ask) -> None:
+    (train,) = relabelled.runs("train")
+    asked = ask(relabelled)
+    assert shown(impact(asked, "data/train@v1"), "train") == ids(train)
+    assert shown(impact(asked, "data/train@v2"), "train") == []
+    assert versions_of(impact(asked, "data/train@v2"), "models/m") == set()
+
+
+def test_a_worktree_without_the_listing_says_so(relabelled: Project, ask: Ask) -> None:
+    # DVC's cache is the main worktree's own, and there is no remote.
+    graph = trace(ask(worktree(relabelled)), "models/m")
+    assert shown(graph, "train") == ids(*relabelled.runs("train"))
+    (warning,) = graph.warnings
+    assert "cannot be told" in warning
+
+
+# The same bytes under another name.
+
+
+@pytest.fixture(scope="module")
+def renamed(new_project: Callable[[], Project]) -> Project:
+    """The folder has another path since v2, and a script gave the first a name of its own."""
+    project = begin(new_project(), pipeline())
+    project.run("dvc", "repro")
+    save(project, "v1")
+    project.write("dvc.yaml", pipeline("data/renamed", "data/renamed"))
+    project.run("dvc", "repro")
+    save(project, "v2")
+    project.write("script.py", SCRIPT)
+    project.run("python", "script.py")
+    return project
+
+
+def test_impact_reaches_who_read_the_same_bytes_under_another_name(
+    renamed: Project, ask: Ask
+) -> None:
+    (before,) = hashes(renamed.lock(rev="v1")["train"]["deps"]).values()
+    (after,) = hashes(renamed.lock(rev="v2")["train"]["deps"]).values()
+    assert before == after
+    runs = renamed.runs("train")
+    assert [list(tag(run, "dvc.deps")) for run in runs] == [["data/train"], ["data/renamed"]]
+    graph = impact(ask(renamed), "data/train@v1")
+    assert sorted(shown(graph, "train")) == sorted(ids(*runs))
+
+
+def test_impact_reaches_a_script_with_a_name_of_its_own(renamed: Project, ask: Ask) -> None:
+    client = renamed.client
+    experiment = client.get_experiment_by_name("mine").experiment_id
+    (script,) = client.search_runs([experiment])
+    (read,) = [each.dataset for each in script.inputs.dataset_inputs]
+    assert (read.name, read.digest) == ("my own name", folder_of(renamed, "v1"))
+    for ref in ("data/train@v1", read.digest, "data/renamed@v2"):
+        assert shown(impact(ask(renamed), ref), "by hand") == ids(script)
+
+
+def test_a_worktree_asks_the_store_of_the_main_one(renamed: Project, ask: Ask) -> None:
+    place = worktree(renamed)
+    asked = ask(place)
+    graph = trace(asked, "models/m")
+    assert shown(graph, "train") == ids(renamed.runs("train")[0])
+    assert versions_of(graph, "data/train") == {folder_of(renamed, "v1")}
+    assert verify(asked, "v1").breaks == verify(ask(renamed), "v1").breaks
+    assert list(place.root.rglob("mlflow.db*")) == []
+
+
+# The same model bytes from other data.
+
+
+@pytest.fixture(scope="module")
+def constant(new_project: Callable[[], Project]) -> Project:
+    """Two runs came to one model; the registered version is the second's."""
+    project = begin(new_project(), pipeline())
+    project.run("dvc", "repro")
+    save(project, "v1")
+    project.write("raw.txt", "other")
+    project.run("dvc", "repro")
+    save(project, "v2")
+    first, second = project.runs("train")
+    assert tag(first, "dvc.outs") == tag(second, "dvc.outs")
+    assert tag(first, "dvc.deps") != tag(second, "dvc.deps")
+    register(project, second)
+    return project
+
+
+def test_a_model_version_is_traced_to_its_own_run(constant: Project, ask: Ask) -> None:
+    graph = trace(ask(constant), "models:/toy/1")
+    assert shown(graph, "train") == ids(constant.runs("train")[1])
+    assert versions_of(graph, "data/train") == {folder_of(constant, "v2")}
+    assert graph.warnings == ()
+
+
+def test_a_deleted_run_is_told_though_another_made_the_same(
+    constant: Project, ask: Ask, tmp_path: Path
+) -> None:
+    project = copy_of(constant, tmp_path)
+    (run,) = ids(project.runs("train")[1])
+    project.client.delete_run(run)
+    (warning,) = [each for each in trace(ask(project), "models:/toy/1").warnings if run in each]
+    assert "was deleted" in warning
+
+
+# A stage without outputs.
+
+
+def test_a_stage_without_outputs_is_the_run_that_finished(project: Project, ask: Ask) -> None:
+    begin(project, PREPARE.format(out="data/train") + NOTIFY)
+    assert project.run("dvc", "repro", ok=False, EXTRA="fail").returncode != 0
+    project.run("dvc", "repro", EXTRA="")
+    save(project, "v1")
+    failed, finished = project.runs("notify")
+    assert [failed.info.status, finished.info.status] == ["FAILED", "FINISHED"]
+    asked = ask(project)
+    sync(asked)  # prepare's run; notify has its own
+    assert ids(*project.runs("notify")) == ids(failed, finished)
+    asked = ask(project)
+    assert verify(asked).breaks == ()
+    assert shown(impact(asked, "data/train@v1"), "notify") == ids(finished)
+
+
+# What is not pushed.
+
+
+@pytest.fixture(scope="module")
+def kept(new_project: Callable[[], Project]) -> Project:
+    """Train reads what DVC pushed, and what git keeps; its model is registered."""
+    project = begin(new_project(), KEPT)
+    with (project.root / ".gitignore").open("a") as ignored:
+        ignored.write("/remote/\n")
+    project.run("dvc", "remote", "add", "--default", "storage", "remote")
+    project.run("dvc", "repro")
+    project.run("dvc", "push")
+    save(project, "v1")
+    assert project.run("git", "show", "v1:rows.json").stdout == "cat"
+    (train,) = project.runs("train")
+    assert set(tag(train, "dvc.deps")) == {"data/train", "rows.json"}
+    register(project, train)
+    sync(Asked.find(project.root))  # prepare's run
+    return project
+
+
+def test_what_was_pushed_once_and_is_not_since_is_not_lost(
+    kept: Project, ask: Ask, tmp_path: Path
+) -> None:
+    project = copy_of(kept, tmp_path)
+    digest = folder_of(project, "v1")
+    for place in (".dvc/cache", "remote"):
+        (project.root / place / "files/md5" / digest[:2] / digest[2:]).unlink()
+    assert Check.DATA_LOST in {each.check for each in verify(ask(project)).breaks}
+    flags = "data/train: {type: dataset, push: false}"
+    project.write("dvc.yaml", KEPT.replace("data/train: {type: dataset}", flags))
+    save(project, "v2")
+    assert Check.DATA_LOST not in {each.check for each in verify(ask(project)).breaks}
+    assert Check.DATA_LOST not in {each.check for each in verify(ask(project), "v1").breaks}
+
+
+def test_what_git_keeps_is_not_lost(kept: Project, ask: Ask) -> None:
+    for rev in (None, "v1"):
+        found = verify(ask(kept), rev)
+        assert (found.breaks, found.model_versions) == ((), 1)
+
+
+def test_a_checkout_names_what_git_keeps_and_brings_the_rest(
+    kept: Project, ask: Ask, tmp_path: Path
+) -> None:
+    brought = checkout(ask(kept), "v1", tmp_path / "all")
+    files = {
+        path.relative_to(tmp_path / "all").as_posix(): path.read_text()
+        for path in (tmp_path / "all").rglob("*")
+        if path.is_file()
+    }
+    assert files == {"data/train": "raw", "models/m": "model"}
+    (warning,) = brought.warnings
+    assert "git show" in warning
+    command = warning.partition("`")[2].partition("`")[0].split()
+    assert kept.run(*command).stdout == "cat"
+    brought = checkout(ask(kept), "models:/toy/1", tmp_path / "inputs", inputs=True)
+    (warning,) = brought.warnings
+    assert "git show" in warning
+    (digest,) = [digest for _, digest in brought.places]
+    assert digest == folder_of(kept, "v1")
+
+
+# Stages of a list that got shorter.
+
+
+def test_a_stage_whose_item_is_gone_is_gone(project: Project, ask: Ask) -> None:
+    begin(project, FOREACH)
+    for name, items in (("v1", "[a, b]"), ("v2", "[a]")):
+        project.write("params.yaml", f"tracking: {{experiment: bridge}}\nitems: {items}\n")
+        project.run("dvc", "repro")
+        save(project, name)
+    # DVC leaves the entry where it is.
+    assert set(project.lock(rev="v2")) == {"make@a", "make@b"}
+    asked = ask(project)
+    for rev, stages in (("v2", {"make@a"}), ("v1", {"make@a", "make@b"})):
+        nodes = trace(asked, rev).nodes.values()
+        found = {each.execution.stage.name for each in nodes if isinstance(each, ExecutionNode)}
+        assert found == stages
+    assert sync(asked, "v2").runs == ("make@a",)
+    assert project.runs("make@b") == []
+    (recorded,) = project.runs("make@a")
+    assert json.loads(recorded.data.tags["dvc.outs"]) == hashes(
+        project.lock(rev="v2")["make@a"]["outs"]
+    )
+    assert verify(ask(project)).breaks == ()
+
+
+# Two repositories, one store.
+
+
+@pytest.fixture(scope="module")
+def sharing(new_project: Callable[[], Project]) -> tuple[Project, Project]:
+    """The same stages ran in two repositories, and their runs are in one store."""
+    projects = []
+    for name in "ab":
+        project = begin(new_project(), "stages:" + TRAIN.format(dep="raw.txt"))
+        project.run("git", "remote", "add", "origin", f"https://example.org/{name}.git")
+        projects.append(project)
+        project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{projects[0].root / 'mlflow.db'}"
+        project.run("dvc", "repro")
+        save(project, "v1")
+    first, second = projects
+    assert first.lock() == second.lock()
+    return first, second
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_store_of_two_repositories_gives_each_its_own_run(
+    sharing: tuple[Project, Project], ask: Ask, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    project = sharing[which]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.environment["MLFLOW_TRACKING_URI"])
+    runs = mlflow.MlflowClient(project.environment["MLFLOW_TRACKING_URI"]).search_runs(
+        [each.experiment_id for each in sharing[0].client.search_experiments()]
+    )
+    assert len(runs) == 2
+    name = "ab"[which]
+    (own,) = [run for run in runs if f"example.org/{name}" in run.data.tags["git.repository"]]
+    asked = ask(project)
+    for ref in ("models/m", "models/m@v1"):
+        assert shown(trace(asked, ref), "train") == ids(own)
+    assert verify(asked).breaks == ()
