@@ -25,10 +25,20 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_of_the_user() -> None:
+    """Runs of tests go nowhere but to stores of their own."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture(autouse=True)
-def _no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow puts the store that it was told into the environment, where the next test finds it."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _no_store_of_another_test() -> Iterator[None]:
+    """MLflow puts the store that it was told into the environment.
+
+    There the next test would find it, and the next file's fixtures before that.
+    """
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="module")
