@@ -3,6 +3,7 @@
 No process is started for a commit, and a file that many commits share is read once.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -270,6 +271,26 @@ class History:
     def keeps(self, path: str) -> bool:
         """Whether git keeps the bytes of a path in the checked-out commit."""
         return bool(self.head) and _in_tree(self._git[self.head].tree, path)
+
+    def files_below(self, commit: Commit, folder: str) -> dict[str, str]:
+        """Path relative to a folder -> md5 of each file that git keeps in it at a revision.
+
+        Of the working tree, at the commit that is checked out.
+        """
+        identity = commit.id or self.head
+        root = self._git[identity].tree if identity else {}
+        found: dict[str, str] = {}
+        # Only a .gitignore may be there, which is part of the folder for DVC.
+        waiting = [("", root[folder])] if folder in root else []
+        while waiting:
+            above, tree = waiting.pop()
+            for entry in tree if tree.type_str == "tree" else ():
+                if entry.type_str == "tree":
+                    waiting.append((f"{above}{entry.name}/", entry))
+                elif entry.type_str == "blob":
+                    md5 = hashlib.md5(self._text(entry.id), usedforsecurity=False)
+                    found[above + entry.name] = md5.hexdigest()
+        return found
 
     def holding(self, execution: Execution) -> tuple[Commit, ...]:
         """The revisions whose lock holds this execution, oldest first."""

@@ -1,5 +1,7 @@
 """Downstream: everything that some bytes, a run or a commit reached."""
 
+from enum import Flag
+
 from lineage.graph import DataNode, Graph, GraphBuilder, VersionNode, execution_id
 from lineage.history import Commit
 from lineage.knowledge import Knowledge, Known
@@ -33,6 +35,14 @@ def impact(project: Project, ref: str) -> Graph:
     return walk.builder.graph(dict.fromkeys(roots))
 
 
+class _Way(Flag):
+    """Where from some bytes to go on to others that hold them, or are part of them."""
+
+    AROUND = 1
+    INSIDE = 2
+    BOTH = 3
+
+
 class _Downstream:
     """A walk in steps: all bytes that one step made are looked up together in the next."""
 
@@ -41,6 +51,7 @@ class _Downstream:
         self.knowledge = Knowledge(project)
         self._project = project
         self._waiting: dict[str, tuple[str, str]] = {}
+        self._ways: dict[str, _Way] = {}
 
     def commit(self, commit: Commit) -> list[str]:
         """Add what ran on a commit, and the data that it was the first to record."""
@@ -63,11 +74,16 @@ class _Downstream:
             self.data(path, version.hash)
         return self.builder.add(version)
 
-    def data(self, path: str, digest: str) -> str:
-        """Add some bytes, whose readers are looked up later."""
+    def data(self, path: str, digest: str, way: _Way = _Way.BOTH) -> str:
+        """Add some bytes, whose readers are looked up later.
+
+        From a part to what holds it and down again would lead to its neighbours.
+        """
         node = f"{path}@{digest}"
-        if node not in self.builder.nodes:
+        ways = self._ways.get(node, _Way(0))
+        if way not in ways:
             self.builder.add(self.knowledge.data(path, digest))
+            self._ways[node] = ways | way
             self._waiting[node] = (path, digest)
         return node
 
@@ -98,16 +114,19 @@ class _Downstream:
 
     def _follow(self, node: str, path: str, digest: str) -> None:
         for known in self.knowledge.reading(digest):
+            if known.only_copied(path, digest):
+                continue
             names = known.names_read(digest)
             # Under another name, these are the same bytes all the same.
             if path in names or not any(f"{each}@{digest}" in self.builder.nodes for each in names):
                 self.builder.link(node, self.execution(known))
-        for other, other_digest in self._overlapping(path, digest):
-            self.builder.link(node, self.data(other, other_digest))
+        for other, other_digest in self._overlapping(path, digest, self._ways[node]):
+            way = _Way.INSIDE if other.startswith(f"{path}/") else _Way.AROUND
+            self.builder.link(node, self.data(other, other_digest, way))
         for version in self._project.registry.made_of(digest):
             self.builder.link(node, self.builder.add(version))
 
-    def _overlapping(self, path: str, digest: str) -> list[tuple[str, str]]:
+    def _overlapping(self, path: str, digest: str, ways: _Way) -> list[tuple[str, str]]:
         """Dependencies that are part of these bytes, or that these bytes are part of."""
         history = self._project.history
         found = {
@@ -116,6 +135,7 @@ class _Downstream:
             for stage in history.snapshot(commit).stages
             for dep in stage.deps
             if dep.path != path and dep.hash and overlap(dep.path, path)
+            if (_Way.INSIDE if dep.path.startswith(f"{path}/") else _Way.AROUND) in ways
         }
         if not found:
             return []

@@ -39,6 +39,13 @@ class Known:
         """The paths under which the execution read these bytes."""
         return [path for path, read in self.execution.deps.items() if read == digest]
 
+    def only_copied(self, path: str, digest: str) -> bool:
+        """Whether it wrote these bytes to the path, having read them under another name.
+
+        It made this version, and was not reached by it.
+        """
+        return self.execution.outs.get(path) == digest and path not in self.execution.deps
+
 
 class Knowledge:
     """Answers about single things of a project."""

@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+from lineage.history import History
 from lineage.storage import FOLDER, listings
-from lineage.workspace import Workspace
+from lineage.workspace import Item
 
 Place = tuple[str, str]
 """Path and DVC hash."""
@@ -21,11 +22,11 @@ class Parts:
     """Compares folders with what is in them; reads each listing once.
 
     Args:
-        workspace: Of the repository that the data belong to.
+        history: Of the repository that the data belong to.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._listings: dict[str, Mapping[str, str] | None] = {}
 
     def belong(self, one: Place, others: Iterable[Place]) -> tuple[list[Place], list[Place]]:
@@ -36,8 +37,11 @@ class Parts:
             others: Inside of that path, or around it.
         """
         others = list(others)
-        around = {digest: None for path, digest in others if _is_inside(one[0], path)}
-        self._read([*around, one[1]])
+        around = [other for other in others if _is_inside(one[0], other[0])]
+        self._read(digest for _, digest in [*around, one])
+        for folder in (*around, one):
+            if folder[1].endswith(FOLDER) and self._listings[folder[1]] is None:
+                self._listings[folder[1]] = self._put_together(folder)
         belonging, unknown = [], []
         for other in others:
             folder, part = (other, one) if _is_inside(one[0], other[0]) else (one, other)
@@ -51,8 +55,39 @@ class Parts:
     def _read(self, digests: Iterable[str]) -> None:
         new = {each for each in digests if each.endswith(FOLDER)} - self._listings.keys()
         if new:
-            found = listings(self._workspace, new)
+            found = listings(self._history.workspace, new)
             self._listings.update({digest: found.get(digest) for digest in new})
+
+    def _put_together(self, folder: Place) -> Mapping[str, str] | None:
+        """The listing of a folder that is only read: DVC keeps one of outputs alone.
+
+        Made from what a revision has in it, which counts only if it comes to the same hash.
+        """
+        path, digest = folder
+        for commit in self._history.containing(digest):
+            inside = [
+                item
+                for item in self._history.snapshot(commit).data
+                if item.hash and _is_inside(item.path, path)
+            ]
+            if inside:
+                files = self._history.files_below(commit, path) | self._files_of(inside, path)
+                if _hash_of(files) == digest:
+                    return files
+        return None
+
+    def _files_of(self, items: Iterable[Item], folder: str) -> dict[str, str]:
+        """Path relative to the folder -> hash, of every file of these outputs that is known."""
+        items = list(items)
+        self._read(item.hash for item in items)
+        files: dict[str, str] = {}
+        for item in items:
+            name = item.path.removeprefix(f"{folder}/")
+            if not item.hash.endswith(FOLDER):
+                files[name] = item.hash
+            for below, digest in (self._listings.get(item.hash) or {}).items():
+                files[f"{name}/{below}"] = digest
+        return files
 
     def _holds(self, folder: Place, part: Place) -> bool | None:
         listing = self._listings.get(folder[1])

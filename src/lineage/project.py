@@ -46,7 +46,7 @@ class Project:
         """Which versions of folders hold which files."""
         from lineage.parts import Parts
 
-        return Parts(self.workspace)
+        return Parts(self.history)
 
     @cached_property
     def client(self) -> "MlflowClient":

@@ -151,7 +151,7 @@ class _Neighbours:
         for known in writing:
             self.builder.link(self.builder.add(self.knowledge.execution(known)), node)
         for known in self.knowledge.reading(digest):
-            if known.names_read(digest):
+            if known.names_read(digest) and not known.only_copied(path, digest):
                 self.builder.link(node, self.builder.add(self.knowledge.execution(known)))
         for version in self._project.registry.made_of(digest):
             self.builder.link(node, self.builder.add(version))

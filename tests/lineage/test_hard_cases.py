@@ -4,7 +4,11 @@ Expected is what git, the text of dvc.lock and the MLflow client say.
 """
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +21,7 @@ from lineage.checkout import checkout
 from lineage.graph import DataNode, ExecutionNode, Graph
 from lineage.impact import impact
 from lineage.project import Project as Asked
+from lineage.show import show
 from lineage.sync import sync
 from lineage.trace import trace
 from lineage.verify import Check, verify
@@ -71,6 +76,25 @@ stages:
       cmd: echo ${item} > ${item}.txt
       deps: [raw.txt]
       outs: ["${item}.txt": {type: dataset}]
+"""
+SCATTERED = """
+stages:
+  rows:
+    cmd: mkdir -p data && cp raw.txt data/rows.txt
+    deps: [raw.txt]
+    outs: [data/rows.txt: {type: dataset, remote: two}]
+  words:
+    cmd: mkdir -p data && cp labels.txt data/words.txt
+    deps: [labels.txt]
+    outs: [data/words.txt: {type: dataset}]
+  train:
+    cmd: python stage.py model
+    deps: [data/rows.txt, imported.txt]
+    outs: [models/m: {type: model}]
+  survey:
+    cmd: python stage.py text
+    deps: [data]
+    outs: [survey.txt: {type: report}]
 """
 
 
@@ -235,6 +259,15 @@ def test_impact_reaches_a_script_with_a_name_of_its_own(renamed: Project, ask: A
         assert shown(impact(ask(renamed), ref), "by hand") == ids(script)
 
 
+def test_show_has_every_reader_of_the_bytes(renamed: Project, ask: Ask) -> None:
+    experiment = renamed.client.get_experiment_by_name("mine").experiment_id
+    (script,) = renamed.client.search_runs([experiment])
+    for ref in ("data/train@v1", "data/renamed@v2"):
+        graph = show(ask(renamed), ref).graph
+        assert sorted(shown(graph, "train")) == sorted(ids(*renamed.runs("train")))
+        assert shown(graph, "by hand") == ids(script)
+
+
 def test_a_worktree_asks_the_store_of_the_main_one(renamed: Project, ask: Ask) -> None:
     place = worktree(renamed)
     asked = ask(place)
@@ -279,6 +312,59 @@ def test_a_deleted_run_is_told_though_another_made_the_same(
     project.client.delete_run(run)
     (warning,) = [each for each in trace(ask(project), "models:/toy/1").warnings if run in each]
     assert "was deleted" in warning
+
+
+def test_a_checkout_brings_the_inputs_of_a_versions_own_run(
+    constant: Project, ask: Ask, tmp_path: Path
+) -> None:
+    brought = checkout(ask(constant), "models:/toy/1", tmp_path / "inputs", inputs=True)
+    assert [digest for _, digest in brought.places] == [folder_of(constant, "v2")]
+    assert (tmp_path / "inputs" / "rows.txt").read_text() == "other"
+
+
+def test_a_hash_that_runs_only_read_is_known(constant: Project, ask: Ask, tmp_path: Path) -> None:
+    project = copy_of(constant, tmp_path)
+    project.write("raw.txt", "tried, and discarded")
+    project.run("dvc", "repro")
+    tried = hashes(project.lock()["prepare"]["outs"])["data/train"]
+    # What a script read, no stage has: only the dataset that it logged.
+    project.write("raw.txt", "tried by a script")
+    project.run("dvc", "repro", "--single-item", "prepare")
+    by_script = hashes(project.lock()["prepare"]["outs"])["data/train"]
+    project.write("script.py", SCRIPT.replace(', rev="v1"', ""))
+    project.run("python", "script.py")
+    (project.root / "script.py").unlink()
+    project.run("git", "checkout", "--quiet", ".")
+    assert project.run("git", "status", "--porcelain").stdout == ""
+    asked = ask(project)
+    experiment = project.client.get_experiment_by_name("mine").experiment_id
+    for digest, reader, run in (
+        (tried, "train", project.runs("train")[-1]),
+        (by_script, "by hand", project.client.search_runs([experiment])[0]),
+    ):
+        assert asked.history.containing(digest) == []
+        for ref in (digest, digest[:10]):
+            assert shown(impact(asked, ref), reader) == ids(run)
+            assert versions_of(trace(asked, ref), "data/train") == {digest}
+
+
+def test_who_copied_the_bytes_is_not_reached_by_the_copy(project: Project, ask: Ask) -> None:
+    project.write("raw.txt", "raw")
+    project.write(
+        "dvc.yaml",
+        "stages:\n  copy:\n    cmd: python stage.py raw\n    deps: [raw.txt]\n"
+        "    outs: [copy.txt]\n  train:\n    cmd: python stage.py model\n"
+        "    deps: [copy.txt]\n    outs: [m.txt: {type: model}]\n",
+    )
+    project.commit("code")
+    project.run("dvc", "repro")
+    save(project, "v1")
+    entry = project.lock()["copy"]
+    assert hashes(entry["deps"])["raw.txt"] == hashes(entry["outs"])["copy.txt"]
+    for graph in (impact(ask(project), "copy.txt@v1"), impact(ask(project), "copy.txt")):
+        assert shown(graph, "copy") == []
+        assert shown(graph, "train") == ids(*project.runs("train"))
+    assert shown(impact(ask(project), "raw.txt"), "copy") == ids(*project.runs("copy"))
 
 
 # A stage without outputs.
@@ -360,6 +446,101 @@ def test_a_checkout_names_what_git_keeps_and_brings_the_rest(
     assert "git show" in warning
     (digest,) = [digest for _, digest in brought.places]
     assert digest == folder_of(kept, "v1")
+
+
+def test_who_is_terminated_leaves_no_half_of_a_checkout(kept: Project, tmp_path: Path) -> None:
+    project = copy_of(kept, tmp_path)
+    digest = folder_of(project, "v1")
+    (project.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+    places = tmp_path / "places"
+    places.mkdir()
+
+    def worktrees() -> int:
+        return len(project.run("git", "worktree", "list").stdout.splitlines())
+
+    # A remote that says nothing: by the time it is asked, the code is there.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        project.run("dvc", "remote", "modify", "--local", "storage", "url", url)
+        process = subprocess.Popen(
+            ["lineage", "checkout", "data/train@v1", str(places / "out"), "--code"],
+            cwd=project.root,
+            env=project.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            connection, _ = silent.accept()
+            with connection:
+                assert worktrees() == 2
+                assert len(list(places.iterdir())) == 1
+                os.kill(process.pid, signal.SIGTERM)
+                _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert list(places.iterdir()) == []
+    assert worktrees() == 1
+
+
+# What is in a remote of its own, or in another repository.
+
+
+@pytest.fixture(scope="module")
+def scattered(
+    new_project: Callable[[], Project], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A clone with nothing checked out, of data in two remotes and in another repository."""
+    source = new_project()
+    source.write("words.txt", "imported")
+    source.run("dvc", "add", "--quiet", "words.txt")
+    source.commit("words")
+    project = begin(new_project(), SCATTERED)
+    folder = tmp_path_factory.mktemp("scattered")
+    project.run("dvc", "import", "--quiet", str(source.root), "words.txt", "--out", "imported.txt")
+    project.run("dvc", "remote", "add", "--default", "one", str(folder / "one"))
+    project.run("dvc", "remote", "add", "two", str(folder / "two"))
+    project.run("dvc", "repro")
+    project.run("dvc", "push")
+    save(project, "v1")
+    register(project, *project.runs("train"))
+    sync(Asked.find(project.root))  # the runs of rows and words
+    project.run("git", "clone", "--quiet", ".", str(folder / "clone"))
+    shutil.copy(project.root / "mlflow.db", folder / "clone" / "mlflow.db")
+    return replace(project, root=folder / "clone")
+
+
+@pytest.mark.parametrize("check", [Check.DATA_LOST, Check.DIFFERS])
+def test_what_is_elsewhere_is_neither_lost_nor_different(
+    scattered: Project, ask: Ask, check: Check
+) -> None:
+    assert not (scattered.root / "data" / "rows.txt").exists()
+    assert list((scattered.root / ".dvc").glob("cache/files/md5/*/*")) == []
+    for rev in (None, "v1"):
+        found = verify(ask(scattered), rev)
+        assert [each.subject for each in found.breaks if each.check is check] == []
+        assert (found.breaks, found.stages, found.model_versions) == ((), 4, 1)
+
+
+def test_a_checkout_asks_each_remote(scattered: Project, ask: Ask, tmp_path: Path) -> None:
+    project = copy_of(scattered, tmp_path)
+    brought = checkout(ask(project), "v1", tmp_path / "all")
+    files = {
+        path.relative_to(tmp_path / "all").as_posix(): path.read_text()
+        for path in (tmp_path / "all").rglob("*")
+        if path.is_file()
+    }
+    assert files == {
+        "data/rows.txt": "raw",
+        "data/words.txt": "cat",
+        "models/m": "model",
+        "survey.txt": "text",
+    }
+    (warning,) = brought.warnings
+    assert "imported.txt is imported" in warning
 
 
 # Stages of a list that got shorter.

@@ -4,6 +4,7 @@ Expected is what git, the text of dvc.lock and the MLflow client say; what is wr
 one sentence, and what is past is told and passed over.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -454,6 +455,16 @@ def test_no_secret_of_a_url_reaches_the_store(secretive: Project) -> None:
     assert read[address]
     assert list((secretive.root / "mlartifacts").rglob("lineage.json"))
     assert leaks(secretive, run) == {}
+    # DVC's own lock spells the whole address.
+    entry = secretive.lock()["fetch"]
+    deps = {
+        dep["path"]: dep.get("md5") or dep.get("etag") or dep["checksum"] for dep in entry["deps"]
+    }
+    assert any("SECRETSIG" in path for path in deps)
+    determinants = {"cmd": entry["cmd"], "deps": deps, "params": entry.get("params", {})}
+    text = json.dumps(determinants, sort_keys=True, separators=(",", ":"))
+    signature = hashlib.sha256(text.encode()).hexdigest()[:32]
+    assert run.data.tags["dvc.signature"] == signature
 
 
 def test_no_secret_of_a_url_is_printed_and_its_run_is_found(
