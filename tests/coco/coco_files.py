@@ -3,7 +3,8 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,22 @@ def instances(image_ids: "list[int] | range", **top: Any) -> dict[str, Any]:
 
 def encode(value: "bytes | Mapping[str, Any]") -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A document that lies nowhere, read a few bytes at a time."""
+
+    data: bytes
+    where: str
+    block_bytes: int = 100
+
+    def read(self) -> bytes:
+        return self.data
+
+    def blocks(self) -> Iterator[bytes]:
+        for start in range(0, len(self.data), self.block_bytes):
+            yield self.data[start : start + self.block_bytes]
 
 
 def write_files(root: Path, files: Files) -> Path:

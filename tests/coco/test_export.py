@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cocopipe.coco import tables
-from cocopipe.coco.document import parse
+from cocopipe.coco.document import read
 from cocopipe.coco.export import export
 from cocopipe.coco.fields import OBJECT, encode_image, encode_images, encode_object, encode_objects
-from tests.coco.coco_files import instances, official, picture, write_files, write_zip
+from tests.coco.coco_files import InMemory, instances, official, picture, write_files, write_zip
 from tests.coco.conftest import Converted
 from tests.coco.test_tables import strictly_equal
 
@@ -83,7 +83,7 @@ def test_edge_cases_as_documents(real_data: Path, tmp_path: Path, name: str) -> 
     found = sorted((real_data / "edge_cases" / name).rglob("*.json"))
     assert found
     for number, path in enumerate(found):
-        document = parse(path.read_bytes(), name="some", where=path.name)
+        document = read(InMemory(path.read_bytes(), path.name), name="some")
         assert document is not None
         split = tmp_path / str(number)
         split.mkdir()
@@ -193,7 +193,7 @@ def coco_documents(draw: st.DrawFn) -> dict[str, Any]:
 @given(document=coco_documents())
 def test_any_document_comes_back(tmp_path_factory: Any, document: dict[str, Any]) -> None:
     split = tmp_path_factory.mktemp("split")
-    parsed = parse(json.dumps(document).encode(), name="instances", where="it")
+    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
     assert parsed is not None
     tables.write_table(split, parsed)
     assert strictly_equal(tables.read_document(split, "instances"), document)

@@ -1,5 +1,6 @@
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -223,8 +224,7 @@ def test_a_damaged_central_directory_is_named(
 def test_a_size_that_no_memory_has_is_named(tmp_path: Path) -> None:
     write_zip(tmp_path / "data.zip", official([1]), zipfile.ZIP_DEFLATED)
     with open_raw(tmp_path) as source:
-        entry = source.splits[0].images["1.jpg"]
-        entry.info.file_size = 2**64 - 1  # as ZIP64 can say
+        entry = replace(source.splits[0].images["1.jpg"], size_bytes=2**64 - 1)  # as ZIP64 can say
         with pytest.raises(UserError, match=r"train/1\.jpg is damaged in the zip"):
             entry.read()
 
@@ -276,4 +276,4 @@ def test_zips_are_closed_afterwards(tmp_path: Path) -> None:
     with open_raw(tmp_path) as source:
         entry = source.splits[0].images["1.jpg"]
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(entry.descriptor)
+        os.fstat(entry.archive.descriptor)

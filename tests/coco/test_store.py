@@ -88,7 +88,7 @@ def pictures(folder: Path, image_ids: list[int], size: tuple[int, int] | None) -
     for image_id in image_ids:
         path = folder / f"{image_id}.jpg"
         path.write_bytes(picture(image_id % 1000))
-        entry = DiskFile(path, path.name, path.stat().st_size)
+        entry = DiskFile(folder, path.name, path.stat().st_size)
         found.append(Picture(image_id, f"{image_id}.jpg", size, entry))
     return found
 

@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from cocopipe.coco import tables
-from cocopipe.coco.document import parse
+from cocopipe.coco.document import read
 from cocopipe.errors import UserError
-from tests.coco.coco_files import instances
+from tests.coco.coco_files import InMemory, instances
 
 
 def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
     split.mkdir(exist_ok=True)
-    tables.write_table(split, parse(json.dumps(document).encode(), name=name, where=name))
+    tables.write_table(split, read(InMemory(json.dumps(document).encode(), name), name=name))
     return split
 
 
@@ -179,6 +179,24 @@ def test_many_images_span_row_groups(tmp_path: Path) -> None:
     assert_comes_back(tmp_path, document)
     path = tmp_path / "annotations" / "instances.parquet"
     assert pq.read_metadata(path).num_row_groups == 2
+
+
+def test_objects_laid_aside_come_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = instances(range(300))
+    document["annotations"] += [
+        {"id": 10_000 + number, "image_id": number * 7 % 300, "category_id": 3}
+        for number in range(900)
+    ]
+    random.Random(0).shuffle(document["annotations"])
+    monkeypatch.setattr(tables, "ROW_GROUP", 64)
+    held = written(tmp_path / "held", document)
+    monkeypatch.setattr(tables, "HELD_BYTES", 1000)
+    aside = written(tmp_path / "aside", document)
+    name = "annotations/instances.parquet"
+    assert (aside / name).read_bytes() == (held / name).read_bytes()
+    assert [path.name for path in (aside / "annotations").iterdir()] == ["instances.parquet"]
 
 
 def test_an_absent_flag_is_no_crowd_and_true_is_one(tmp_path: Path) -> None:

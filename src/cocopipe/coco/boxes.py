@@ -14,12 +14,19 @@ TOLERANCE = 1.0
 class OddBoxes:
     """How many boxes cannot be taken as they are; each counts once, as the first that fits."""
 
-    not_finite: int
+    not_finite: int = 0
     """NaN or infinite numbers."""
-    degenerate: int
+    degenerate: int = 0
     """Without area: a width or height of zero or less."""
-    outside: int
+    outside: int = 0
     """Reaching more than ``TOLERANCE`` over the image's border."""
+
+    def __add__(self, other: "OddBoxes") -> "OddBoxes":
+        return OddBoxes(
+            self.not_finite + other.not_finite,
+            self.degenerate + other.degenerate,
+            self.outside + other.outside,
+        )
 
 
 def odd_boxes(xywh: npt.ArrayLike, image_sizes: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -1,24 +1,27 @@
 """Raw COCO data to two converted splits."""
 
 import gc
-import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 from tqdm import tqdm
 
 from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
-from cocopipe.coco.document import PRIMARY, Document, Outline, order, outline
+from cocopipe.coco.document import PRIMARY, Document, Objects, order, read
 from cocopipe.coco.raw import Entry, Raw, RawSplit, open_raw
 from cocopipe.coco.store import Picture, Stored, finish_store, start_store, writing
-from cocopipe.coco.tables import write_table
+from cocopipe.coco.tables import new_table
 from cocopipe.errors import UserError, some
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
@@ -156,7 +159,7 @@ class _Part:
     """What one converted split is made of."""
 
     source: RawSplit
-    documents: tuple[Outline, ...]
+    documents: tuple[Document, ...]
     pictures: tuple[Picture, ...]
     """In image-id order."""
     skipped: tuple[str, ...] = ()
@@ -165,17 +168,20 @@ class _Part:
     """Documents that are not converted."""
 
     @property
-    def image_ids(self) -> set[int]:
-        return {picture.image_id for picture in self.pictures}
+    def image_ids(self) -> npt.NDArray[np.int64]:
+        """Rising, int64 [N]."""
+        return np.array([picture.image_id for picture in self.pictures], np.int64)
 
-    def of_images(self, image_ids: set[int]) -> "_Part":
-        chosen = tuple(picture for picture in self.pictures if picture.image_id in image_ids)
-        return replace(self, pictures=chosen, skipped=(), ignored=())
+    def only(self, chosen: Iterable[bool]) -> "_Part":
+        """The same with some of the images."""
+        return replace(
+            self, pictures=tuple(compress(self.pictures, chosen)), skipped=(), ignored=()
+        )
 
 
 def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     """Parse a split's documents and find its images."""
-    documents, ignored = _outlines(split)
+    documents, ignored = _documents(split)
     images = _union(documents, split)
     if subset is not None:
         images = dict(list(images.items())[:subset])
@@ -196,15 +202,14 @@ def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     return _Part(split, tuple(documents), pictures, skipped, tuple(ignored))
 
 
-def _outlines(split: RawSplit) -> tuple[list[Outline], list[str]]:
+def _documents(split: RawSplit) -> tuple[list[Document], list[str]]:
     """The documents of a split in their order, and the files of those that aren't converted."""
-    documents: list[Outline] = []
+    documents: list[Document] = []
     ignored: list[str] = []
     for name in order(split.documents):
-        entry = split.documents[name]
-        document = outline(entry.read(), name=name, where=entry.where)
+        document = read(split.documents[name], name=name)
         if document is None:
-            ignored.append(entry.where)
+            ignored.append(split.documents[name].where)
         else:
             documents.append(document)
     if not documents:
@@ -215,7 +220,7 @@ def _outlines(split: RawSplit) -> tuple[list[Outline], list[str]]:
     return documents, ignored
 
 
-def _union(documents: Sequence[Outline], split: RawSplit) -> "dict[int, _Listed]":
+def _union(documents: Sequence[Document], split: RawSplit) -> "dict[int, _Listed]":
     """The images of all documents by id, in the order of the first that lists them."""
     images: dict[int, _Listed] = {}
     for document in documents:
@@ -247,12 +252,14 @@ class _Listed:
     """Annotated (width, height), if it can be one."""
 
 
-def _listed(document: Outline | Document) -> Iterator[tuple[int, _Listed]]:
+def _listed(document: Document) -> Iterator[tuple[int, _Listed]]:
     """Image id and what the document says of it, in the document's order."""
     columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}  # most images have one of a few
     for image_id, name, width, height in zip(*map(_values, columns), strict=True):
         is_size = width and height and min(width, height) > 0
-        yield image_id, _Listed(name, (width, height) if is_size else None)
+        size = sizes.setdefault((width, height), (width, height)) if is_size else None
+        yield image_id, _Listed(name, size)
 
 
 def _values(column: Any) -> list[Any]:
@@ -293,20 +300,20 @@ def _difference(one: Mapping[int, str], other: Mapping[int, str]) -> str | None:
     return None
 
 
-def _names_by_id(document: Outline) -> dict[int, str]:
+def _names_by_id(document: Document) -> dict[int, str]:
     return {category["id"]: category["name"] for category in document.categories}
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
-    image_ids = part.image_ids
-    val = {image_id for image_id in image_ids if _share(image_id) < validation_fraction}
-    for name, ids in (("training", image_ids - val), ("validation", val)):
-        if not ids:
+    is_val = [_share(picture.image_id) < validation_fraction for picture in part.pictures]
+    parts = [part.only(map(not_, is_val)), part.only(is_val)]
+    for name, its in zip(("training", "validation"), parts, strict=True):
+        if not its.pictures:
             raise UserError(
-                f"none of the {len(image_ids)} images of {part.source.name} falls to {name} at "
+                f"none of the {len(part.pictures)} images of {part.source.name} falls to {name} at "
                 f"convert.validation_fraction {validation_fraction}; change it or add images"
             )
-    return [part.of_images(image_ids - val), part.of_images(val)]
+    return parts
 
 
 def _share(image_id: int) -> float:
@@ -341,29 +348,31 @@ def _write(parts: Mapping[Path, _Part], workers: int, *, decode: bool) -> list[S
 def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
     """Write the annotation tables of all parts; what they hold, by folder."""
     held: dict[Path, dict[str, Any]] = {
-        out: {"annotations": {}, "odd_boxes": count_odd(odd_boxes([], []))} for out in parts
+        out: {"annotations": {}, "odd_boxes": OddBoxes()} for out in parts
     }
-    # Parts of a divided split have the same documents, each of which is parsed once.
+    # Parts of a divided split have the same documents, each of which is read once.
     documents = {id(one): one for part in parts.values() for one in part.documents}
-    for key, one in documents.items():
-        whole = one.fill()
-        for out, part in parts.items():
-            if key not in map(id, part.documents):
-                continue
-            document = whole.of_images(part.image_ids)
-            write_table(out, document, source=part.source.name)
-            held[out]["annotations"][one.name] = len(document.annotations or ())
-            if one.name == PRIMARY:
-                held[out]["odd_boxes"] = _odd_boxes(document)
+    for one in documents.values():
+        with ExitStack() as stack:
+            tables = {
+                out: stack.enter_context(
+                    new_table(out, one, part.image_ids, source=part.source.name)
+                )
+                for out, part in parts.items()
+                if any(one is its for its in part.documents)
+            }
+            for objects in one.objects():
+                for out, table in tables.items():
+                    taken, sizes = table.add(objects)
+                    if one.name == PRIMARY:
+                        held[out]["odd_boxes"] += _odd_boxes(taken, sizes)
+        for out, table in tables.items():
+            held[out]["annotations"][one.name] = table.objects
     return held
 
 
-def _odd_boxes(document: Document) -> OddBoxes:
+def _odd_boxes(objects: Objects, sizes: npt.NDArray[np.float64]) -> OddBoxes:
     """Count them among the boxes that are numbers."""
-    if document.annotations is None:
-        return count_odd(odd_boxes([], []))
-    boxes = pc.struct_field(document.annotations.rows, "bbox")
-    has_box = pc.is_valid(boxes).to_numpy()
-    sizes = {image_id: image.size or (math.inf, math.inf) for image_id, image in _listed(document)}
-    of_box = [sizes[image_id] for image_id in document.annotations.image_ids[has_box].tolist()]
-    return count_odd(odd_boxes(pc.list_flatten(boxes).to_numpy(), of_box))
+    boxes = objects.rows.field("bbox")
+    has_box = pc.is_valid(boxes).to_numpy(zero_copy_only=False)
+    return count_odd(odd_boxes(boxes.drop_null().flatten().to_numpy(), sizes[has_box]))

@@ -1,22 +1,23 @@
 """One COCO document: parsed and found sound, or refused.
 
-Annotations are parsed a few thousand at a time and become Arrow columns at once, so that a
-document of 450 MB needs little more memory than its text and its columns.
+A document is read in pieces, twice: for all but its annotations, and for those, which become
+Arrow columns at once. So one of 450 MB needs the memory of a piece.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cocopipe.coco import fields
-from cocopipe.coco.raw import leads_out
+from cocopipe.coco.json_pieces import NotInPiecesError, pieces
+from cocopipe.coco.raw import Entry, leads_out
 from cocopipe.errors import UserError
 
 PRIMARY = "instances"
@@ -24,20 +25,18 @@ PRIMARY = "instances"
 
 INT64 = range(-(2**63), 2**63)
 
-CHUNK = 4096
-"""Annotations that are Python objects at the same time."""
-
-_BEYOND_MSGSPEC = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What the fast parser does not take: NaN, a byte order mark, UTF-16, halves of surrogates."""
+_LISTS = ("images", "annotations")
+_CHUNK = 4096
+"""Elements of a list that are a part, where the document had to be parsed as a whole."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The annotations of a document, in its order.
+    """Annotations that follow each other in a document.
 
     Attributes:
         image_ids: int64 [M].
-        rows: ``pa.ChunkedArray`` of `fields.OBJECT`, [M].
+        rows: ``pa.StructArray`` of `fields.OBJECT`, [M].
     """
 
     image_ids: npt.NDArray[np.int64]
@@ -46,9 +45,8 @@ class Objects:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def of_images(self, image_ids: npt.NDArray[np.int64]) -> "Objects":
-        """Only those of these images."""
-        chosen = np.isin(self.image_ids, image_ids)
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Objects":
+        """Those where ``chosen`` [M] is true."""
         if chosen.all():
             return self
         return Objects(self.image_ids[chosen], self.rows.filter(pa.array(chosen)))
@@ -56,19 +54,30 @@ class Objects:
 
 @dataclass(frozen=True)
 class Document:
-    """A COCO document, or what one split keeps of it.
+    """A COCO document; its annotations are still to be read.
 
     Images and annotations carry their places in the original lists, so that the
     order survives sorting, division and subsets.
+
+    Attributes:
+        name: Such as ``instances``.
+        top: Every top-level field except ``images`` and ``annotations``.
+        images: ``pa.Table`` of `fields.IMAGE`, in the document's order.
+        has_annotations: It may lack the list; one with an empty list is another document.
     """
 
     name: str
     top: Mapping[str, Any]
-    """Every top-level field except ``images`` and ``annotations``."""
     images: pa.Table
-    """Of `fields.IMAGE`, in the document's order."""
-    annotations: Objects | None
-    """None where the document has no such field."""
+    has_annotations: bool
+    _entry: Entry
+    _parts: "_Parts"
+    _listed: frozenset[int]
+
+    @property
+    def where(self) -> str:
+        """What messages call the file."""
+        return self._entry.where
 
     @property
     def image_ids(self) -> npt.NDArray[np.int64]:
@@ -82,15 +91,33 @@ class Document:
         listed: list[dict[str, Any]] = self.top.get("categories", [])
         return listed
 
-    def of_images(self, image_ids: Iterable[int]) -> "Document":
-        """Only these images and their annotations."""
-        wanted = np.fromiter(image_ids, np.int64)
-        chosen = np.isin(self.image_ids, wanted)
-        return replace(
-            self,
-            images=self.images.filter(pa.array(chosen)),
-            annotations=self.annotations and self.annotations.of_images(wanted),
-        )
+    def objects(self) -> Iterator[Objects]:
+        """Read and check the file's annotations, those of all its images, some at a time.
+
+        Raises:
+            UserError: an id that is missing, no integer or there twice, a
+                reference to nothing.
+        """
+        category_ids = {category["id"] for category in self.categories}
+        check = _AnnotationCheck(self._listed, category_ids, self.name, self.where)
+        ids = [np.empty(0, np.int64)]
+        start = 0
+        try:
+            for part in self._parts(self._entry):
+                if part.name != "annotations":
+                    continue
+                annotations = part.parse()
+                check(annotations, start)
+                rows = fields.encode_objects(annotations, start)
+                ids.append(_column(annotations, "id"))
+                start += len(annotations)
+                objects = Objects(_column(annotations, "image_id"), rows)
+                del annotations  # else they are here until the next ones are
+                yield objects
+        except NotInPiecesError as error:
+            _require_json(self._entry)
+            raise UserError(f"{self.where} is not JSON ({error}): correct the file") from error
+        check.once(np.concatenate(ids))
 
 
 def order(names: Iterable[str]) -> list[str]:
@@ -98,159 +125,122 @@ def order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name != PRIMARY, name))
 
 
-def parse(data: bytes, *, name: str, where: str) -> Document | None:
-    """Parse and check one document as a whole; see `outline`."""
-    found = outline(data, name=name, where=where)
-    return None if found is None else found.fill()
-
-
-def outline(data: bytes, *, name: str, where: str) -> "Outline | None":
-    """Parse and check a document, but for its annotations.
+def read(entry: Entry, *, name: str) -> Document | None:
+    """Read and check a document, but for its annotations.
 
     Args:
-        data: the JSON file.
+        entry: the JSON file.
         name: the document's name, such as ``instances``.
-        where: what messages call the file.
 
     Returns:
-        What to fill; None for a panoptic document, whose annotations are
-        pictures with segments and no objects.
+        None for a panoptic document, whose annotations are pictures with
+        segments and no objects.
 
     Raises:
         UserError: not JSON, not COCO, an id that is missing, no integer or
             there twice, a file name that leads out.
     """
     try:
-        return _outline(_split(data), name, where, data)
-    except _BEYOND_MSGSPEC:
-        return _outline(_load(data, where), name, where, data)
+        return _read(entry, name, _in_pieces)
+    except NotInPiecesError:
+        return _read(entry, name, _as_a_whole)
 
 
-@dataclass(frozen=True)
-class Outline:
-    """A document whose annotations are not parsed yet."""
-
-    name: str
-    where: str
-    top: Mapping[str, Any]
-    images: pa.Table
-    _data: bytes
-    _content: "_Content"
-
-    @property
-    def categories(self) -> list[dict[str, Any]]:
-        """The categories it lists, in its order."""
-        listed: list[dict[str, Any]] = self.top.get("categories", [])
-        return listed
-
-    def fill(self) -> Document:
-        """Parse and check the annotations.
-
-        Raises:
-            UserError: an id that is missing, no integer or there twice, a
-                reference to nothing.
-        """
-        try:
-            annotations = self._encoded(self._content)
-        except _BEYOND_MSGSPEC:
-            annotations = self._encoded(_load(self._data, self.where))
-        return Document(self.name, self.top, self.images, annotations)
-
-    def _encoded(self, content: "_Content") -> Objects | None:
-        if content.annotations is None:
-            return None
-        image_ids = set(self.images["image_id"].to_pylist())
-        category_ids = {category["id"] for category in self.categories}
-        check = _AnnotationCheck(image_ids, category_ids, self.name, self.where)
-        return _encode(content.annotations(), check)
-
-
-@dataclass(frozen=True)
-class _Content:
-    """A document's parts, its annotations not parsed yet."""
-
-    top: dict[str, Any]
-    images: Any
-    annotations: Callable[[], Iterator[list[Any]]] | None = None
-    """Gives them in pieces; None where there are none."""
-    first: Any = None
-    """The first of them."""
-
-
-def _split(data: bytes) -> _Content:
-    """Find the parts of a document without parsing its annotations."""
-    spans = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    annotations = spans.pop("annotations", None)
-    top = {name: msgspec.json.decode(span) for name, span in spans.items()}
-    images = top.pop("images", None)
-    if annotations is None:
-        return _Content(top, images)
-    each = msgspec.json.decode(annotations, type=list[msgspec.Raw])
-
-    def pieces() -> Iterator[list[Any]]:
-        for start in range(0, len(each), CHUNK):
-            text = b"[" + b",".join(each[start : start + CHUNK]) + b"]"
-            yield msgspec.json.decode(text)
-
-    return _Content(top, images, pieces, msgspec.json.decode(each[0]) if each else None)
-
-
-def _load(data: bytes, where: str) -> _Content:
-    """The same by the standard parser, which takes more than the JSON standard allows."""
-    try:
-        top = json.loads(data)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise UserError(f"{where} is not JSON: {error.msg} at {place}; correct the file") from error
-    except (ValueError, RecursionError) as error:  # no Unicode, endless digits, endless depth
-        raise UserError(f"{where} is not JSON ({error}): correct the file") from error
-    if not isinstance(top, dict):
-        return _Content({}, None)
-    images = top.pop("images", None)
-    if not isinstance(images, list) or "annotations" not in top:
-        return _Content(top, images)
-    annotations = top.pop("annotations")
-    if not isinstance(annotations, list):
-        raise UserError(f"{where} is not a COCO document: its annotations are not a list")
-
-    def pieces() -> Iterator[list[Any]]:
-        for start in range(0, len(annotations), CHUNK):
-            yield annotations[start : start + CHUNK]
-
-    return _Content(top, images, pieces, annotations[0] if annotations else None)
-
-
-def _outline(content: _Content, name: str, where: str, data: bytes) -> Outline | None:
-    if not isinstance(content.images, list):
-        raise UserError(f"{where} is not a COCO document: it has no list of images")
-    seems_panoptic = content.annotations is not None and _is_panoptic([content.first])
-    if content.annotations and seems_panoptic and all(map(_is_panoptic, content.annotations())):
+def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:
+    top: dict[str, Any] = {}
+    images: list[pa.Table] = []
+    listed = 0
+    has_annotations, is_panoptic = False, True
+    for part in parts(entry):
+        if not part.is_part:
+            top[part.name] = part.parse()
+        elif part.name == "images":
+            some = part.parse()
+            _check_images(some, entry.where, listed)
+            images.append(fields.encode_images(some, listed))
+            listed += len(some)
+        else:
+            has_annotations = True
+            is_panoptic = is_panoptic and _is_panoptic(part.parse())
+    if not images or "images" in top:
+        raise UserError(f"{entry.where} is not a COCO document: it has no list of images")
+    if "annotations" in top:
+        raise UserError(f"{entry.where} is not a COCO document: its annotations are not a list")
+    if has_annotations and is_panoptic:
         return None
-    _check_categories(content.top, where)
-    _check_images(content.images, where)
-    images = fields.encode_images(content.images)
-    return Outline(name, where, content.top, images, data, replace(content, images=None))
+    _check_categories(top, entry.where)
+    table = pa.concat_tables(images).combine_chunks()
+    image_ids = table["image_id"].to_numpy()
+    _require_once(image_ids, "image", entry.where)
+    known = frozenset(image_ids.tolist())
+    return Document(name, top, table, has_annotations, entry, parts, known)
 
 
 def _is_panoptic(annotations: list[Any]) -> bool:
-    return all(isinstance(each, dict) and "segments_info" in each for each in annotations)
+    return bool(annotations) and all(
+        isinstance(each, dict) and "segments_info" in each for each in annotations
+    )
 
 
-def _encode(pieces: Iterator[list[Any]], check: "_AnnotationCheck") -> Objects:
-    """Check annotations and make columns of them, a piece at a time."""
-    ids: list[npt.NDArray[np.int64]] = []
-    image_ids: list[npt.NDArray[np.int64]] = []
-    rows: list[Any] = []
-    start = 0
-    for piece in pieces:
-        check(piece, start)
-        rows.append(fields.encode_objects(piece, start))
-        ids.append(np.array([annotation["id"] for annotation in piece], np.int64))
-        image_ids.append(np.array([annotation["image_id"] for annotation in piece], np.int64))
-        start += len(piece)
-    none = np.empty(0, np.int64)
-    check.once(np.concatenate([none, *ids]))
-    return Objects(np.concatenate([none, *image_ids]), pa.chunked_array(rows, fields.OBJECT))
+@dataclass(frozen=True)
+class _Part:
+    """A field of a document, or some elements of one that is a list."""
+
+    name: str
+    is_part: bool
+    parse: Callable[[], Any]
+
+
+_Parts = Callable[[Entry], Iterator[_Part]]
+
+
+def _in_pieces(entry: Entry) -> Iterator[_Part]:
+    for piece in pieces(entry.blocks(), _LISTS):
+        yield _Part(piece.name, piece.is_part, partial(_parsed, piece.text))
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    try:
+        # Takes what the standard does not allow: NaN, halves of surrogates, endless depth.
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotInPiecesError(str(error)) from error
+
+
+def _as_a_whole(entry: Entry) -> Iterator[_Part]:
+    content = _require_json(entry)
+    if not isinstance(content, dict):
+        raise UserError(f"{entry.where} is not a COCO document: it has no list of images")
+    for name, value in content.items():
+        if name not in _LISTS or not isinstance(value, list):
+            yield _Part(name, False, partial(_same, value))
+            continue
+        for start in range(0, max(1, len(value)), _CHUNK):
+            yield _Part(name, True, partial(_same, value[start : start + _CHUNK]))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _require_json(entry: Entry) -> Any:
+    try:
+        return json.loads(entry.read())
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise UserError(
+            f"{entry.where} is not JSON: {error.msg} at {place}; correct the file"
+        ) from error
+    except (ValueError, RecursionError) as error:  # no Unicode, endless digits, endless depth
+        raise UserError(f"{entry.where} is not JSON ({error}): correct the file") from error
+
+
+def _column(items: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.int64]:
+    return np.array([item[name] for item in items], np.int64)
 
 
 def _ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> list[int]:
@@ -285,9 +275,8 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
             raise UserError(f"{where}: category {category['id']} has a name that is not Unicode")
 
 
-def _check_images(images: list[Any], where: str) -> None:
-    ids = _ids(images, "image", where)
-    _require_once(np.array(ids, np.int64), "image", where)
+def _check_images(images: list[Any], where: str, first: int) -> None:
+    _ids(images, "image", where, first)
     for image in images:
         name = image.get("file_name")
         if not isinstance(name, str) or not name:
@@ -312,7 +301,9 @@ def _is_unicode(text: str) -> bool:
 class _AnnotationCheck:
     """Refuses annotations that refer to nothing."""
 
-    def __init__(self, image_ids: set[int], category_ids: set[int], name: str, where: str) -> None:
+    def __init__(
+        self, image_ids: frozenset[int], category_ids: set[int], name: str, where: str
+    ) -> None:
         self._image_ids = image_ids
         self._category_ids = category_ids
         self._name = name
@@ -354,11 +345,3 @@ class _AnnotationCheck:
         is_object = "bbox" in annotation or "segmentation" in annotation
         is_detection = bool(self._category_ids) or self._name == PRIMARY
         return "caption" in annotation and not (is_object and is_detection)
-
-
-def count_by_category(annotations: Objects | None) -> dict[int, int]:
-    """Annotations of each category id that is an integer."""
-    if annotations is None:
-        return {}
-    ids = pc.struct_field(annotations.rows, "category_id").drop_null()
-    return {each["values"]: each["counts"] for each in pc.value_counts(ids).to_pylist()}

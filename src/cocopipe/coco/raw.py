@@ -34,22 +34,39 @@ IMAGE_SUFFIXES = frozenset(
 UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError)
 """What zipfile raises on opening bytes that it can't read."""
 
+BLOCK_BYTES = 2**20
+"""What is read at a time of a file that is not read as a whole."""
+
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # APPNOTE.TXT 4.3.7: signature, name and extra lengths
 
 
-@dataclass(frozen=True)
+# There are as many of them as there are images: slots, and nothing that could be computed.
+
+
+@dataclass(frozen=True, slots=True)
 class DiskFile:
     """A file of the raw directory."""
 
-    path: Path
+    folder: Path
     where: str
-    """What messages call it."""
+    """Its path relative to the folder, and what messages call it."""
     size_bytes: int
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / self.where
 
     def read(self) -> bytes:
         """Read the whole file."""
         return self.path.read_bytes()
+
+    def blocks(self) -> Iterator[bytes]:
+        """Read the file, some of it at a time."""
+        with self.path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                yield block
 
     def read_into(self, space: memoryview) -> None:
         """Read the whole file into ``space``, which has its size.
@@ -63,21 +80,53 @@ class DiskFile:
                 raise UserError(f"{self.where} changed while it was read: run the stage again")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class OpenZip:
+    """A zip in the raw directory."""
+
+    name: str
+    """Its path relative to that."""
+    descriptor: int
+    """Read by position, so that threads share it."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ZipMember:
     """A member of a zip in the raw directory; can be read by several threads at once."""
 
-    descriptor: int
-    """Of the open zip: read by position, so that threads share it."""
-    info: zipfile.ZipInfo
-    where: str
-    zip_bytes: int
-    """Of the whole zip."""
+    archive: OpenZip
+    name: str
+    size_bytes: int
+    """The unpacked size that the zip declares; reading checks it."""
+    packed_bytes: int
+    crc: int
+    method: int
+    flags: int
+    header_offset: int
+    header_bytes: int
+    """Mostly: the header before the bytes may be longer than its copy in the directory."""
+
+    @classmethod
+    def of(cls, archive: OpenZip, info: zipfile.ZipInfo) -> "ZipMember":
+        """What of a directory's entry is needed to read the member."""
+        return cls(
+            archive,
+            info.filename,
+            info.file_size,
+            # Of what is stored they are equal, and then one number.
+            info.file_size if info.compress_size == info.file_size else info.compress_size,
+            info.CRC,
+            info.compress_type,
+            info.flag_bits,
+            info.header_offset,
+            _LOCAL_HEADER.size + len(info.filename) + len(info.extra),
+        )
 
     @property
-    def size_bytes(self) -> int:
-        """The unpacked size that the zip declares; reading checks it."""
-        return self.info.file_size
+    def where(self) -> str:
+        """What messages call it."""
+        return f"{self.archive.name}: {self.name}"
 
     def read(self) -> bytes:
         """Read and unpack the member.
@@ -85,30 +134,59 @@ class ZipMember:
         Raises:
             UserError: it is encrypted, packed in an unusual way, or damaged.
         """
-        info = self.info
-        data = self._bytes(self._start(), info.compress_size)
-        if info.compress_type == zipfile.ZIP_DEFLATED:
+        data = self._bytes(self._start(), self.packed_bytes)
+        if self.method == zipfile.ZIP_DEFLATED:
             try:
                 # One byte more than declared is enough to notice a bomb.
-                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, info.file_size + 1)
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size_bytes + 1)
             except (zlib.error, OverflowError) as error:  # a size that no memory has
                 raise self._damaged() from error
         self._check(data)
         return data
 
+    def blocks(self) -> Iterator[bytes]:
+        """Read and unpack the member, some of it at a time, as `read` does.
+
+        That it is damaged may show after its last block only.
+        """
+        crc, size_bytes = 0, 0
+        for block in self._unpacked_blocks():
+            crc, size_bytes = zlib.crc32(block, crc), size_bytes + len(block)
+            if size_bytes > self.size_bytes:  # a bomb
+                raise self._damaged()
+            yield block
+        if size_bytes != self.size_bytes or crc != self.crc:
+            raise self._damaged()
+
+    def _unpacked_blocks(self) -> Iterator[bytes]:
+        if self.method == zipfile.ZIP_STORED:
+            yield from self._packed_blocks()
+            return
+        unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            for packed in self._packed_blocks():
+                yield unpack.decompress(packed, BLOCK_BYTES)
+                while unpack.unconsumed_tail:
+                    yield unpack.decompress(unpack.unconsumed_tail, BLOCK_BYTES)
+            yield unpack.flush()
+        except zlib.error as error:
+            raise self._damaged() from error
+
+    def _packed_blocks(self) -> Iterator[bytes]:
+        start = self._start()
+        for done in range(0, self.packed_bytes, BLOCK_BYTES):
+            yield self._bytes(start + done, min(BLOCK_BYTES, self.packed_bytes - done))
+
     def read_into(self, space: memoryview) -> None:
         """Read and unpack the member into ``space``, which has its size; as `read` does."""
-        if self.info.compress_type != zipfile.ZIP_STORED:
+        if self.method != zipfile.ZIP_STORED:
             space[:] = self.read()
             return
-        info = self.info
-        # Mostly, the header before the bytes is as long as its copy in the directory.
-        header = bytearray(_LOCAL_HEADER.size + len(info.filename) + len(info.extra))
-        start = self._start_after(header, space)
-        if start != info.header_offset + len(header):
-            if info.compress_size != len(space) or not self._is_inside(start, len(space)):
+        start = self._start_after(bytearray(self.header_bytes), space)
+        if start != self.header_offset + self.header_bytes:
+            if self.packed_bytes != len(space) or not self._is_inside(start, len(space)):
                 raise self._damaged()
-            os.preadv(self.descriptor, [space], start)
+            os.preadv(self.archive.descriptor, [space], start)
         self._check(space)
 
     def _start(self) -> int:
@@ -116,34 +194,32 @@ class ZipMember:
 
     def _start_after(self, header: bytearray, *space: memoryview) -> int:
         """Read the member's header, and into ``space`` what follows; where its bytes are."""
-        info = self.info
-        if info.flag_bits & 0x1:
+        if self.flags & 0x1:
             raise UserError(f"{self.where} is encrypted: make the zip without a password")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(
-                f"{self.where} is packed by method {info.compress_type}: "
-                "zip it again, stored or deflated"
+                f"{self.where} is packed by method {self.method}: zip it again, stored or deflated"
             )
-        if not self._is_inside(info.header_offset, len(header)):
+        if not self._is_inside(self.header_offset, len(header)):
             raise self._damaged()
-        os.preadv(self.descriptor, [header, *space], info.header_offset)
+        os.preadv(self.archive.descriptor, [header, *space], self.header_offset)
         signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
         if signature != b"PK\x03\x04":
             raise self._damaged()
-        return int(info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
+        return int(self.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
 
     def _check(self, data: bytes | memoryview) -> None:
-        if len(data) != self.info.file_size or zlib.crc32(data) != self.info.CRC:
+        if len(data) != self.size_bytes or zlib.crc32(data) != self.crc:
             raise self._damaged()
 
     def _bytes(self, start: int, count: int) -> bytes:
         """Read where the central directory says, once that is known to lie in the zip."""
         if not self._is_inside(start, count):
             raise self._damaged()
-        return os.pread(self.descriptor, count, start)
+        return os.pread(self.archive.descriptor, count, start)
 
     def _is_inside(self, start: int, count: int) -> bool:
-        return start >= 0 and start + count <= self.zip_bytes
+        return start >= 0 and start + count <= self.archive.size_bytes
 
     def _damaged(self) -> UserError:
         return UserError(f"{self.where} is damaged in the zip: fetch or make the zip again")
@@ -196,7 +272,7 @@ def _tree(raw: Path, open_zips: ExitStack) -> dict[str, Entry]:
         if path.suffix.lower() == ".zip":
             found: Mapping[str, Entry] = dict(_members(path, name, open_zips))
         else:
-            found = {name: DiskFile(path, name, path.stat().st_size)}
+            found = {name: DiskFile(raw, name, path.stat().st_size)}
         for inside, entry in found.items():
             if inside in tree:
                 raise UserError(
@@ -235,35 +311,34 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str, Entry]]:
     """The members of a zip by the paths they would have if unpacked beside it."""
-    try:
-        archive = open_zips.enter_context(zipfile.ZipFile(path))
-    except UNREADABLE_ZIP as error:
-        raise UserError(f"{path} is no readable zip ({error}): fetch or make it again") from error
-    assert archive.fp is not None  # noqa: S101 - open, as it was just entered
-    descriptor = archive.fp.fileno()
-    zip_bytes = os.fstat(descriptor).st_size
-    infos = [
-        info
-        for info in archive.infolist()
-        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]
-    seen: set[str] = set()
-    for info in infos:
-        if leads_out(info.filename):
-            raise UserError(f"{path} has a member named {info.filename!r}: remove it from the zip")
-        if info.filename in seen:
-            raise UserError(f"{path} has two members named {info.filename}: make it again")
-        seen.add(info.filename)
+    file = open_zips.enter_context(path.open("rb"))
+    archive = OpenZip(name, file.fileno(), os.fstat(file.fileno()).st_size)
+    members: dict[str, ZipMember] = {}
+    for member in _directory(path, archive):
+        if leads_out(member.name):
+            raise UserError(f"{path} has a member named {member.name!r}: remove it from the zip")
+        if member.name in members:
+            raise UserError(f"{path} has two members named {member.name}: make it again")
+        members[member.name] = member
     parent, _, _ = name.rpartition("/")
     root = f"{parent}/" if parent else ""
-    stem = path.stem
-    if not any(_is_layout(member, stem) for member in seen):
-        root += f"{stem}/"
-    for info in infos:
-        yield (
-            root + info.filename,
-            ZipMember(descriptor, info, f"{name}: {info.filename}", zip_bytes),
-        )
+    if not any(_is_layout(member, path.stem) for member in members):
+        root += f"{path.stem}/"
+    for member in members.values():
+        yield root + member.name, member
+
+
+def _directory(path: Path, archive: OpenZip) -> list[ZipMember]:
+    """The files in a zip; what zipfile made of its directory is gone afterwards."""
+    try:
+        with zipfile.ZipFile(path) as directory:
+            return [
+                ZipMember.of(archive, info)
+                for info in directory.infolist()
+                if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+            ]
+    except UNREADABLE_ZIP as error:
+        raise UserError(f"{path} is no readable zip ({error}): fetch or make it again") from error
 
 
 def _is_layout(member: str, stem: str) -> bool:
