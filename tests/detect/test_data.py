@@ -1,4 +1,3 @@
-import io
 import json
 import pickle
 from pathlib import Path
@@ -9,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from pycocotools.coco import COCO
 
 from cocopipe.coco.convert import convert
 from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Images, Shuffled, batches, decode, in_order, loader
+from cocopipe.detect.data import Detections, Images, batches, loader
+from cocopipe.detect.order import Shuffled
 from cocopipe.errors import UserError
-from tests.detect.splits import HEIGHT, WIDTH, encode, rectangles, write_split
+from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split
 
 pytestmark = [
     # torchvision 0.29 announces that torchcodec will take its decoders over.
@@ -32,58 +31,6 @@ LABELS = {7: 1, 3: 2}
 def detections(split: Path, **options: Any) -> Detections:
     defaults: dict[str, Any] = {"labels": LABELS, "masks": False, "augment": None, "seed": 0}
     return Detections(split, **(defaults | options))
-
-
-def picture() -> Image.Image:
-    rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 256, (6, 9, 3), dtype=np.uint8))
-    return small.resize((45, 30), Image.Resampling.BICUBIC)
-
-
-# Decoding
-
-
-@pytest.mark.parametrize(
-    ("kind", "mode"),
-    [
-        *[("JPEG", mode) for mode in ("RGB", "L", "CMYK")],
-        *[("PNG", mode) for mode in ("RGB", "RGBA", "P", "L", "LA", "1")],
-        *[(kind, "RGB") for kind in ("WEBP", "GIF", "BMP", "TIFF")],
-    ],
-)
-def test_images_decode_as_pillow_decodes_them(kind: str, mode: str) -> None:
-    data = encode(picture().convert(mode), kind)
-    with Image.open(io.BytesIO(data)) as image:
-        expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    pixels = decode(data)
-    assert pixels.dtype == torch.uint8
-    assert np.abs(pixels.numpy().astype(int) - expected).max() <= 3  # two JPEG decoders
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_of_sixteen_bits_the_upper_eight_are_kept(kind: str) -> None:
-    ramp = np.arange(0, 65536, 64, dtype=np.uint16).reshape(16, 64)
-    pixels = decode(encode(Image.fromarray(ramp), kind))
-    assert pixels.dtype == torch.uint8
-    for channel in pixels.numpy():
-        assert np.array_equal(channel, ramp // 256)
-
-
-def test_of_many_frames_the_first_is_taken() -> None:
-    frames = encode(picture(), "GIF", save_all=True, append_images=[picture().rotate(90)])
-    assert decode(frames).shape == (3, 30, 45)
-
-
-def test_pixels_stay_as_stored_whatever_exif_says() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    assert decode(encode(picture(), "JPEG", exif=exif)).shape == (3, 30, 45)
-
-
-@pytest.mark.parametrize("data", [b"", b"nothing", encode(picture(), "JPEG")[:200]])
-def test_what_is_no_image_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        decode(data)
 
 
 # Targets
@@ -208,6 +155,18 @@ def test_boxes_below_a_pixel_do_not_reach_training(tmp_path: Path) -> None:
     assert dataset[0, 1][1]["boxes"].tolist() == [[10, 10, 11, 11]]
 
 
+def test_of_a_reduced_image_boxes_and_masks_are_reduced_too(split: Path) -> None:
+    whole = detections(split, masks=True)
+    reduced = detections(split, masks=True, shortest_side=HEIGHT // 2)
+    for index in range(8):
+        image, target = reduced[0, index]
+        _, expected = whole[0, index]
+        assert image.shape == (3, HEIGHT // 2, WIDTH // 2)
+        assert torch.allclose(target["boxes"] * 2, expected["boxes"])
+        assert torch.equal(target["masks"], expected["masks"][:, ::2, ::2])
+        assert torch.equal(target["labels"], expected["labels"])
+
+
 def test_a_category_without_a_label_is_refused(split: Path) -> None:
     with pytest.raises(UserError, match="annotations of category 3, which the model doesn't know"):
         detections(split, labels={7: 1})
@@ -241,23 +200,10 @@ def test_augmentation_leaves_the_generators_of_gpus_alone(
     assert not seeds
 
 
-def test_every_epoch_has_each_image_once_in_an_order_of_its_own() -> None:
-    order = Shuffled(50, seed=1)
-    seen = []
-    for epoch in (1, 2, 1):
-        order.epoch = epoch
-        keys = list(order)
-        assert {key[0] for key in keys} == {epoch}
-        assert sorted(key[1] for key in keys) == list(range(50))
-        seen.append(keys)
-    assert seen[0] == seen[2]
-    assert [key[1] for key in seen[0]] != [key[1] for key in seen[1]]
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_from_any_number_of_workers(split: Path, workers: int) -> None:
     dataset = detections(split, augment=augmentation({"photometric": 1, "scale": [0.5, 2]}))
-    order = Shuffled(8, seed=1)
+    order = Shuffled(dataset.images.groups, seed=1)
     source = loader(dataset, order, batch_size=3, workers=workers, device=CPU)
     for epoch in (1, 2):
         order.epoch = epoch
@@ -289,10 +235,6 @@ def test_an_unreadable_image_is_one_sentence_from_any_process(tmp_path: Path, wo
     assert message.startswith(f"image 2 of {split} can't be decoded (")
     assert message.endswith("replace it in the source and convert again")
     assert "\n" not in message
-
-
-def test_in_order_is_in_order() -> None:
-    assert in_order(3) == [(0, 0), (0, 1), (0, 2)]
 
 
 @pytest.mark.real_data

@@ -208,3 +208,52 @@ def test_other_families_predict_too(split: Path, architecture: str) -> None:
     results = found(detector, split, score_threshold=0.0)
     assert results
     assert score(read_document(split, "instances"), results).metrics["AP"] is not None
+
+
+class RedFinder(torch.nn.Module):
+    """Finds the largest extent of red in an image, at whatever size it comes."""
+
+    score_thresh = 0.0
+    detections_per_img = 100
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[tuple[int, ...]] = set()
+
+    def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        self.sizes |= {tuple(image.shape) for image in images}
+        return [self._found((image[0] - image[2]) > 0.3) for image in images]
+
+    def _found(self, is_red: torch.Tensor) -> dict[str, torch.Tensor]:
+        ys, xs = is_red.nonzero(as_tuple=True)
+        corners = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] if len(xs) else []
+        boxes = torch.tensor([corners] if corners else [], dtype=torch.float32).reshape(-1, 4)
+        return {
+            "boxes": boxes,
+            "labels": torch.full((len(boxes),), 2),
+            "scores": torch.ones(len(boxes)),
+        }
+
+
+def test_boxes_found_on_reduced_images_are_of_the_stored_ones(split: Path) -> None:
+    detector = build("fcos_tiny", categories=CATEGORIES, weights="none", image_size=32, seed=0)
+    finder = RedFinder()
+    found = predict(
+        Detector(finder, detector.config),
+        split,
+        batch_size=2,
+        score_threshold=0.1,
+        device=CPU,
+        workers=0,
+    )
+    assert finder.sizes == {(3, 32, 48)}
+    document, _ = rectangles(8, seed=0, odd=False)
+    red = [item for item in document["annotations"] if item["category_id"] == 3]
+    alone = {
+        item["image_id"] for item in red if sum(o["image_id"] == item["image_id"] for o in red) == 1
+    }
+    assert len(alone) > 2
+    boxes = {item["image_id"]: item["bbox"] for item in found}
+    for item in red:
+        if item["image_id"] in alone:
+            assert boxes[item["image_id"]] == pytest.approx(item["bbox"], abs=3)

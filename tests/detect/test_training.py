@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from cocopipe.detect.data import Detections, in_order, loader
+from cocopipe.detect.data import Detections, loader
 from cocopipe.detect.models import Detector, build, save
+from cocopipe.detect.order import in_order
 from cocopipe.detect.training import EpochEnd, Step, learning_rate_at, train, validate
 from cocopipe.errors import UserError
 from tests.detect.splits import CATEGORIES, rectangles, write_split

@@ -93,6 +93,12 @@ def decode(data: bytes) -> Image.Image:
         return image
 
 
+def jpeg_size(data: bytes | memoryview) -> tuple[int, int] | None:
+    """(width, height) in pixels, as stored; None for what is no usual JPEG."""
+    found = _headers_of_jpeg(data)
+    return None if found is None else found.size
+
+
 def _ends_like_a_jpeg(data: bytes | memoryview) -> bool:
     for length in (64, len(data)):
         end = bytes(data[-length:]).rstrip(b"\0")

@@ -7,7 +7,7 @@ or two shards, and DVC stores and moves only those.
 
 import math
 import threading
-from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -293,6 +294,19 @@ def shard_paths(split_dir: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem))
 
 
+def file_at(images: pa.BinaryArray, row: int) -> memoryview:
+    """The image file at this place of what `ImageStore.read_group` gave, not copied."""
+    return memoryview(images[row].as_buffer()).cast("B")  # Arrow's own has signed bytes
+
+
+def _ids(paths: Sequence[Path]) -> npt.NDArray[np.int64]:
+    parts = [np.empty(0, np.int64)]
+    for path in paths:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            parts.append(file.read(columns=["image_id"], use_threads=False)["image_id"].to_numpy())
+    return np.concatenate(parts)
+
+
 @dataclass(frozen=True)
 class StoredImage:
     """One row of the store."""
@@ -308,7 +322,7 @@ class StoredImage:
 class ImageStore:
     r"""The images of a converted split.
 
-    Opening reads the ids, not the images. Can be pickled and forked: files are
+    Opening reads ids at most, not images. Can be pickled and forked: files are
     opened per read.
 
         >>> store = ImageStore(Path("data/val"))  # doctest: +SKIP
@@ -316,21 +330,55 @@ class ImageStore:
         b'\xff\xd8'
     """
 
-    def __init__(self, split_dir: Path) -> None:
+    def __init__(
+        self,
+        split_dir: Path,
+        image_ids: npt.NDArray[np.int64] | None = None,
+        *,
+        kept_groups: int = 1,
+    ) -> None:
+        """Find the shards.
+
+        Args:
+            split_dir: a folder that the convert stage wrote.
+            image_ids: of all its images, sorted, where they are known: no shard is opened then.
+            kept_groups: row groups that `read` keeps, for images that are near each other.
+        """
         self.paths = shard_paths(split_dir)
         """The shards, in image-id order."""
-        parts = [
-            pq.read_table(path, columns=["image_id"])["image_id"].to_numpy() for path in self.paths
-        ]
-        self._starts = np.cumsum([0, *map(len, parts)]).tolist()
-        self.image_ids: np.ndarray[Any, np.dtype[np.int64]] = (
-            np.concatenate(parts) if parts else np.empty(0, np.int64)
-        )
+        self.image_ids = _ids(self.paths) if image_ids is None else image_ids
         """Sorted, int64 [N]."""
-        self._recent: tuple[tuple[int, int], pa.Table] | None = None
+        firsts = [int(path.stem) for path in self.paths]
+        self._borders = np.searchsorted(self.image_ids, np.array(firsts, np.int64)).tolist()
+        self._borders.append(len(self.image_ids))
+        groups = -(-np.diff(self._borders) // ROW_GROUP)
+        self._groups_before = np.cumsum([0, *groups])
+        self._kept_groups = kept_groups
+        self._kept: OrderedDict[int, pa.BinaryArray] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": OrderedDict()}
+
+    def places(
+        self, image_ids: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where images lie: their row groups, counted through all shards, and places in those.
+
+        Raises:
+            KeyError: the store lacks one of them.
+        """
+        index = np.searchsorted(self.image_ids, image_ids)
+        known = index < len(self)
+        known[known] = self.image_ids[index[known]] == image_ids[known]
+        if not known.all():
+            raise KeyError(int(image_ids[~known][0]))
+        borders = np.array(self._borders, np.int64)
+        shard = np.searchsorted(borders, index, side="right") - 1
+        group, row = np.divmod(index - borders[shard], ROW_GROUP)
+        return self._groups_before[shard] + group, row
 
     def read(self, image_id: int) -> bytes:
         """The image file of ``image_id``, byte for byte.
@@ -338,22 +386,42 @@ class ImageStore:
         Raises:
             KeyError: the store has no such image.
         """
-        index = int(np.searchsorted(self.image_ids, image_id))
-        if index == len(self) or self.image_ids[index] != image_id:
-            raise KeyError(image_id)
-        shard = bisect_right(self._starts, index) - 1
-        group, row = divmod(index - self._starts[shard], ROW_GROUP)
-        data: bytes = self._row_group(shard, group)["image"][row]["bytes"].as_py()
-        return data
+        groups, rows = self.places(np.array([image_id], np.int64))
+        return bytes(self.read_at(int(groups[0]), int(rows[0])))
 
-    def _row_group(self, shard: int, group: int) -> pa.Table:
-        # Neighbours are mostly read one after the other.
-        recent = self._recent
-        if recent is None or recent[0] != (shard, group):
-            with pq.ParquetFile(self.paths[shard], memory_map=True) as file:
-                recent = (shard, group), file.read_row_group(group, columns=["image"])
-            self._recent = recent
-        return recent[1]
+    def read_at(self, group: int, row: int) -> memoryview:
+        """The image file at this place of a row group; the last groups are kept."""
+        images = self._kept.get(group)
+        if images is None:
+            images = self.read_group(group)
+            while len(self._kept) >= self._kept_groups:
+                self._kept.popitem(last=False)
+            self._kept[group] = images
+        self._kept.move_to_end(group)
+        return file_at(images, row)
+
+    def read_group(self, group: int) -> pa.BinaryArray:
+        """The image files of a row group, counted through all shards.
+
+        Raises:
+            UserError: the shard does not hold the images that it should.
+        """
+        shard = int(np.searchsorted(self._groups_before, group, side="right")) - 1
+        number = group - int(self._groups_before[shard])
+        first = self._borders[shard] + number * ROW_GROUP
+        expected = self.image_ids[first : min(first + ROW_GROUP, self._borders[shard + 1])]
+        path = self.paths[shard]
+        with pq.ParquetFile(path, memory_map=True) as file:
+            if number < file.num_row_groups:
+                rows = file.read_row_group(
+                    number, columns=["image_id", "image.bytes"], use_threads=False
+                ).combine_chunks()
+                if np.array_equal(rows["image_id"].to_numpy(), expected):
+                    return rows["image"].chunk(0).field(0)
+        raise UserError(
+            f"{path} does not hold the images that the annotations list: run the convert stage"
+            " again, or `dvc checkout`"
+        )
 
     def __iter__(self) -> Iterator[StoredImage]:
         """All images in id order, one row group in memory at a time."""

@@ -233,9 +233,23 @@ def table_path(split_dir: Path, document: str) -> Path:
     return split_dir / "annotations" / f"{document}.parquet"
 
 
-def read_table(split_dir: Path, document: str) -> pa.Table:
-    """A document's table: one row per image, in image-id order."""
-    return pq.read_table(table_path(split_dir, document))
+def read_table(split_dir: Path, document: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A document's table: one row per image, in image-id order.
+
+    ``columns`` names those that are needed, as Parquet does: of the objects'
+    fields ``objects.list.element.bbox`` for instance.
+    """
+    with pq.ParquetFile(table_path(split_dir, document)) as file:
+        return file.read(columns)
+
+
+def image_ids(split_dir: Path) -> npt.NDArray[np.int64]:
+    """The ids of a split's images: of all that its documents list, sorted, int64 [N]."""
+    listed = [
+        read_table(split_dir, document, ["image_id"])["image_id"].to_numpy()
+        for document in documents(split_dir)
+    ]
+    return np.unique(np.concatenate([np.empty(0, np.int64), *listed]))
 
 
 def read_document(split_dir: Path, document: str) -> dict[str, Any]:

@@ -65,6 +65,12 @@ def augmentation(settings: Mapping[str, Any]) -> Augment | None:
     return _Pipeline(pipeline)
 
 
+def magnifies(settings: Mapping[str, Any]) -> bool:
+    """Whether that augmentation may show a part of an image larger than the detector would."""
+    scale = settings.get("scale")
+    return bool(settings.get("crop")) or (scale is not None and scale[1] > 1)
+
+
 class _Pipeline:
     """A class, not a closure, because spawned workers get it pickled."""
 

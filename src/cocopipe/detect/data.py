@@ -1,29 +1,34 @@
 """A split as torch reads it: images decoded, targets as torchvision's detectors want them."""
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torchvision.io import ImageReadMode, decode_image
+from torch.utils.data import DataLoader, Dataset
 
+from cocopipe.coco import hf, tables
 from cocopipe.coco.masks import has_mask, mask
-from cocopipe.coco.pixels import rgb
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import read_table
-from cocopipe.detect.augment import PER_OBJECT, Augment, Target
+from cocopipe.detect.augment import Augment, Target
+from cocopipe.detect.decoding import Buffer, Decoded, decode
+from cocopipe.detect.order import WINDOW, Key
 from cocopipe.detect.seeds import derive, seeded
 from cocopipe.errors import UserError, some
 
+if TYPE_CHECKING:
+    import datasets
+
 DOCUMENT = "instances"
+
+_BOX_FIELDS = ("bbox", "category_id", "area", "iscrowd")
+_MASK_FIELDS = ("id", "polygons", "rle")
 
 SMALLEST = 1.0
 """Pixels of a side that can be learnt from, as for `augmentation`; torchvision stops at boxes
@@ -34,33 +39,65 @@ Sample = tuple[Tensor, Target]
 
 
 class Images(Dataset[Sample]):
-    """The images of a split in image-id order; a target holds ``image_id`` only."""
+    """The images of a split in image-id order, for prediction.
 
-    def __init__(self, split: Path) -> None:
+    A target holds ``image_id`` and ``scale``: x and y of the image by x and y as stored, float32
+    [2], 1 unless it was reduced.
+    """
+
+    def __init__(self, split: Path, *, shortest_side: int | None = None) -> None:
+        """Find the images; none is read yet.
+
+        Args:
+            split: A folder that the convert stage wrote.
+            shortest_side: What a model needs, pixels; see `decode`. None: all pixels.
+        """
         self.split = split
-        self.image_ids: npt.NDArray[np.int64] = read_table(split, DOCUMENT)["image_id"].to_numpy()
-        self._store = ImageStore(split)
+        self.shortest_side = shortest_side
+        self.image_ids: npt.NDArray[np.int64] = read_table(split, DOCUMENT, ["image_id"])[
+            "image_id"
+        ].to_numpy()
+        # As many as `shuffled` draws from, twice, because a kept one is not known to be done.
+        self.store = ImageStore(split, tables.image_ids(split), kept_groups=2 * WINDOW)
+        self.groups, self.rows = self.store.places(self.image_ids)
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.image(index), {"image_id": torch.tensor(int(self.image_ids[index]))}
+    def __getitem__(self, key: int | Key) -> Sample:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self.sample(epoch, index, self.file(index))
 
-    def image(self, index: int) -> Tensor:
-        """Return the image at ``index``, uint8 [3, H, W].
+    def file(self, index: int) -> Buffer:
+        """Return the file of the image at ``index``."""
+        return self.store.read_at(int(self.groups[index]), int(self.rows[index]))
+
+    def sample(self, epoch: int, index: int, data: Buffer) -> Sample:
+        """Make a sample of the image at ``index``, whose file is ``data``."""
+        del epoch
+        decoded = self.decoded(index, data)
+        return decoded.pixels, {
+            "image_id": torch.tensor(int(self.image_ids[index])),
+            "scale": torch.tensor(decoded.scale, dtype=torch.float32),
+        }
+
+    def decoded(self, index: int, data: Buffer) -> Decoded:
+        """Decode ``data``, the file of the image at ``index``.
 
         Raises:
             UserError: it can't be decoded.
         """
-        image_id = int(self.image_ids[index])
         try:
-            return decode(self._store.read(image_id))
+            return decode(data, shortest_side=self.shortest_side)
         except ValueError as error:
             raise UserError(
-                f"image {image_id} of {self.split} can't be decoded ({error}): replace it in "
-                "the source and convert again"
+                f"image {self.image_ids[index]} of {self.split} can't be decoded ({error}):"
+                " replace it in the source and convert again"
             ) from error
+
+    def to_hf(self) -> "datasets.Dataset":
+        """Return the split as a Hugging Face dataset; see `cocopipe.load`."""
+        return hf.load(self.split)
 
 
 class Detections(Dataset[Sample]):
@@ -83,6 +120,7 @@ class Detections(Dataset[Sample]):
         masks: bool,
         augment: Augment | None,
         seed: int,
+        shortest_side: int | None = None,
     ) -> None:
         """Index the annotations; no image is read yet.
 
@@ -92,17 +130,20 @@ class Detections(Dataset[Sample]):
             masks: Whether targets carry masks.
             augment: From `augmentation`.
             seed: For augmentation.
+            shortest_side: What a model needs, pixels; see `decode`. None: all pixels.
 
         Raises:
             UserError: a split without images, a category without a label, or masks that
                 are wanted but not annotated.
         """
-        self.images = Images(split)
+        self.images = Images(split, shortest_side=shortest_side)
         if not len(self.images):
             raise UserError(f"{split} holds no images: check the source and convert again")
         self.augment = augment
         self.seed = seed
-        objects = read_table(split, DOCUMENT)["objects"].combine_chunks()
+        needed = [*_BOX_FIELDS, *(_MASK_FIELDS if masks else ())]
+        columns = [f"objects.list.element.{name}" for name in needed]
+        objects = read_table(split, DOCUMENT, columns)["objects"].combine_chunks()
         counts = pc.fill_null(pc.list_value_length(objects), 0).to_numpy()
         rows = objects.flatten()
         crowd = pc.fill_null(rows.field("iscrowd"), False).to_numpy(zero_copy_only=False)
@@ -111,10 +152,12 @@ class Detections(Dataset[Sample]):
         usable = ~crowd & np.isfinite(boxes_xywh).all(axis=1) & large
 
         rows = rows.filter(pa.array(usable))
-        self._boxes_xywh = boxes_xywh[usable]
+        usable_xywh = boxes_xywh[usable]
+        self._boxes_xyxy = np.hstack([usable_xywh[:, :2], usable_xywh[:, :2] + usable_xywh[:, 2:]])
         self._labels = _labels(rows, labels, split)
         area = rows.field("area").to_numpy(zero_copy_only=False)
-        self._area = np.where(np.isnan(area), self._boxes_xywh[:, 2:].prod(axis=1), area)
+        area = np.where(np.isnan(area), usable_xywh[:, 2:].prod(axis=1), area)
+        self._area = area.astype(np.float32)
         before = np.concatenate([[0], np.cumsum(usable)])
         self._starts = before[np.concatenate([[0], np.cumsum(counts)])]
         self._segments = _segments(rows, split) if masks else None
@@ -127,74 +170,86 @@ class Detections(Dataset[Sample]):
         """How many objects there are to learn from."""
         return len(self._labels)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: Key) -> Sample:
         epoch, index = key
-        image = self.images.image(index)
-        target = self._target(index, height=image.shape[1], width=image.shape[2])
+        return self.sample(epoch, index, self.images.file(index))
+
+    def sample(self, epoch: int, index: int, data: Buffer) -> Sample:
+        """Make a sample of the image at ``index``, whose file is ``data``."""
+        decoded = self.images.decoded(index, data)
+        image, target = decoded.pixels, self._target(index, decoded)
         if self.augment is None:
             return image, target
         with seeded(derive(self.seed, "augment", epoch, index)):
             return self.augment(image, target)
 
-    def _target(self, index: int, *, height: int, width: int) -> Target:
+    def to_hf(self) -> "datasets.Dataset":
+        """Return the split as a Hugging Face dataset; see `cocopipe.load`."""
+        return self.images.to_hf()
+
+    def _target(self, index: int, decoded: Decoded) -> Target:
         these = slice(int(self._starts[index]), int(self._starts[index + 1]))
-        x, y, w, h = self._boxes_xywh[these].T
-        boxes = np.stack([x, y, x + w, y + h], axis=1).clip(0, [width, height, width, height])
-        labels = torch.from_numpy(self._labels[these].copy())
+        boxes = self._boxes(these, decoded)
+        inside = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(axis=1)
+        labels = torch.from_numpy(self._labels[these][inside])
         target = {
-            "boxes": torch.from_numpy(boxes.astype(np.float32)),
+            "boxes": torch.from_numpy(boxes[inside]),
             "labels": labels,
             "image_id": torch.tensor(int(self.images.image_ids[index])),
-            "area": torch.from_numpy(self._area[these].astype(np.float32)),
+            "area": torch.from_numpy(self._area[these][inside]),
             "iscrowd": torch.zeros_like(labels),
         }
         if self._segments is not None:
-            target["masks"] = torch.zeros((len(labels), height, width), dtype=torch.uint8)
-            for place, segment in enumerate(self._segments[these].to_pylist()):
-                pixels = mask(_segmentation(segment), height=height, width=width)
-                if pixels is None:
-                    raise UserError(
-                        f"annotation {segment['id']} of {self.images.split} has a mask that can't "
-                        f"be drawn on its image of {width}x{height} pixels: correct its "
-                        "segmentation at the source"
-                    )
-                target["masks"][place] = torch.from_numpy(pixels)
-        sides = target["boxes"][:, 2:] - target["boxes"][:, :2]
-        inside = (sides >= SMALLEST).all(dim=1)
-        return {name: part[inside] if name in PER_OBJECT else part for name, part in target.items()}
+            target["masks"] = self._masks(these, decoded)[torch.from_numpy(inside)]
+        return target
 
+    def _boxes(self, these: slice, decoded: Decoded) -> npt.NDArray[np.float32]:
+        """Boxes xyxy inside of the image as decoded, [N, 4]."""
+        _, height, width = decoded.pixels.shape
+        boxes = self._boxes_xyxy[these]
+        if decoded.is_reduced:
+            boxes = boxes * np.tile(decoded.scale, 2)
+        limits = np.array([width, height, width, height], np.float64)
+        inside: npt.NDArray[np.float32] = np.minimum(np.maximum(boxes, 0), limits).astype(
+            np.float32
+        )
+        return inside
 
-class Shuffled(Sampler[tuple[int, int]]):
-    """Every (epoch, index) of one epoch, in an order of its own; set ``epoch`` before."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size = size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = torch.Generator().manual_seed(derive(self.seed, "order", self.epoch))
-        for index in torch.randperm(self.size, generator=order).tolist():
-            yield self.epoch, index
-
-
-def in_order(size: int) -> list[tuple[int, int]]:
-    """Return the keys of a dataset that is read from first to last."""
-    return [(0, index) for index in range(size)]
+    def _masks(self, these: slice, decoded: Decoded) -> Tensor:
+        """Draw masks at the image's stored size; uint8 [N, H, W] at its own."""
+        assert self._segments is not None  # noqa: S101 - the caller has looked
+        height, width = decoded.height, decoded.width
+        segments = self._segments[these].to_pylist()
+        masks = torch.zeros((len(segments), height, width), dtype=torch.uint8)
+        for place, segment in enumerate(segments):
+            pixels = mask(_segmentation(segment), height=height, width=width)
+            if pixels is None:
+                raise UserError(
+                    f"annotation {segment['id']} of {self.images.split} has a mask that can't "
+                    f"be drawn on its image of {width}x{height} pixels: correct its "
+                    "segmentation at the source"
+                )
+            masks[place] = torch.from_numpy(pixels)
+        if decoded.is_reduced:
+            _, rows, columns = decoded.pixels.shape
+            # The nearest pixels; torch's own way refuses images without objects.
+            masks = masks[:, torch.arange(rows) * height // rows]
+            masks = masks[:, :, torch.arange(columns) * width // columns]
+        return masks
 
 
 def loader(
     dataset: Dataset[Sample],
-    keys: Iterable[Any],
+    keys: Iterable[Any] | None = None,
     *,
     batch_size: int,
     workers: int,
     device: torch.device,
 ) -> DataLoader[Sample]:
-    """Read ``dataset`` by ``keys`` in batches, in ``workers`` processes (0: in this one)."""
+    """Read ``dataset`` in batches, in ``workers`` processes (0: in this one).
+
+    By ``keys``, or as it comes where it is a `Stream`.
+    """
     return DataLoader(
         dataset,
         sampler=keys,
@@ -231,38 +286,6 @@ def batches(
         raise UserError(sentence) from error
 
 
-def decode(data: bytes) -> Tensor:
-    """Decode an image file to uint8 [3, H, W] in RGB, its pixels as stored (no EXIF turn).
-
-    Raises:
-        ValueError: not an image, or a damaged one.
-    """
-    if not data:
-        raise ValueError("it is empty")
-    try:
-        # A copy, because torch wants a buffer it may write to.
-        pixels: Tensor = decode_image(
-            torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
-        )
-    except RuntimeError:
-        return _decode_slowly(data)
-    if pixels.dim() != 3:  # animated
-        return _decode_slowly(data)
-    if pixels.dtype == torch.uint16:
-        return (pixels.int() >> 8).to(torch.uint8)
-    return pixels
-
-
-def _decode_slowly(data: bytes) -> Tensor:
-    """Decode what torchvision doesn't: BMP, TIFF, the first of many frames."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            pixels = np.array(rgb(image))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
 def _collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
@@ -294,9 +317,7 @@ def _segmentation(row: Mapping[str, Any]) -> Any:
 
 
 def _segments(rows: pa.StructArray, split: Path) -> pa.StructArray:
-    segments = pa.StructArray.from_arrays(
-        [rows.field(name) for name in ("id", "polygons", "rle")], ["id", "polygons", "rle"]
-    )
+    segments = pa.StructArray.from_arrays([rows.field(name) for name in _MASK_FIELDS], _MASK_FIELDS)
     without = list(map(str, segments.field("id").filter(pa.array(~has_mask(segments))).to_pylist()))
     if without:
         raise UserError(

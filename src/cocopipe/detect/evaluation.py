@@ -86,7 +86,7 @@ def predict(
     """
     module = detector.module.to(device).eval()
     categories = {category.label: category.id for category in detector.config.categories}
-    images = Images(split)
+    images = Images(split, shortest_side=detector.config.min_size)
     source = loader(
         images, range(len(images)), batch_size=batch_size, workers=workers, device=device
     )
@@ -95,6 +95,7 @@ def predict(
     with torch.inference_mode(), _limits(module, score_threshold), progress:
         for pictures, targets in batches(source, device):
             for target, found in zip(targets, module(pictures), strict=True):
+                found["boxes"] = found["boxes"] / target["scale"].repeat(2)
                 results += _results(int(target["image_id"]), found, categories)
             progress.update(len(pictures))
     return results

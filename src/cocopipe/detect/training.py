@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Sample, Shuffled, batches, in_order, loader
+from cocopipe.detect.augment import augmentation, magnifies
+from cocopipe.detect.data import Detections, Sample, batches, loader
 from cocopipe.detect.device import mixed_precision, training_dtype
 from cocopipe.detect.models import Detector
+from cocopipe.detect.order import Shuffled, in_order
 from cocopipe.detect.seeds import derive
 from cocopipe.errors import UserError
 
@@ -97,11 +98,14 @@ def train(
     """
     module, config = detector.module.to(device), detector.config
     options: dict[str, Any] = {"labels": config.labels, "masks": config.needs_masks, "seed": seed}
-    train_set = Detections(train_split, augment=augmentation(augment), **options)
-    val_set = Detections(val_split, augment=None, **options)
+    seen_side = None if magnifies(augment) else config.min_size
+    train_set = Detections(
+        train_split, augment=augmentation(augment), shortest_side=seen_side, **options
+    )
+    val_set = Detections(val_split, augment=None, shortest_side=config.min_size, **options)
     if not train_set.objects:
         raise UserError(f"{train_split} has no object to learn from: annotate some images")
-    order = Shuffled(len(train_set), seed)
+    order = Shuffled(train_set.images.groups, seed)
     reading: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "device": device}
     train_loader = loader(train_set, order, **reading)
     val_loader = loader(val_set, in_order(len(val_set)), **reading)

@@ -1,0 +1,109 @@
+"""A split read from one end of an epoch to the other, each row group once."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from cocopipe.coco.store import file_at
+from cocopipe.detect.data import Detections, Images, Sample
+from cocopipe.detect.decoding import Buffer
+from cocopipe.detect.order import Share, shuffled
+
+AHEAD = 2
+"""Row groups that are read while images are decoded."""
+
+
+class Stream(IterableDataset[Sample]):
+    """The samples of a dataset, each once an epoch, over all workers and ranks together.
+
+    Set `epoch` before each pass: it gives the order and what augmentation draws. Ranks get
+    shares that differ by one image at most. The order depends on seed, epoch, shares and the
+    number of a loader's workers; what a sample looks like does not.
+
+        >>> stream = Stream(Images(Path("data/train")), seed=0)  # doctest: +SKIP
+        >>> for stream.epoch in range(12):  # doctest: +SKIP
+        ...     for image, target in stream:
+        ...         pass
+    """
+
+    def __init__(
+        self,
+        dataset: Images | Detections,
+        *,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            dataset: What makes a sample of an image.
+            seed: Of the order.
+            shuffle: As `shuffled` does; else in image-id order.
+            rank: Of this process among those that train together.
+            ranks: How many there are.
+        """
+        self.dataset = dataset
+        self.images = dataset if isinstance(dataset, Images) else dataset.images
+        self.seed = seed
+        self.shuffle = shuffle
+        self.share = Share(rank, ranks)
+        # Seen by a loader's workers too, which live longer than an epoch.
+        self._epoch: Tensor = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    @property
+    def epoch(self) -> int:
+        """Of the next pass."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        every = range(len(self.images))
+        return len(every[self.share.cut(len(every))])
+
+    def __iter__(self) -> Iterator[Sample]:
+        worker = get_worker_info()
+        share = self.share.of_each(worker.id, worker.num_workers) if worker else self.share
+        epoch = self.epoch
+        for index, data in self._files(self._order(epoch, share)):
+            yield self.dataset.sample(epoch, index, data)
+
+    def _order(self, epoch: int, share: Share) -> npt.NDArray[np.int64]:
+        groups = self.images.groups
+        if self.shuffle:
+            return shuffled(groups, seed=self.seed, epoch=epoch, share=share)
+        return np.arange(len(groups))[share.cut(len(groups))]
+
+    def _files(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[int, Buffer]]:
+        """Index and file of every image, the next row groups being read meanwhile."""
+        groups, rows = self.images.groups[order].tolist(), self.images.rows[order].tolist()
+        left = Counter(groups)
+        coming = deque(left)  # in the order of their first images
+        held: dict[int, pa.BinaryArray] = {}
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            reading = deque(
+                pool.submit(self.images.store.read_group, coming.popleft())
+                for _ in range(min(1 + AHEAD, len(coming)))
+            )
+            for index, group, row in zip(order.tolist(), groups, rows, strict=True):
+                if group not in held:
+                    held[group] = reading.popleft().result()
+                    if coming:
+                        next_group = coming.popleft()
+                        reading.append(pool.submit(self.images.store.read_group, next_group))
+                yield index, file_at(held[group], row)
+                left[group] -= 1
+                if not left[group]:
+                    del held[group]
