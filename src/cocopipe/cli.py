@@ -3,17 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from cocopipe.errors import UserError
 from lineage.errors import LineageError, in_a_sentence
-
-if TYPE_CHECKING:
-    from lineage.project import Project
-    from lineage.workspace import Item
-
-CONVERT = "convert"
-"""The stage whose outputs are the converted splits."""
 
 INTERRUPTED = 130
 
@@ -35,15 +27,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument(
         "--rev", help="a git revision, tag or DVC experiment; the working tree by default"
     )
+    diff = verbs.add_parser("diff", help="what changed between two versions of the converted data")
+    for side in ("a", "b"):
+        diff.add_argument(
+            side,
+            metavar=side.upper(),
+            help="a git revision, tag or DVC experiment, path@revision, a DVC hash, a directory",
+        )
+    diff.add_argument(
+        "--document", help="such as captions; instances by default, or else the first there is"
+    )
+    diff.add_argument(
+        "--iou",
+        type=_share,
+        default=0.5,
+        help="what a moved box has in common with what it was, at least; %(default)s by default",
+    )
+    diff.add_argument("--json", action="store_true", help="print all of it as JSON")
+    diff.add_argument(
+        "--pictures", metavar="DIR", help="draw the most changed images; must not exist yet"
+    )
+    diff.add_argument(
+        "--images", metavar="N", type=_positive, default=12, help="to draw; %(default)s by default"
+    )
     options = parser.parse_args(arguments)
+    verb = {"promote": _promote, "export": _export, "diff": _diff}[options.verb]
     try:
         with in_a_sentence():
-            return _promote() if options.verb == "promote" else _export(options)
+            return verb(options)
     except (UserError, LineageError) as error:
         print(f"cocopipe: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, and 1 at most")
+    return value
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -54,11 +86,12 @@ def _export(options: argparse.Namespace) -> int:
 
     from cocopipe.coco.export import export
     from cocopipe.coco.store import ImageStore
+    from cocopipe.versions import converted
     from lineage.project import Project
     from lineage.storage import appearing, exact, readable
 
     project = Project.find()
-    items = _converted(project, options.rev)
+    items = converted(project, options.rev)
     with ExitStack() as stack:
         places = stack.enter_context(readable(project.workspace, items))
         splits = [
@@ -77,23 +110,43 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _converted(project: "Project", rev: str | None) -> "list[Item]":
-    """The splits that the convert stage wrote, as a revision or the working tree records them."""
-    history = project.history
-    commit = history.present if rev is None else history.named(rev)
-    stages = history.snapshot(commit).stages
-    items = [
-        item for stage in stages if stage.execution.stage.name == CONVERT for item in stage.outs
-    ]
-    if not items:
-        raise UserError(
-            f"{rev or 'dvc.lock'} records no outputs of the stage {CONVERT}: run `dvc repro"
-            f" {CONVERT}` first"
-        )
-    return items
+def _diff(options: argparse.Namespace) -> int:
+    import json
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from cocopipe import versions
+    from cocopipe.diff.text import changes_text
+    from lineage.storage import appearing
+
+    before, after = versions.find(options.a), versions.find(options.b)
+    found = {}
+    with ExitStack() as stack:
+        out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
+        if out is not None:
+            out.mkdir()
+        for name, (one, other) in versions.pairs(before, after).items():
+            comparison = versions.compare(one, other, document=options.document, iou=options.iou)
+            found[name] = comparison.changes
+            if out is not None:
+                sheet = out / f"{name.replace('/', '_')}.png"
+                versions.draw_changes(comparison, sheet, pictures=options.images)
+    if options.json:
+        print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
+        return 0
+    from rich.console import Console
+
+    # What is not a terminal has no width: nothing is cut or wrapped there.
+    console = Console(
+        soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 10_000
+    )
+    for name, changes in found.items():
+        console.print(changes_text(name, changes), crop=False)
+    return 0
 
 
-def _promote() -> int:
+def _promote(options: argparse.Namespace) -> int:
+    del options
     from cocopipe import params
     from cocopipe.promotion import promote
     from lineage import tracking

@@ -237,6 +237,29 @@ def readable(workspace: Workspace, items: Iterable[Item]) -> Iterator[dict[Item,
         yield places
 
 
+@contextmanager
+def linked(workspace: Workspace, files: Mapping[str, str]) -> Iterator[Path]:
+    """Yield a temporary folder with these files, name -> hash, and no others: never write to it.
+
+    They are links into the DVC cache, into which comes what it lacks of them.
+
+    Raises:
+        LineageError: If cache and remote lack some of them.
+    """
+    from dvc.repo import Repo
+
+    with TemporaryDirectory(prefix="lineage-") as temporary:
+        with Repo(str(workspace.root)) as repo:
+            cache = _cache(repo)
+            _bring(repo, cache, set(files.values()))
+            held = cache.holding(set(files.values()))
+            for name, digest in files.items():
+                path = Path(temporary) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(held[digest].oid_to_path(digest))
+        yield Path(temporary)
+
+
 @dataclass(frozen=True)
 class _Store:
     """The DVC cache, or a DVC remote.

@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 
 from cocopipe.coco.convert import convert
 from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Images, batches, loader
+from cocopipe.detect.data import Detections, Images
+from cocopipe.detect.loading import batches, loader
 from cocopipe.detect.order import Shuffled
 from cocopipe.errors import UserError
 from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split

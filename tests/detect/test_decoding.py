@@ -5,10 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from cocopipe.detect.decoding import decode
+from cocopipe.detect import decoding
+from cocopipe.detect.decoding import Decoded
 from tests.detect.splits import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+
+
+def decode(data: bytes, shortest_side: int | None = None) -> Decoded:
+    file = torch.tensor(list(data), dtype=torch.uint8)
+    return decoding.decode(file, shortest_side=shortest_side)
 
 
 def picture() -> Image.Image:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from cocopipe.coco import store
-from cocopipe.coco.store import ImageStore
 from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Images, batches, loader
+from cocopipe.detect.data import Detections, Images
+from cocopipe.detect.loading import batches, loader
 from cocopipe.detect.stream import Stream
 from cocopipe.errors import UserError
 from tests.detect.splits import rectangles, write_split
@@ -89,13 +89,13 @@ def test_workers_and_ranks_share_the_images(many: Path, workers: int, ranks: int
 
 def test_no_row_group_is_read_twice(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    original = ImageStore.read_group
+    original = Images.read_group
 
-    def noted(self: ImageStore, group: int) -> Any:
+    def noted(self: Images, group: int) -> Any:
         read.append(group)
         return original(self, group)
 
-    monkeypatch.setattr(ImageStore, "read_group", noted)
+    monkeypatch.setattr(Images, "read_group", noted)
     stream = Stream(Images(many), seed=0)
     ids(stream)
     assert sorted(read) == sorted(set(stream.images.groups.tolist()))

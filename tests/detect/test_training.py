@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cocopipe.detect.data import Detections, loader
+from cocopipe.detect.data import Detections
+from cocopipe.detect.loading import loader
 from cocopipe.detect.models import Detector, build, save
 from cocopipe.detect.order import in_order
 from cocopipe.detect.training import EpochEnd, Step, learning_rate_at, train, validate

@@ -7,7 +7,7 @@ or two shards, and DVC stores and moves only those.
 
 import math
 import threading
-from collections import OrderedDict
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -134,6 +134,13 @@ def shard_name(first_image_id: int) -> str:
     Twelve digits, as COCO names its images, so that names sort as ids do.
     """
     return f"{first_image_id:012d}.parquet"
+
+
+def shards_with(names: Iterable[str], image_ids: Iterable[int]) -> set[str]:
+    """Those of a store's shards, by their file names, that images lie in."""
+    shards = sorted(names, key=lambda name: int(Path(name).stem))
+    firsts = [int(Path(name).stem) for name in shards]
+    return {shards[bisect_right(firsts, image_id) - 1] for image_id in image_ids}
 
 
 def write_store(
@@ -294,11 +301,6 @@ def shard_paths(split_dir: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem))
 
 
-def file_at(images: pa.BinaryArray, row: int) -> memoryview:
-    """The image file at this place of what `ImageStore.read_group` gave, not copied."""
-    return memoryview(images[row].as_buffer()).cast("B")  # Arrow's own has signed bytes
-
-
 def _ids(paths: Sequence[Path]) -> npt.NDArray[np.int64]:
     parts = [np.empty(0, np.int64)]
     for path in paths:
@@ -330,19 +332,12 @@ class ImageStore:
         b'\xff\xd8'
     """
 
-    def __init__(
-        self,
-        split_dir: Path,
-        image_ids: npt.NDArray[np.int64] | None = None,
-        *,
-        kept_groups: int = 1,
-    ) -> None:
+    def __init__(self, split_dir: Path, image_ids: npt.NDArray[np.int64] | None = None) -> None:
         """Find the shards.
 
         Args:
             split_dir: a folder that the convert stage wrote.
             image_ids: of all its images, sorted, where they are known: no shard is opened then.
-            kept_groups: row groups that `read` keeps, for images that are near each other.
         """
         self.paths = shard_paths(split_dir)
         """The shards, in image-id order."""
@@ -353,14 +348,13 @@ class ImageStore:
         self._borders.append(len(self.image_ids))
         groups = -(-np.diff(self._borders) // ROW_GROUP)
         self._groups_before = np.cumsum([0, *groups])
-        self._kept_groups = kept_groups
-        self._kept: OrderedDict[int, pa.BinaryArray] = OrderedDict()
+        self._recent: tuple[int, pa.BinaryArray] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": OrderedDict()}
+        return {**self.__dict__, "_recent": None}
 
     def places(
         self, image_ids: npt.NDArray[np.int64]
@@ -386,19 +380,12 @@ class ImageStore:
         Raises:
             KeyError: the store has no such image.
         """
-        groups, rows = self.places(np.array([image_id], np.int64))
-        return bytes(self.read_at(int(groups[0]), int(rows[0])))
-
-    def read_at(self, group: int, row: int) -> memoryview:
-        """The image file at this place of a row group; the last groups are kept."""
-        images = self._kept.get(group)
-        if images is None:
-            images = self.read_group(group)
-            while len(self._kept) >= self._kept_groups:
-                self._kept.popitem(last=False)
-            self._kept[group] = images
-        self._kept.move_to_end(group)
-        return file_at(images, row)
+        (group,), (row,) = self.places(np.array([image_id], np.int64))
+        # Neighbours are mostly read one after the other.
+        if self._recent is None or self._recent[0] != group:
+            self._recent = int(group), self.read_group(int(group))
+        data: bytes = self._recent[1][int(row)].as_py()
+        return data
 
     def read_group(self, group: int) -> pa.BinaryArray:
         """The image files of a row group, counted through all shards.

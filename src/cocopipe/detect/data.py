@@ -1,6 +1,7 @@
 """A split as torch reads it: images decoded, targets as torchvision's detectors want them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cocopipe.coco import hf, tables
 from cocopipe.coco.masks import has_mask, mask
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import read_table
 from cocopipe.detect.augment import Augment, Target
-from cocopipe.detect.decoding import Buffer, Decoded, decode
+from cocopipe.detect.decoding import Decoded, File, decode, files
 from cocopipe.detect.order import WINDOW, Key
 from cocopipe.detect.seeds import derive, seeded
 from cocopipe.errors import UserError, some
@@ -57,9 +58,9 @@ class Images(Dataset[Sample]):
         self.image_ids: npt.NDArray[np.int64] = read_table(split, DOCUMENT, ["image_id"])[
             "image_id"
         ].to_numpy()
-        # As many as `shuffled` draws from, twice, because a kept one is not known to be done.
-        self.store = ImageStore(split, tables.image_ids(split), kept_groups=2 * WINDOW)
-        self.groups, self.rows = self.store.places(self.image_ids)
+        self._store = ImageStore(split, tables.image_ids(split))
+        self.groups, self.rows = self._store.places(self.image_ids)
+        self._kept: OrderedDict[int, list[File]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -68,27 +69,41 @@ class Images(Dataset[Sample]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         return self.sample(epoch, index, self.file(index))
 
-    def file(self, index: int) -> Buffer:
-        """Return the file of the image at ``index``."""
-        return self.store.read_at(int(self.groups[index]), int(self.rows[index]))
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": OrderedDict()}
 
-    def sample(self, epoch: int, index: int, data: Buffer) -> Sample:
-        """Make a sample of the image at ``index``, whose file is ``data``."""
+    def file(self, index: int) -> File:
+        """Return the file of the image at ``index``; those near it are kept for a while."""
+        group = int(self.groups[index])
+        if group not in self._kept:
+            # Twice what `shuffled` draws from: which of them are done is not known here.
+            while len(self._kept) >= 2 * WINDOW:
+                self._kept.popitem(last=False)
+            self._kept[group] = self.read_group(group)
+        self._kept.move_to_end(group)
+        return self._kept[group][int(self.rows[index])]
+
+    def read_group(self, group: int) -> list[File]:
+        """Read the files of a row group."""
+        return files(self._store.read_group(group))
+
+    def sample(self, epoch: int, index: int, file: File) -> Sample:
+        """Make a sample of the image at ``index``, whose file is ``file``."""
         del epoch
-        decoded = self.decoded(index, data)
+        decoded = self.decoded(index, file)
         return decoded.pixels, {
             "image_id": torch.tensor(int(self.image_ids[index])),
             "scale": torch.tensor(decoded.scale, dtype=torch.float32),
         }
 
-    def decoded(self, index: int, data: Buffer) -> Decoded:
-        """Decode ``data``, the file of the image at ``index``.
+    def decoded(self, index: int, file: File) -> Decoded:
+        """Decode ``file``, that of the image at ``index``.
 
         Raises:
             UserError: it can't be decoded.
         """
         try:
-            return decode(data, shortest_side=self.shortest_side)
+            return decode(file, shortest_side=self.shortest_side)
         except ValueError as error:
             raise UserError(
                 f"image {self.image_ids[index]} of {self.split} can't be decoded ({error}):"
@@ -174,9 +189,9 @@ class Detections(Dataset[Sample]):
         epoch, index = key
         return self.sample(epoch, index, self.images.file(index))
 
-    def sample(self, epoch: int, index: int, data: Buffer) -> Sample:
-        """Make a sample of the image at ``index``, whose file is ``data``."""
-        decoded = self.images.decoded(index, data)
+    def sample(self, epoch: int, index: int, file: File) -> Sample:
+        """Make a sample of the image at ``index``, whose file is ``file``."""
+        decoded = self.images.decoded(index, file)
         image, target = decoded.pixels, self._target(index, decoded)
         if self.augment is None:
             return image, target
@@ -236,59 +251,6 @@ class Detections(Dataset[Sample]):
             masks = masks[:, torch.arange(rows) * height // rows]
             masks = masks[:, :, torch.arange(columns) * width // columns]
         return masks
-
-
-def loader(
-    dataset: Dataset[Sample],
-    keys: Iterable[Any] | None = None,
-    *,
-    batch_size: int,
-    workers: int,
-    device: torch.device,
-) -> DataLoader[Sample]:
-    """Read ``dataset`` in batches, in ``workers`` processes (0: in this one).
-
-    By ``keys``, or as it comes where it is a `Stream`.
-    """
-    return DataLoader(
-        dataset,
-        sampler=keys,
-        batch_size=batch_size,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-        collate_fn=_collate,
-        # Else it draws from the global generator, as often as there are workers to seed.
-        generator=torch.Generator(),
-    )
-
-
-def batches(
-    source: DataLoader[Sample], device: torch.device
-) -> Iterator[tuple[list[Tensor], list[Target]]]:
-    """Yield what a detector takes: float images in 0..1 and targets, both on ``device``.
-
-    Raises:
-        UserError: an image can't be decoded.
-    """
-    try:
-        for images, targets in source:
-            yield (
-                [image.to(device, non_blocking=True).float() / 255 for image in images],
-                [
-                    {name: part.to(device, non_blocking=True) for name, part in target.items()}
-                    for target in targets
-                ],
-            )
-    except UserError as error:
-        # A worker's error arrives with the worker's traceback in its message.
-        sentence = str(error).rpartition(f"{UserError.__name__}: ")[2].strip()
-        raise UserError(sentence) from error
-
-
-def _collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
-    images, targets = zip(*samples, strict=True)
-    return list(images), list(targets)
 
 
 def _boxes_xywh(rows: pa.StructArray) -> npt.NDArray[np.float64]:

@@ -4,16 +4,22 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image, UnidentifiedImageError
+from simplejpeg import decode_jpeg
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 from torchvision.io import ImageReadMode, decode_image
 
 from cocopipe.coco.pictures import jpeg_size
 from cocopipe.coco.pixels import rgb
 
-Buffer = bytes | memoryview
-"""An image file."""
+MOST_REDUCED = 8
+"""To an eighth: what libjpeg can do at most."""
+
+File = Tensor
+"""An image file: its bytes, uint8 [n]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,11 @@ class Decoded:
         return self.pixels.shape[2] / self.width, self.pixels.shape[1] / self.height
 
 
-def decode(data: Buffer, *, shortest_side: int | None = None) -> Decoded:
+def decode(file: File, *, shortest_side: int | None = None) -> Decoded:
     """Decode an image file.
 
     Args:
-        data: the file.
+        file: its bytes.
         shortest_side: what its shorter side needs at least, pixels. A JPEG of at least twice
             that is decoded to a half, a quarter or an eighth, from fewer coefficients
             (libjpeg's scaled DCT): three quarters of the pixels and more are never made.
@@ -49,40 +55,53 @@ def decode(data: Buffer, *, shortest_side: int | None = None) -> Decoded:
     Raises:
         ValueError: not an image, or a damaged one.
     """
-    if not len(data):
+    if not len(file):
         raise ValueError("it is empty")
-    size = jpeg_size(data) if shortest_side else None
+    size = jpeg_size(file.numpy().data) if shortest_side else None
     if size is not None and shortest_side and min(size) >= 2 * shortest_side:
-        return _reduced(data, size, shortest_side)
-    pixels = _whole(data)
+        return _reduced(file, size, shortest_side)
+    pixels = _whole(file)
     return Decoded(pixels, *pixels.shape[1:])
 
 
-def _whole(data: Buffer) -> Tensor:
+def files(images: pa.BinaryArray) -> list[File]:
+    """The files of a row group, which stay where they are in memory: not to be written to."""
+    _, offsets, data = images.buffers()
+    borders = np.frombuffer(offsets, np.int32)[images.offset : images.offset + len(images) + 1]
+    every = from_dlpack(pa.Array.from_buffers(pa.uint8(), int(borders[-1]), [None, data]))
+    return list(torch.split(every[int(borders[0]) :], np.diff(borders).tolist()))
+
+
+def _whole(file: File) -> Tensor:
     try:
-        # A copy, because torch wants a buffer it may write to.
-        pixels: Tensor = decode_image(
-            torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
-        )
+        pixels: Tensor = decode_image(file, mode=ImageReadMode.RGB)
     except RuntimeError:
-        return _by_pillow(data)
+        return _by_pillow(file)
     if pixels.dim() != 3:  # animated
-        return _by_pillow(data)
+        return _by_pillow(file)
     if pixels.dtype == torch.uint16:
         return (pixels.int() >> 8).to(torch.uint8)
     return pixels
 
 
-def _reduced(data: Buffer, size: tuple[int, int], shortest_side: int) -> Decoded:
+def _reduced(file: File, size: tuple[int, int], shortest_side: int) -> Decoded:
     # torchvision's decoder always makes all pixels.
     width, height = size
-    return Decoded(_by_pillow(data, draft=(shortest_side, shortest_side)), height, width)
-
-
-def _by_pillow(data: Buffer, draft: tuple[int, int] | None = None) -> Tensor:
-    """Decode what torchvision doesn't: BMP, TIFF, the first of many frames, a reduced JPEG."""
+    parts = 2
+    while parts < MOST_REDUCED and min(size) >= 2 * parts * shortest_side:
+        parts *= 2
+    wanted = -(-width // parts), -(-height // parts)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        pixels = decode_jpeg(file.numpy(), min_width=wanted[0], min_height=wanted[1])
+    except ValueError:  # CMYK, or not quite sound
+        return Decoded(_by_pillow(file, draft=wanted), height, width)
+    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), height, width)
+
+
+def _by_pillow(file: File, draft: tuple[int, int] | None = None) -> Tensor:
+    """Decode what the faster ones don't: BMP, TIFF, the first of many frames, CMYK reduced."""
+    try:
+        with Image.open(io.BytesIO(file.numpy().tobytes())) as image:
             if draft is not None:
                 image.draft(None, draft)
             pixels = np.array(rgb(image))

@@ -16,7 +16,8 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cocopipe.detect.data import Images, batches, loader
+from cocopipe.detect.data import Images
+from cocopipe.detect.loading import batches, loader
 from cocopipe.detect.models import Detector
 from cocopipe.errors import UserError
 

@@ -6,14 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from cocopipe.coco.store import file_at
 from cocopipe.detect.data import Detections, Images, Sample
-from cocopipe.detect.decoding import Buffer
+from cocopipe.detect.decoding import File
 from cocopipe.detect.order import Share, shuffled
 
 AHEAD = 2
@@ -77,8 +75,8 @@ class Stream(IterableDataset[Sample]):
         worker = get_worker_info()
         share = self.share.of_each(worker.id, worker.num_workers) if worker else self.share
         epoch = self.epoch
-        for index, data in self._files(self._order(epoch, share)):
-            yield self.dataset.sample(epoch, index, data)
+        for index, file in self._files(self._order(epoch, share)):
+            yield self.dataset.sample(epoch, index, file)
 
     def _order(self, epoch: int, share: Share) -> npt.NDArray[np.int64]:
         groups = self.images.groups
@@ -86,15 +84,15 @@ class Stream(IterableDataset[Sample]):
             return shuffled(groups, seed=self.seed, epoch=epoch, share=share)
         return np.arange(len(groups))[share.cut(len(groups))]
 
-    def _files(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[int, Buffer]]:
+    def _files(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[int, File]]:
         """Index and file of every image, the next row groups being read meanwhile."""
         groups, rows = self.images.groups[order].tolist(), self.images.rows[order].tolist()
         left = Counter(groups)
         coming = deque(left)  # in the order of their first images
-        held: dict[int, pa.BinaryArray] = {}
+        held: dict[int, list[File]] = {}
         with ThreadPoolExecutor(max_workers=1) as pool:
             reading = deque(
-                pool.submit(self.images.store.read_group, coming.popleft())
+                pool.submit(self.images.read_group, coming.popleft())
                 for _ in range(min(1 + AHEAD, len(coming)))
             )
             for index, group, row in zip(order.tolist(), groups, rows, strict=True):
@@ -102,8 +100,8 @@ class Stream(IterableDataset[Sample]):
                     held[group] = reading.popleft().result()
                     if coming:
                         next_group = coming.popleft()
-                        reading.append(pool.submit(self.images.store.read_group, next_group))
-                yield index, file_at(held[group], row)
+                        reading.append(pool.submit(self.images.read_group, next_group))
+                yield index, held[group][row]
                 left[group] -= 1
                 if not left[group]:
                     del held[group]

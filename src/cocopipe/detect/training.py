@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from cocopipe.detect.augment import augmentation, magnifies
-from cocopipe.detect.data import Detections, Sample, batches, loader
+from cocopipe.detect.data import Detections, Sample
 from cocopipe.detect.device import mixed_precision, training_dtype
+from cocopipe.detect.loading import batches, loader
 from cocopipe.detect.models import Detector
 from cocopipe.detect.order import Shuffled, in_order
 from cocopipe.detect.seeds import derive

@@ -1,0 +1,147 @@
+"""What formats for detection take of converted splits: classes, and images with their boxes.
+
+Both are of the ``instances`` documents; images that only other documents list are not among them.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cocopipe.coco import tables
+from cocopipe.coco.document import PRIMARY
+from cocopipe.coco.store import ROW_GROUP, shard_paths, shards_with
+from cocopipe.errors import UserError
+
+FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
+"""Of an object: all that is read of it."""
+
+COLUMNS = ["image_id", *(f"objects.list.element.{name}" for name in FIELDS)]
+"""The same, as Parquet names them."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a shard, at most a row group of the store."""
+
+    shard: Path
+    images: pa.Table
+    """As the store has them, ``ROW_GROUP`` rows at most."""
+    objects: pa.ListArray
+    """Of each image the structs of its objects, with ``FIELDS``."""
+
+
+def class_names(split_dirs: Sequence[Path]) -> dict[int, str]:
+    """Category id to a name that no other has, in the order that numbers the classes from 0.
+
+    That is the order of the first split's document; what it lacks comes behind.
+
+    Raises:
+        UserError: a split has no ``instances``; an id means two things.
+    """
+    named: dict[int, str] = {}
+    for split_dir in split_dirs:
+        for category in tables.categories(split_dir):
+            known = named.setdefault(category["id"], category["name"])
+            if known != category["name"]:
+                raise UserError(
+                    f"category {category['id']} is {known!r} in {split_dirs[0]} and"
+                    f" {category['name']!r} in {split_dir}: convert them again, from one source"
+                )
+    return _told_apart(named)
+
+
+def _told_apart(named: Mapping[int, str]) -> dict[int, str]:
+    """A name that two categories share gets the id behind it."""
+    names = dict(named)
+    while len(count := Counter(names.values())) < len(names):
+        names = {
+            category_id: name if count[name] == 1 else f"{name} ({category_id})"
+            for category_id, name in names.items()
+        }
+    return names
+
+
+def class_numbers(objects: pa.StructArray, category_ids: Sequence[int]) -> pa.Array:
+    """The class of each object, int64 [M]: where its category is among these, else null."""
+    known = pa.array(category_ids, pa.int64())
+    return pc.index_in(objects.field("category_id"), value_set=known).cast(pa.int64())
+
+
+def image_ids(split_dir: Path) -> npt.NDArray[np.int64]:
+    """The ids of the images that ``instances`` lists, sorted, int64 [N].
+
+    Raises:
+        UserError: the split has no ``instances``.
+    """
+    listed: npt.NDArray[np.int64] = tables.read_table(split_dir, PRIMARY, ["image_id"])[
+        "image_id"
+    ].to_numpy()
+    return listed
+
+
+def shards(split_dir: Path) -> list[Path]:
+    """The shards of the image store that these images lie in, in image-id order."""
+    paths = shard_paths(split_dir)
+    needed = shards_with([path.name for path in paths], image_ids(split_dir).tolist())
+    return [path for path in paths if path.name in needed]
+
+
+def batches(split_dir: Path) -> Iterator[Batch]:
+    """All these images with their objects, in image-id order.
+
+    In memory are one row group of the image store and one of the table.
+
+    Raises:
+        UserError: the split has no ``instances``; the image store lacks an image.
+    """
+    listed = pa.array(image_ids(split_dir))
+    with pq.ParquetFile(tables.table_path(split_dir, PRIMARY)) as table:
+        rows = _Rows(table)
+        for shard in shards(split_dir):
+            with pq.ParquetFile(shard) as file:
+                for images in file.iter_batches(batch_size=ROW_GROUP):
+                    taken = images.filter(pc.is_in(images["image_id"], value_set=listed))
+                    if not len(taken):
+                        continue
+                    its = rows.take(len(taken))
+                    if its["image_id"].to_pylist() != taken["image_id"].to_pylist():
+                        raise _lacking(shard)
+                    yield Batch(
+                        shard, pa.Table.from_batches([taken]), its["objects"].combine_chunks()
+                    )
+        if rows.take(1):
+            raise _lacking(split_dir)
+
+
+def _lacking(path: Path) -> UserError:
+    return UserError(
+        f"{path} does not hold the images that the annotations list: run the convert stage"
+        " again, or `dvc checkout`"
+    )
+
+
+class _Rows:
+    """The rows of an annotation table one after the other, as many at a time as are wanted."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._groups = (file.read_row_group(at, COLUMNS) for at in range(file.num_row_groups))
+        self._held: pa.Table | None = None
+
+    def take(self, count: int) -> pa.Table:
+        """The next rows, fewer where there are no more."""
+        while self._held is None or len(self._held) < count:
+            group = next(self._groups, None)
+            if group is None:
+                break
+            self._held = group if self._held is None else pa.concat_tables([self._held, group])
+        if self._held is None:
+            return []
+        taken, self._held = self._held.slice(0, count), self._held.slice(count)
+        return taken

@@ -1,0 +1,566 @@
+"""What changed between two versions of a converted split.
+
+Images are the same by id and file name, else by file name, else by id; objects as
+:mod:`cocopipe.diff.matching` says; categories by name. Neither the order of a document nor the
+ids of its annotations count as changes.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cocopipe.coco.document import PRIMARY
+from cocopipe.diff.columns import Columns, Top, read_columns, read_top
+from cocopipe.diff.fingerprints import join
+from cocopipe.diff.matching import Flags, Floats, Ints, Objects, Pairing, Pairs, ious, match
+from cocopipe.diff.replaced import replaced
+
+IOU = 0.5
+"""Boxes that overlap less are not the same object, unless their id says so."""
+
+
+class Side(StrEnum):
+    """One of the two versions."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Kind(StrEnum):
+    """What happened to an object; the first that fits."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    RELABELLED = "relabelled"
+    """Another category, whether or not the box is another one too."""
+    MOVED = "moved"
+    """Another box."""
+    OTHER = "other"
+    """Another segmentation, area, caption, or anything else but category and box."""
+
+
+CHANGED_OBJECTS = pa.schema(
+    [
+        pa.field("image_id_before", pa.int64(), nullable=False),
+        pa.field("image_id_after", pa.int64(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),  # a Kind
+        pa.field("id_before", pa.int64()),  # of the annotation; null where it was added
+        pa.field("id_after", pa.int64()),  # null where it was removed
+        pa.field("category_before", pa.string()),
+        pa.field("category_after", pa.string()),
+        pa.field("iou", pa.float64()),  # of both boxes; null where there is one object
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of one version."""
+
+    image_id: int
+    file_name: str
+    boxes: int
+    """Its objects, which may lack a box."""
+
+
+@dataclass(frozen=True)
+class ChangedImage:
+    """An image of both versions."""
+
+    before: Image
+    after: Image
+
+
+@dataclass(frozen=True)
+class ImageChanges:
+    """Images; one that both versions have is listed once, under the first that fits."""
+
+    before: int
+    after: int
+    added: tuple[Image, ...]
+    removed: tuple[Image, ...]
+    replaced: tuple[ChangedImage, ...]
+    """Other file bytes, whatever else."""
+    renumbered: tuple[ChangedImage, ...]
+    """The same file under another id."""
+    renamed: tuple[ChangedImage, ...]
+    """The same file under another name."""
+    relisted: tuple[ChangedImage, ...]
+    """Another width or height, or another of the fields that the document has of it."""
+
+
+@dataclass(frozen=True)
+class BoxChanges:
+    """Objects, which may lack a box; of images that both versions have but for the last two."""
+
+    before: int
+    """All of the version."""
+    after: int
+    added: int
+    removed: int
+    moved: int
+    relabelled: int
+    other: int
+    unchanged: int
+    renumbered: int
+    """Of those that both versions have: with another id, which is no change."""
+    of_added_images: int
+    of_removed_images: int
+    iou_mean: float | None
+    """Of the moved; None without any. 0 is the IoU of what is no finite box with an area."""
+    iou_least: float | None
+
+
+@dataclass(frozen=True)
+class CategoryChanges:
+    """The objects of one category, of all images."""
+
+    name: str | None
+    """None: without a category."""
+    before: int
+    after: int
+    added: int
+    """Those of added images included."""
+    removed: int
+    """Those of removed images included."""
+    moved: int
+    relabelled_to: int
+    """Of this category now."""
+    relabelled_from: int
+    """Of this category before."""
+    other: int
+
+    @property
+    def changes(self) -> int:
+        """How many objects changed."""
+        return (
+            self.added
+            + self.removed
+            + self.moved
+            + self.relabelled_to
+            + self.relabelled_from
+            + self.other
+        )
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """Objects that went from one category to another."""
+
+    before: str | None
+    after: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """A category of both versions with other ids; it has several where its name is there twice."""
+
+    name: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ListedCategories:
+    """The categories that the documents list, used or not."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    renumbered: tuple[Renumbered, ...]
+    edited: tuple[str, ...]
+    """In another field than name and id, such as the supercategory."""
+
+
+@dataclass(frozen=True)
+class ChangedBoxes:
+    """How many objects of an image changed."""
+
+    before: Image
+    after: Image
+    added: int
+    removed: int
+    moved: int
+    relabelled: int
+    other: int
+
+    @property
+    def changes(self) -> int:
+        """All together."""
+        return self.added + self.removed + self.moved + self.relabelled + self.other
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is different in the second of two versions of a split."""
+
+    document: str
+    images: ImageChanges
+    boxes: BoxChanges
+    categories: tuple[CategoryChanges, ...]
+    """By name, those without changes included."""
+    listed: ListedCategories
+    relabelled: tuple[Relabelled, ...]
+    """Most first."""
+    by_image: tuple[ChangedBoxes, ...]
+    """Of the images that both versions have and whose objects changed; most changes first."""
+    document_fields: tuple[str, ...]
+    """Top-level fields of the document that differ, such as ``info``; categories aside."""
+    objects: pa.Table = field(repr=False)
+    """The objects behind the counts, as ``CHANGED_OBJECTS``, in the order of images."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is different."""
+        parts = (
+            getattr(group, each.name)
+            for group in (self.images, self.listed)
+            for each in fields(group)
+        )
+        lists = [part for part in parts if isinstance(part, tuple)]
+        return not any((*lists, self.by_image, self.document_fields))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, but for ``objects``."""
+        return {
+            each.name: _plain(getattr(self, each.name))
+            for each in fields(self)
+            if each.name != "objects"
+        }
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def compare(
+    before: Path | None,
+    after: Path | None,
+    *,
+    document: str = PRIMARY,
+    same_shards: Collection[str] = (),
+    iou: float = IOU,
+) -> Changes:
+    """Compare two versions of a converted split, from their tables; no image is decoded.
+
+    Memory holds the boxes of both versions and a hash for the rest of an object, and at most a
+    row group of images of each.
+
+    Args:
+        before: the split's folder with ``annotations/<document>.parquet`` and those shards of
+            ``images/*.parquet`` that are not in ``same_shards``; None: there was no such split.
+        after: likewise; None: there is none any more.
+        document: which of its documents.
+        same_shards: file names of shards that are equal in both; they need not be there.
+        iou: the least IoU by which an object is known whose id does not tell, above 0.
+
+    Raises:
+        UserError: no converted split, no such document, or a shard that is not there.
+    """
+    tops = read_top(before, document), read_top(after, document)
+    names = _category_names(*tops)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda each: read_columns(each, document, names), (before, after))
+    rows = _pair_images(one, other)
+    is_replaced = np.zeros(len(rows[0]), np.bool_)
+    if before is not None and after is not None:
+        ids = one.ids[rows[0]], other.ids[rows[1]]
+        is_replaced = replaced(before, after, *ids, same_shards=same_shards)
+    found = _find(_shared(one, rows[0]), _shared(other, rows[1]), iou)
+    return Changes(
+        document=document,
+        images=_image_changes(one, other, rows, is_replaced),
+        boxes=_box_changes(one, other, found),
+        categories=_category_changes(one, other, found, names),
+        listed=_listed_categories(*tops),
+        relabelled=_relabelled(found, names),
+        by_image=_by_image(one, other, rows, found),
+        document_fields=() if before is None or after is None else _document_fields(*tops),
+        objects=_changed_objects(one, other, rows, found, names),
+    )
+
+
+def _category_names(*tops: Top) -> list[str | None]:
+    """The names of all categories in order, and None for objects that have none."""
+    return [*sorted({one["name"] for top in tops for one in top.get("categories", [])}), None]
+
+
+def _pair_images(before: Columns, after: Columns) -> Pairs:
+    """The rows of images that both versions have."""
+    pairing = Pairing(len(before), len(after))
+    ids = before.ids.view(np.uint64), after.ids.view(np.uint64)
+    names = before.name_hash, after.name_hash
+    pairing.add_equal(join(ids[0], names[0]), join(ids[1], names[1]))
+    pairing.add_equal(*names)
+    pairing.add_equal(*ids)
+    return pairing.pairs
+
+
+def _others(length: int, rows: Ints) -> Ints:
+    """Those of so many rows that are not among these."""
+    is_other = np.ones(length, np.bool_)
+    is_other[rows] = False
+    return np.flatnonzero(is_other)
+
+
+def _shared(columns: Columns, rows: Ints) -> Objects:
+    """The objects of images that both versions have; their ``image`` is the place in ``rows``."""
+    places = np.full(len(columns), -1, np.int64)
+    places[rows] = np.arange(len(rows))
+    objects = replace(columns.objects, image=places[columns.objects.image])
+    return objects.take(objects.image >= 0)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The objects of images that both versions have, and the C changes of them."""
+
+    before: Objects
+    after: Objects
+    kind: npt.NDArray[np.str_]
+    """A `Kind` each, [C]."""
+    row_before: Ints
+    """Row of ``before``, -1 where there is none, [C]."""
+    row_after: Ints
+    """Row of ``after``, -1 where there is none, [C]."""
+    unchanged: int
+    renumbered: int
+
+    def categories(self, kind: Kind) -> Pairs:
+        """The categories before and after of objects that changed in this way."""
+        rows = (each[self.kind == kind] for each in (self.row_before, self.row_after))
+        before, after = (each[each >= 0] for each in rows)
+        return self.before.category[before], self.after.category[after]
+
+    @property
+    def image(self) -> Ints:
+        """The ``image`` of the objects, [C]."""
+        return _either(self.before.image, self.row_before, self.after.image, self.row_after)
+
+    @property
+    def iou(self) -> Floats:
+        """NaN where there is one object, [C]."""
+        overlap = np.full(len(self.kind), np.nan)
+        both = (self.row_before >= 0) & (self.row_after >= 0)
+        boxes = self.before.boxes[self.row_before[both]], self.after.boxes[self.row_after[both]]
+        overlap[both] = ious(*boxes)
+        return overlap
+
+
+def _either(before: Ints, row_before: Ints, after: Ints, row_after: Ints) -> Ints:
+    """The value before, or the one after where there is no row before."""
+    values = np.empty(len(row_before), np.int64)
+    is_before = row_before >= 0
+    values[is_before] = before[row_before[is_before]]
+    values[~is_before] = after[row_after[~is_before]]
+    return values
+
+
+def _find(before: Objects, after: Objects, threshold: float) -> _Found:
+    one, other = match(before, after, threshold)
+    kind = np.select(
+        [
+            before.category[one] != after.category[other],
+            before.box_hash[one] != after.box_hash[other],
+            before.rest_hash[one] != after.rest_hash[other],
+        ],
+        [Kind.RELABELLED, Kind.MOVED, Kind.OTHER],
+        "",
+    )
+    is_changed = kind != ""
+    removed, added = _others(len(before), one), _others(len(after), other)
+    kinds = [kind[is_changed], [Kind.REMOVED] * len(removed), [Kind.ADDED] * len(added)]
+    return _Found(
+        before,
+        after,
+        np.concatenate([np.asarray(each, np.str_) for each in kinds]),
+        np.concatenate([one[is_changed], removed, np.full(len(added), -1)]),
+        np.concatenate([other[is_changed], np.full(len(removed), -1), added]),
+        unchanged=int((~is_changed).sum()),
+        renumbered=int((before.ids[one] != after.ids[other]).sum()),
+    )
+
+
+def _images(columns: Columns, rows: Ints) -> list[Image]:
+    names = columns.file_names.take(pa.array(rows)).to_pylist()
+    boxes = np.bincount(columns.objects.image, minlength=len(columns))[rows]
+    values = zip(columns.ids[rows].tolist(), names, boxes.tolist(), strict=True)
+    return [Image(*each) for each in values]
+
+
+def _image_changes(
+    before: Columns, after: Columns, rows: Pairs, is_replaced: Flags
+) -> ImageChanges:
+    one, other = rows
+    differs = {
+        "replaced": is_replaced,
+        "renumbered": before.ids[one] != after.ids[other],
+        "renamed": before.name_hash[one] != after.name_hash[other],
+        "relisted": before.fields_hash[one] != after.fields_hash[other],
+    }
+    first = np.select(list(differs.values()), np.arange(len(differs)), -1)
+    changed = {
+        name: tuple(
+            map(
+                ChangedImage,
+                _images(before, one[first == number]),
+                _images(after, other[first == number]),
+            )
+        )
+        for number, name in enumerate(differs)
+    }
+    return ImageChanges(
+        before=len(before),
+        after=len(after),
+        added=tuple(_images(after, _others(len(after), other))),
+        removed=tuple(_images(before, _others(len(before), one))),
+        **changed,
+    )
+
+
+def _box_changes(before: Columns, after: Columns, found: _Found) -> BoxChanges:
+    count = {kind: int((found.kind == kind).sum()) for kind in Kind}
+    moved = np.sort(found.iou[found.kind == Kind.MOVED])  # their sum depends on the order
+    return BoxChanges(
+        before=len(before.objects),
+        after=len(after.objects),
+        added=count[Kind.ADDED],
+        removed=count[Kind.REMOVED],
+        moved=count[Kind.MOVED],
+        relabelled=count[Kind.RELABELLED],
+        other=count[Kind.OTHER],
+        unchanged=found.unchanged,
+        renumbered=found.renumbered,
+        of_added_images=len(after.objects) - len(found.after),
+        of_removed_images=len(before.objects) - len(found.before),
+        iou_mean=float(moved.mean()) if len(moved) else None,
+        iou_least=float(moved.min()) if len(moved) else None,
+    )
+
+
+def _category_changes(
+    before: Columns, after: Columns, found: _Found, names: Sequence[str | None]
+) -> tuple[CategoryChanges, ...]:
+    def count(categories: Ints) -> Ints:
+        return np.bincount(categories, minlength=len(names))
+
+    all_before, all_after = count(before.objects.category), count(after.objects.category)
+    former, present = found.categories(Kind.RELABELLED)
+    columns = {
+        "before": all_before,
+        "after": all_after,
+        # Of the images that both versions have, and all of the others.
+        "added": count(found.categories(Kind.ADDED)[1]) + all_after - count(found.after.category),
+        "removed": count(found.categories(Kind.REMOVED)[0])
+        + all_before
+        - count(found.before.category),
+        "moved": count(found.categories(Kind.MOVED)[1]),
+        "relabelled_to": count(present),
+        "relabelled_from": count(former),
+        "other": count(found.categories(Kind.OTHER)[1]),
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    every = [
+        CategoryChanges(name, **dict(zip(columns, counts, strict=True)))
+        for name, counts in zip(names, values, strict=True)
+    ]
+    return tuple(one for one in every if one.name is not None or one.before or one.after)
+
+
+def _relabelled(found: _Found, names: Sequence[str | None]) -> tuple[Relabelled, ...]:
+    pairs = np.stack(found.categories(Kind.RELABELLED), axis=1)
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    return tuple(
+        Relabelled(names[former], names[present], count)
+        for count, (former, present) in sorted(
+            zip(counts.tolist(), distinct.tolist(), strict=True), key=lambda one: (-one[0], one[1])
+        )
+    )
+
+
+def _by_image(
+    before: Columns, after: Columns, rows: Pairs, found: _Found
+) -> tuple[ChangedBoxes, ...]:
+    places, inverse = np.unique(found.image, return_inverse=True)
+    counts = np.zeros((len(places), len(Kind)), np.int64)
+    for number, kind in enumerate(Kind):
+        counts[:, number] = np.bincount(inverse[found.kind == kind], minlength=len(places))
+    order = np.lexsort((after.ids[rows[1][places]], -counts.sum(1)))
+    pairs = zip(
+        _images(before, rows[0][places[order]]), _images(after, rows[1][places[order]]), strict=True
+    )
+    return tuple(
+        ChangedBoxes(*pair, **dict(zip(map(str, Kind), numbers, strict=True)))
+        for pair, numbers in zip(pairs, counts[order].tolist(), strict=True)
+    )
+
+
+def _changed_objects(
+    before: Columns, after: Columns, rows: Pairs, found: _Found, names: Sequence[str | None]
+) -> pa.Table:
+    image = found.image
+    sides = (found.before, found.row_before), (found.after, found.row_after)
+    ids = [_masked(objects.ids, row) for objects, row in sides]
+    all_names = pa.array(names, pa.string())
+    categories = [all_names.take(_masked(objects.category, row)) for objects, row in sides]
+    iou = pa.array(found.iou, from_pandas=True)  # NaN is null
+    image_ids = before.ids[rows[0][image]], after.ids[rows[1][image]]
+    columns = [*map(pa.array, image_ids), pa.array(found.kind), *ids, *categories, iou]
+    table = pa.Table.from_arrays(columns, schema=CHANGED_OBJECTS)
+    in_order = ("image_id_after", "change", "id_before", "id_after")
+    return table.sort_by([(name, "ascending") for name in in_order])
+
+
+def _masked(values: Ints, rows: Ints) -> Any:
+    """The values at these rows, null for -1."""
+    is_none = rows < 0
+    taken = np.zeros(len(rows), np.int64)
+    taken[~is_none] = values[rows[~is_none]]
+    return pa.array(taken, mask=is_none)
+
+
+def _listed_categories(before: Top, after: Top) -> ListedCategories:
+    one, other = _by_name(before), _by_name(after)
+    both = sorted(one.keys() & other.keys())
+    ids = {name: (_ids(one[name]), _ids(other[name])) for name in both}
+    return ListedCategories(
+        added=tuple(sorted(other.keys() - one.keys())),
+        removed=tuple(sorted(one.keys() - other.keys())),
+        renumbered=tuple(Renumbered(name, *ids[name]) for name in both if len(set(ids[name])) > 1),
+        edited=tuple(name for name in both if _details(one[name]) != _details(other[name])),
+    )
+
+
+def _by_name(top: Top) -> dict[str, list[Mapping[str, Any]]]:
+    named: dict[str, list[Mapping[str, Any]]] = {}
+    for category in top.get("categories", []):
+        named.setdefault(category["name"], []).append(category)
+    return named
+
+
+def _ids(categories: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    return tuple(sorted(category["id"] for category in categories))
+
+
+def _details(categories: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What they have besides name and id, as text that can be compared."""
+    return sorted(json.dumps({**each, "id": 0}, sort_keys=True) for each in categories)
+
+
+def _document_fields(before: Top, after: Top) -> tuple[str, ...]:
+    one, other = (
+        {name: json.dumps(value, sort_keys=True) for name, value in top.items()}
+        for top in (before, after)
+    )
+    names = sorted((one.keys() | other.keys()) - {"categories"})
+    return tuple(name for name in names if one.get(name) != other.get(name))

@@ -1,0 +1,167 @@
+"""An annotation table as columns of numbers and hashes, for comparing versions of it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cocopipe.coco.tables import SCHEMA, table_path
+from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
+from cocopipe.diff.matching import Flags, Ints, Objects
+
+ROWS = 1024
+"""Images whose rows are in memory at a time."""
+
+Top = Mapping[str, Any]
+"""What a document has besides images and annotations."""
+
+_OF_IMAGE = frozenset({"image_id", "position", "file_name", "objects"})
+_OF_OBJECT = frozenset({"id", "position", "category_id", "bbox"})
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table of N images and M objects."""
+
+    ids: Ints
+    """Of the images, [N]."""
+    file_names: Any
+    """``pa.ChunkedArray`` [N]."""
+    name_hash: Hashes
+    """Of the file names, [N]."""
+    fields_hash: Hashes
+    """Of what else the document has of an image, but for its place, [N]."""
+    objects: Objects
+    """Their ``image`` is the row of the image, 0 to N - 1."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_top(split_dir: Path | None, document: str) -> Top:
+    """What a document has besides images and annotations; nothing where there is no split.
+
+    Raises:
+        UserError: no converted split, or no such document.
+    """
+    if split_dir is None:
+        return {}
+    metadata = pq.read_schema(table_path(split_dir, document)).metadata
+    top: dict[str, Any] = json.loads(metadata[b"coco"])
+    return top
+
+
+def read_columns(split_dir: Path | None, document: str, names: Sequence[str | None]) -> Columns:
+    """Read a document's table, ``ROWS`` images at a time; nothing where there is no split.
+
+    Args:
+        split_dir: a converted split, of which only the table is read.
+        document: the name of the document.
+        names: of categories; a category's number is its name's place. None stands for objects
+            without a category, or with one that the document does not list.
+
+    Raises:
+        UserError: no converted split, or no such document.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    listed = read_top(split_dir, document).get("categories", [])
+    number_of = {one["id"]: numbers[one["name"]] for one in listed}
+    parts = [
+        _columns(batch, first, number_of, numbers[None])
+        for first, batch in _batches(split_dir, document)
+    ]
+    objects = [part.objects for part in parts]
+    return Columns(
+        ids=np.concatenate([part.ids for part in parts]),
+        file_names=pa.chunked_array([part.file_names for part in parts]),
+        name_hash=np.concatenate([part.name_hash for part in parts]),
+        fields_hash=np.concatenate([part.fields_hash for part in parts]),
+        objects=Objects(
+            *(
+                np.concatenate([getattr(one, each.name) for one in objects])
+                for each in fields(Objects)
+            )
+        ),
+    )
+
+
+def _batches(split_dir: Path | None, document: str) -> Iterator[tuple[int, Any]]:
+    """The rows of a table in batches, each with the number of its first; an empty one before."""
+    yield 0, pa.RecordBatch.from_pylist([], schema=SCHEMA)
+    if split_dir is None:
+        return
+    first = 0
+    with pq.ParquetFile(table_path(split_dir, document)) as file:
+        for batch in file.iter_batches(batch_size=ROWS):
+            yield first, batch
+            first += len(batch)
+
+
+def _columns(batch: Any, first: int, number_of: Mapping[int, int], no_category: int) -> Columns:
+    lists = batch["objects"]
+    image = np.repeat(np.arange(first, first + len(batch)), pc.list_value_length(lists).to_numpy())
+    columns = {name: batch[name] for name in batch.schema.names if name not in _OF_IMAGE}
+    return Columns(
+        ids=batch["image_id"].to_numpy(),
+        file_names=batch["file_name"],
+        name_hash=fingerprints(batch["file_name"]),
+        fields_hash=_hash_present(columns, len(batch)),
+        objects=_objects(lists.flatten(), image, number_of, no_category),
+    )
+
+
+def _objects(structs: Any, image: Ints, number_of: Mapping[int, int], no_category: int) -> Objects:
+    columns = {each.name: structs.field(each.name) for each in structs.type}
+    bbox = columns["bbox"]
+    has_box = bbox.is_valid().to_numpy(zero_copy_only=False)
+    boxes = np.full((len(structs), 4), np.nan)
+    boxes[has_box] = bbox.drop_null().flatten().to_numpy().reshape(-1, 4)
+    category, is_unlisted = _categories(columns["category_id"], number_of, no_category)
+    rest = {name: column for name, column in columns.items() if name not in _OF_OBJECT}
+    rest_hash = _hash_present(rest, len(structs))
+    # It has no name to compare, but is still written there.
+    rest_hash[is_unlisted] += fingerprints(columns["category_id"])[is_unlisted]
+    return Objects(
+        image=image,
+        ids=columns["id"].to_numpy(),
+        category=category,
+        boxes=boxes,
+        box_hash=fingerprints(bbox),
+        rest_hash=rest_hash,
+    )
+
+
+def _categories(
+    category_ids: Any, number_of: Mapping[int, int], no_category: int
+) -> tuple[Ints, Flags]:
+    """The number of each object's category, and whether it has one that is not listed."""
+    listed = np.array(sorted(number_of), np.int64)
+    numbers = np.array([*(number_of[each] for each in listed.tolist()), no_category])
+    has_one = category_ids.is_valid().to_numpy(zero_copy_only=False)
+    values = category_ids.fill_null(0).to_numpy()
+    places = np.searchsorted(listed, values)
+    is_listed = has_one & (places < len(listed))
+    is_listed[is_listed] = listed[places[is_listed]] == values[is_listed]
+    return numbers[np.where(is_listed, places, len(listed))], has_one & ~is_listed
+
+
+def _hash_present(columns: Mapping[str, Any], length: int) -> Hashes:
+    """One hash of what each row holds.
+
+    A null adds nothing: a table compares that was written when there were other columns.
+    """
+    total = np.zeros(length, np.uint64)
+    for name, column in columns.items():
+        if column.null_count < len(column):
+            salt = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+            hashes = mix(fingerprints(column) ^ np.uint64(salt))
+            hashes[column.is_null().to_numpy(zero_copy_only=False)] = 0
+            total += hashes
+    return total
