@@ -154,7 +154,7 @@ def _in_project(project: "Project", ref: str) -> dict[str, Split]:
     if isinstance(subject, Data):
         split = InDvc(project.workspace, subject.hash)
         if not subject.hash.endswith(".dir") or not any(
-            file.startswith("annotations/") for file in split.files
+            file.startswith("annotations/") and file.endswith(".parquet") for file in split.files
         ):
             raise UserError(f"{ref} is {subject}, which is no converted split")
         return {subject.paths[0] if subject.paths else subject.hash: split}
