@@ -3,16 +3,18 @@ import pickle
 import random
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cocopipe.coco.raw import DiskFile
+from cocopipe.coco.raw import DiskFile, Files
 from cocopipe.coco.store import (
     CAP,
     ROW_GROUP,
     ImageStore,
-    Picture,
+    Pictures,
     Stored,
     images_per_shard,
     shard_name,
@@ -82,15 +84,20 @@ def test_shard_names_sort_as_their_ids() -> None:
     assert names[2] == "000000000139.parquet"
 
 
-def pictures(folder: Path, image_ids: list[int], size: tuple[int, int] | None) -> list[Picture]:
+def pictures(folder: Path, image_ids: list[int], size: tuple[int, int] | None) -> Pictures:
     folder.mkdir(exist_ok=True)
-    found = []
+    files = {}
     for image_id in image_ids:
         path = folder / f"{image_id}.jpg"
         path.write_bytes(picture(image_id % 1000))
-        entry = DiskFile(folder, path.name, path.stat().st_size)
-        found.append(Picture(image_id, f"{image_id}.jpg", size, entry))
-    return found
+        files[path.name] = DiskFile(folder, path.name, path.stat().st_size)
+    return Pictures(
+        np.array(image_ids),
+        pa.array(files, pa.string()),
+        np.array([size or (0, 0)] * len(image_ids)).reshape(-1, 2),
+        Files(files),
+        np.arange(len(image_ids)),
+    )
 
 
 def store(folder: Path, image_ids: list[int], **settings: object) -> tuple[Path, Stored]:

@@ -3,24 +3,23 @@
 import gc
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from itertools import compress
-from operator import not_
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
 from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
 from cocopipe.coco.document import PRIMARY, Document, Objects, order, read
-from cocopipe.coco.raw import Entry, Raw, RawSplit, open_raw
-from cocopipe.coco.store import Picture, Stored, finish_store, start_store, writing
+from cocopipe.coco.raw import Raw, RawSplit, open_raw
+from cocopipe.coco.store import Pictures, Stored, finish_store, start_store, writing
 from cocopipe.coco.tables import new_table
 from cocopipe.errors import UserError, some
 
@@ -160,23 +159,15 @@ class _Part:
 
     source: RawSplit
     documents: tuple[Document, ...]
-    pictures: tuple[Picture, ...]
-    """In image-id order."""
+    pictures: Pictures
     skipped: tuple[str, ...] = ()
     """File names of listed images that are missing."""
     ignored: tuple[str, ...] = ()
     """Documents that are not converted."""
 
-    @property
-    def image_ids(self) -> npt.NDArray[np.int64]:
-        """Rising, int64 [N]."""
-        return np.array([picture.image_id for picture in self.pictures], np.int64)
-
-    def only(self, chosen: Iterable[bool]) -> "_Part":
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "_Part":
         """The same with some of the images."""
-        return replace(
-            self, pictures=tuple(compress(self.pictures, chosen)), skipped=(), ignored=()
-        )
+        return replace(self, pictures=self.pictures.only(chosen), skipped=(), ignored=())
 
 
 def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
@@ -185,21 +176,32 @@ def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     images = _union(documents, split)
     if subset is not None:
         images = dict(list(images.items())[:subset])
-    entries = {image_id: _find(image.file_name, split) for image_id, image in images.items()}
-    skipped = tuple(
-        images[image_id].file_name for image_id, entry in entries.items() if entry is None
-    )
+    pictures = _pictures(images, split)
+    is_there = pictures.rows >= 0
+    missing = set(pictures.image_ids[~is_there].tolist())
+    skipped = [image.file_name for image_id, image in images.items() if image_id in missing]
     if skipped and on_missing != "skip":
         raise UserError(
             f"{len(skipped)} of {len(images)} images of {split.name} are missing in "
-            f"{split.folder}/: {some(list(skipped))}; add them, or set convert.on_missing to skip"
+            f"{split.folder}/: {some(skipped)}; add them, or set convert.on_missing to skip"
         )
-    pictures = tuple(
-        Picture(image_id, images[image_id].file_name, images[image_id].size, entry)
-        for image_id, entry in sorted(entries.items())
-        if entry is not None
+    return _Part(split, tuple(documents), pictures.only(is_there), tuple(skipped), tuple(ignored))
+
+
+def _pictures(images: "Mapping[int, _Listed]", split: RawSplit) -> Pictures:
+    """The images by id, with their files; the row of one that is missing is -1."""
+    image_ids = sorted(images)
+    names = [images[image_id].file_name for image_id in image_ids]
+    rows = split.images.rows(pa.array(names, pa.string()))
+    normal = [posixpath.normpath(name) for name in names]
+    rows = np.where(rows < 0, split.images.rows(pa.array(normal, pa.string())), rows)
+    return Pictures(
+        np.array(image_ids, np.int64),
+        pa.array(names, pa.string()),
+        np.array([images[each].size or (0, 0) for each in image_ids], np.int32).reshape(-1, 2),
+        split.images,
+        rows,
     )
-    return _Part(split, tuple(documents), pictures, skipped, tuple(ignored))
 
 
 def _documents(split: RawSplit) -> tuple[list[Document], list[str]]:
@@ -267,10 +269,6 @@ def _values(column: Any) -> list[Any]:
     return values
 
 
-def _find(name: str, split: RawSplit) -> Entry | None:
-    return split.images.get(name) or split.images.get(posixpath.normpath(name))
-
-
 def _require_same_categories(train: _Part, val: _Part) -> None:
     """Refuse splits in which one id means two things, or one name has two ids."""
     of_train = {document.name: document for document in train.documents}
@@ -305,8 +303,9 @@ def _names_by_id(document: Document) -> dict[int, str]:
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
-    is_val = [_share(picture.image_id) < validation_fraction for picture in part.pictures]
-    parts = [part.only(map(not_, is_val)), part.only(is_val)]
+    shares = map(_share, part.pictures.image_ids.tolist())
+    is_val = np.array([share < validation_fraction for share in shares], np.bool_)
+    parts = [part.only(~is_val), part.only(is_val)]
     for name, its in zip(("training", "validation"), parts, strict=True):
         if not its.pictures:
             raise UserError(
@@ -356,7 +355,7 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
         with ExitStack() as stack:
             tables = {
                 out: stack.enter_context(
-                    new_table(out, one, part.image_ids, source=part.source.name)
+                    new_table(out, one, part.pictures.image_ids, source=part.source.name)
                 )
                 for out, part in parts.items()
                 if any(one is its for its in part.documents)

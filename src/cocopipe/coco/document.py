@@ -256,8 +256,8 @@ def _ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> list[in
 
 
 def _require_once(ids: npt.NDArray[np.int64], kind: str, where: str) -> None:
-    values, counts = np.unique(ids, return_counts=True)
-    twice = values[counts > 1]
+    in_order = np.sort(ids)
+    twice = in_order[1:][in_order[1:] == in_order[:-1]]
     if len(twice):
         raise UserError(f"{where}: two {kind} entries have the id {twice[0]}; renumber one")
 

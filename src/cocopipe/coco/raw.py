@@ -19,8 +19,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cocopipe.errors import UserError, some
 
@@ -38,10 +43,10 @@ BLOCK_BYTES = 2**20
 """What is read at a time of a file that is not read as a whole."""
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+_MOST_BYTES = 2**63 - 1
+"""That a member can be said to have; ZIP64 can say twice that."""
+
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # APPNOTE.TXT 4.3.7: signature, name and extra lengths
-
-
-# There are as many of them as there are images: slots, and nothing that could be computed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,16 @@ class DiskFile:
     where: str
     """Its path relative to the folder, and what messages call it."""
     size_bytes: int
+
+    @property
+    def origin(self) -> Path:
+        """Its folder."""
+        return self.folder
+
+    @property
+    def called(self) -> str:
+        """Its name in the folder."""
+        return self.where
 
     @property
     def path(self) -> Path:
@@ -113,15 +128,24 @@ class ZipMember:
         return cls(
             archive,
             info.filename,
-            info.file_size,
-            # Of what is stored they are equal, and then one number.
-            info.file_size if info.compress_size == info.file_size else info.compress_size,
+            min(info.file_size, _MOST_BYTES),
+            min(info.compress_size, _MOST_BYTES),
             info.CRC,
             info.compress_type,
             info.flag_bits,
             info.header_offset,
             _LOCAL_HEADER.size + len(info.filename) + len(info.extra),
         )
+
+    @property
+    def origin(self) -> OpenZip:
+        """Its zip."""
+        return self.archive
+
+    @property
+    def called(self) -> str:
+        """Its name in the zip."""
+        return self.name
 
     @property
     def where(self) -> str:
@@ -227,6 +251,56 @@ class ZipMember:
 
 Entry = DiskFile | ZipMember
 
+_DETAILS = [field.name for field in fields(ZipMember) if field.name not in ("archive", "name")]
+
+
+class Files(Mapping[str, Entry]):
+    """Files by their names, in columns.
+
+    There are as many as there are images, and an object of each takes ten times the memory.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        """Pack entries, each of which may go then."""
+        self.names = pa.array(entries, pa.string())
+        """In the order given, [N]."""
+        self.size_bytes = np.fromiter((each.size_bytes for each in entries.values()), np.int64)
+        """[N]."""
+        self._origins = list(dict.fromkeys(each.origin for each in entries.values()))
+        numbers = {origin: number for number, origin in enumerate(self._origins)}
+        self._origin = np.fromiter((numbers[each.origin] for each in entries.values()), np.int32)
+        self._called = pa.array([each.called for each in entries.values()], pa.string())
+        self._details = {
+            name: np.fromiter((getattr(each, name, 0) for each in entries.values()), np.int64)
+            for name in _DETAILS
+        }
+
+    def rows(self, names: pa.StringArray) -> npt.NDArray[np.int64]:
+        """The rows of files, -1 where there is none of that name."""
+        found = pc.fill_null(pc.index_in(names, value_set=self.names), -1)
+        return np.asarray(found, np.int64)
+
+    def at(self, row: int) -> Entry:
+        """The file of a row."""
+        origin, called = self._origins[self._origin[row]], self._called[row].as_py()
+        if isinstance(origin, OpenZip):
+            details = {name: int(column[row]) for name, column in self._details.items()}
+            return ZipMember(origin, called, **details)
+        return DiskFile(origin, called, int(self.size_bytes[row]))
+
+    def __getitem__(self, name: str) -> Entry:
+        (row,) = self.rows(pa.array([name], pa.string())).tolist()
+        if row < 0:
+            raise KeyError(name)
+        return self.at(row)
+
+    def __iter__(self) -> Iterator[str]:
+        names: list[str] = self.names.to_pylist()
+        return iter(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
 
 @dataclass(frozen=True)
 class RawSplit:
@@ -234,7 +308,7 @@ class RawSplit:
 
     name: str
     documents: Mapping[str, Entry]
-    images: Mapping[str, Entry]
+    images: Files
     """By path relative to the split's image folder."""
     folder: str
     """That folder, as messages call it."""
@@ -430,8 +504,8 @@ def _documents(
     return documents
 
 
-def _below(tree: Mapping[str, Entry], folder: str) -> dict[str, Entry]:
+def _below(tree: Mapping[str, Entry], folder: str) -> Files:
     prefix = f"{folder}/"
-    return {
-        path.removeprefix(prefix): entry for path, entry in tree.items() if path.startswith(prefix)
-    }
+    return Files(
+        {path.removeprefix(prefix): each for path, each in tree.items() if path.startswith(prefix)}
+    )

@@ -11,10 +11,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cocopipe.coco.pictures import UnreadableImageError, examine
-from cocopipe.coco.raw import Entry
+from cocopipe.coco.raw import Entry, Files
 from cocopipe.errors import UserError
 
 SHARD_BYTES = 8 * 2**20
@@ -67,6 +67,62 @@ class Picture:
     size: tuple[int, int] | None
     """Annotated (width, height) in pixels; None where the document doesn't say."""
     entry: Entry
+
+
+@dataclass(frozen=True)
+class Pictures(Sequence[Picture]):
+    """Images on their way into the store, in image-id order; each is made when it is asked for.
+
+    Attributes:
+        image_ids: Rising, int64 [N].
+        file_names: ``pa.StringArray`` [N].
+        sizes: Annotated width and height in pixels, 0 where the document doesn't say, int32 [N, 2].
+        files: Among others, theirs.
+        rows: Of their files, [N].
+    """
+
+    image_ids: npt.NDArray[np.int64]
+    file_names: pa.StringArray
+    sizes: npt.NDArray[np.int32]
+    files: Files
+    rows: npt.NDArray[np.int64]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all their files."""
+        return int(self.files.size_bytes[self.rows].sum())
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Pictures":
+        """Those where ``chosen`` [N] is true."""
+        return self._taken(np.flatnonzero(chosen))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Pictures": ...
+    def __getitem__(self, place: int | slice) -> "Picture | Pictures":
+        if isinstance(place, slice):
+            return self._taken(np.arange(len(self))[place])
+        width, height = self.sizes[place].tolist()
+        return Picture(
+            int(self.image_ids[place]),
+            self.file_names[place].as_py(),
+            (width, height) if width else None,
+            self.files.at(int(self.rows[place])),
+        )
+
+    def _taken(self, places: npt.NDArray[np.int64]) -> "Pictures":
+        names = self.file_names.take(pa.array(places))
+        return replace(
+            self,
+            image_ids=self.image_ids[places],
+            file_names=names,
+            sizes=self.sizes[places],
+            rows=self.rows[places],
+        )
 
 
 @dataclass(frozen=True)
@@ -145,7 +201,7 @@ def shards_with(names: Iterable[str], image_ids: Iterable[int]) -> set[str]:
 
 def write_store(
     split_dir: Path,
-    pictures: Sequence[Picture],
+    pictures: Pictures,
     *,
     where: str,
     workers: int,
@@ -181,7 +237,7 @@ def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
 def start_store(
     pool: ThreadPoolExecutor,
     split_dir: Path,
-    pictures: Sequence[Picture],
+    pictures: Pictures,
     *,
     where: str,
     decode: bool = False,
@@ -194,8 +250,8 @@ def start_store(
     folder.mkdir()
     if not pictures:
         return []
-    mean_bytes = sum(picture.entry.size_bytes for picture in pictures) / len(pictures)
-    cuts = shards([picture.image_id for picture in pictures], images_per_shard(mean_bytes))
+    average = images_per_shard(pictures.size_bytes / len(pictures))
+    cuts = shards(pictures.image_ids.tolist(), average)
     return [pool.submit(_write_shard, folder, pictures[cut], where, decode) for cut in cuts]
 
 
@@ -213,9 +269,9 @@ def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object
     return total
 
 
-def _write_shard(folder: Path, pictures: Sequence[Picture], where: str, decode: bool) -> Stored:
+def _write_shard(folder: Path, pictures: Pictures, where: str, decode: bool) -> Stored:
     stored = Stored(shards=1)
-    path = folder / shard_name(pictures[0].image_id)
+    path = folder / shard_name(int(pictures.image_ids[0]))
     with pq.ParquetWriter(
         path,
         SCHEMA,
@@ -224,7 +280,7 @@ def _write_shard(folder: Path, pictures: Sequence[Picture], where: str, decode: 
         write_statistics=["image_id"],
     ) as writer:
         for start in range(0, len(pictures), ROW_GROUP):
-            batch, counted = _row_group(pictures[start : start + ROW_GROUP], where, decode)
+            batch, counted = _row_group(list(pictures[start : start + ROW_GROUP]), where, decode)
             writer.write_batch(batch)
             stored += counted
     return stored
