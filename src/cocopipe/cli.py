@@ -21,9 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="give the candidate the alias champion if its metric improves on the same data",
     )
     export = verbs.add_parser(
-        "export", help="write the converted data as a COCO directory, equal to its source"
+        "export", help="write the converted data as COCO, equal to its source, or for other tools"
     )
     export.add_argument("directory", metavar="DIR", help="must not exist yet")
+    form = export.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        choices=("coco", "yolo", "hf"),
+        default="coco",
+        help="coco by default; yolo as Ultralytics reads it; hf for datasets.load_dataset",
+    )
+    form.add_argument(
+        "--zip", action="store_true", help="a zip that CVAT and other tools import as COCO 1.0"
+    )
     export.add_argument(
         "--rev", help="a git revision, tag or DVC experiment; the working tree by default"
     )
@@ -84,8 +94,8 @@ def _export(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from cocopipe.coco.export import export
     from cocopipe.coco.store import ImageStore
+    from cocopipe.export import formats
     from cocopipe.versions import converted
     from lineage.project import Project
     from lineage.storage import appearing, exact, readable
@@ -99,14 +109,16 @@ def _export(options: argparse.Namespace) -> int:
             for item in items
         ]
         out = stack.enter_context(appearing(Path(options.directory)))
+        if not options.zip:
+            out.mkdir()
         images = sum(len(ImageStore(split)) for split in splits)
         progress = stack.enter_context(
             tqdm(total=images, desc="export", unit="image", disable=None)
         )
-        done = export(splits, out, advance=progress.update)
+        write = formats()["zip" if options.zip else options.format]
+        done = write(splits, out, advance=progress.update)
     for each in done:
-        listed = ", ".join(each.documents)
-        print(f"{options.directory}: {each.split}, {each.images} images, {listed}")
+        print(f"{options.directory}: {each}")
     return 0
 
 

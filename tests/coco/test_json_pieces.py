@@ -92,6 +92,18 @@ def test_what_is_no_plain_object_is_refused(text: str) -> None:
         put_together(text.encode(), 3)
 
 
+def test_all_blocks_are_taken_and_some_are_empty() -> None:
+    taken: list[bytes] = []
+
+    def noted() -> Iterator[bytes]:
+        for block in (b"", b'{"a"', b"", b": 1}", b"", b" ", b""):
+            taken.append(block)
+            yield block
+
+    assert [piece.text for piece in pieces(noted(), LISTS)] == [b"1"]
+    assert len(taken) == 7
+
+
 def test_a_byte_order_mark_is_skipped() -> None:
     assert put_together(codecs.BOM_UTF8 + b'{"images": [1]}', 100) == {"images": [1]}
 

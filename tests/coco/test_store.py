@@ -73,7 +73,7 @@ def test_a_shard_is_never_longer_than_the_cap() -> None:
 
 
 def test_borders_stay_when_the_mean_size_drifts() -> None:
-    assert images_per_shard(160_000) == images_per_shard(170_000) == 64
+    assert images_per_shard(160_000) == images_per_shard(170_000) == 32
     assert images_per_shard(10**9) == 1
     assert images_per_shard(0) == 2**23
 

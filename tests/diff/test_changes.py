@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from cocopipe.coco import matching, store
+from cocopipe.coco import store
 from cocopipe.coco.convert import convert
+from cocopipe.diff import matching
 from cocopipe.diff.changes import CHANGED_OBJECTS, Changes, Image, Kind, compare
 from cocopipe.errors import UserError
 from tests.coco.coco_files import picture, write_files

@@ -51,6 +51,34 @@ def test_export_gives_back_the_source_of_any_version(copied: Clone, tmp_path: Pa
     assert copied.run("git", "status", "--porcelain").stdout == ""
 
 
+def test_labels_corrected_in_a_zip_come_back(copied: Clone, tmp_path: Path) -> None:
+    before = copied.lock()["convert"]["outs"]
+    exported = copied.root / "data/source/labels.zip"
+    exported.parent.mkdir(exist_ok=True)
+    said = copied.run("cocopipe", "export", str(exported), "--zip").stdout
+    assert said == f"{exported}: sample, 40 images, instances\n"
+    copied.set(download__source="directory")
+    copied.repro("convert")
+    assert copied.lock()["convert"]["outs"] == before
+
+
+def test_other_formats(copied: Clone, tmp_path: Path) -> None:
+    said = copied.run("cocopipe", "export", str(tmp_path / "yolo"), "--format", "yolo").stdout
+    assert [line.split(": ")[1].split(",")[0] for line in said.splitlines()] == ["train", "val"]
+    assert "crowds left out" in said
+    images = sorted(path.stem for path in (tmp_path / "yolo/images/train").iterdir())
+    assert images == sorted(path.stem for path in (tmp_path / "yolo/labels/train").iterdir())
+    copied.run("cocopipe", "export", str(tmp_path / "hf"), "--format", "hf")
+    names = [path.name for path in sorted((tmp_path / "hf/data").iterdir())]
+    assert names == ["train-00000-of-00001.parquet", "validation-00000-of-00001.parquet"]
+    both = copied.run(
+        "cocopipe", "export", str(tmp_path / "x"), "--zip", "--format", "yolo", ok=False
+    )
+    assert both.returncode == 2
+    assert "not allowed with argument" in both.stderr
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

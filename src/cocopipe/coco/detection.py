@@ -87,9 +87,15 @@ def image_ids(split_dir: Path) -> npt.NDArray[np.int64]:
 
 
 def shards(split_dir: Path) -> list[Path]:
-    """The shards of the image store that these images lie in, in image-id order."""
-    paths = shard_paths(split_dir)
-    needed = shards_with([path.name for path in paths], image_ids(split_dir).tolist())
+    """The shards of the image store that these images lie in, in image-id order.
+
+    Raises:
+        UserError: the split has no ``instances``; the image store is empty, but not they.
+    """
+    paths, listed = shard_paths(split_dir), image_ids(split_dir).tolist()
+    if listed and not paths:
+        raise _lacking(split_dir)
+    needed = shards_with([path.name for path in paths], listed)
     return [path for path in paths if path.name in needed]
 
 
@@ -101,23 +107,29 @@ def batches(split_dir: Path) -> Iterator[Batch]:
     Raises:
         UserError: the split has no ``instances``; the image store lacks an image.
     """
-    listed = pa.array(image_ids(split_dir))
+    listed = image_ids(split_dir)
     with pq.ParquetFile(tables.table_path(split_dir, PRIMARY)) as table:
         rows = _Rows(table)
         for shard in shards(split_dir):
-            with pq.ParquetFile(shard) as file:
-                for images in file.iter_batches(batch_size=ROW_GROUP):
-                    taken = images.filter(pc.is_in(images["image_id"], value_set=listed))
-                    if not len(taken):
-                        continue
-                    its = rows.take(len(taken))
-                    if its["image_id"].to_pylist() != taken["image_id"].to_pylist():
-                        raise _lacking(shard)
-                    yield Batch(
-                        shard, pa.Table.from_batches([taken]), its["objects"].combine_chunks()
-                    )
-        if rows.take(1):
+            for images in _images(shard, listed):
+                its = rows.take(len(images))
+                if its["image_id"].to_pylist() != images["image_id"].to_pylist():
+                    raise _lacking(shard)
+                yield Batch(shard, images, its["objects"].combine_chunks())
+        if len(rows.take(1)):
             raise _lacking(split_dir)
+
+
+def _images(shard: Path, listed: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
+    """Those of a shard's images that are listed, some at a time."""
+    with pq.ParquetFile(shard) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP):
+            found = batch["image_id"].to_numpy()
+            start = np.searchsorted(listed, found[0])
+            end = np.searchsorted(listed, found[-1], side="right")
+            images = batch.filter(pa.array(np.isin(found, listed[start:end])))
+            if len(images):
+                yield pa.Table.from_batches([images])
 
 
 def _lacking(path: Path) -> UserError:
@@ -132,16 +144,11 @@ class _Rows:
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._groups = (file.read_row_group(at, COLUMNS) for at in range(file.num_row_groups))
-        self._held: pa.Table | None = None
+        self._held = file.read_row_groups([], COLUMNS)
 
     def take(self, count: int) -> pa.Table:
         """The next rows, fewer where there are no more."""
-        while self._held is None or len(self._held) < count:
-            group = next(self._groups, None)
-            if group is None:
-                break
-            self._held = group if self._held is None else pa.concat_tables([self._held, group])
-        if self._held is None:
-            return []
+        while len(self._held) < count and (group := next(self._groups, None)) is not None:
+            self._held = pa.concat_tables([self._held, group])
         taken, self._held = self._held.slice(0, count), self._held.slice(count)
         return taken

@@ -1,18 +1,19 @@
 """A converted split as a Hugging Face dataset."""
 
-from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cocopipe.coco import detection
 from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import categories, read_table
+from cocopipe.coco.tables import read_table
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
 
 def load(split_dir: Path) -> "Dataset":
@@ -34,24 +35,18 @@ def load(split_dir: Path) -> "Dataset":
     """
     import datasets  # takes seconds
 
-    labels = _names(categories(split_dir))
-    table = read_table(split_dir, PRIMARY)
+    names = detection.class_names([split_dir])
+    table = read_table(split_dir, PRIMARY, detection.COLUMNS)
     store = ImageStore(split_dir)
-    features = datasets.Features(
-        {
-            "image_id": datasets.Value("int64"),
-            "objects": {
-                "id": datasets.List(datasets.Value("int64")),
-                "bbox": datasets.List(datasets.List(datasets.Value("float64"))),
-                "category": datasets.List(datasets.ClassLabel(names=list(labels.values()))),
-                "area": datasets.List(datasets.Value("float64")),
-                "iscrowd": datasets.List(datasets.Value("bool")),
-            },
-        }
-    )
+    features = features_of(names.values())
     columns = pa.table(
-        {"image_id": table["image_id"], "objects": _objects(table, list(labels))},
-        schema=features.arrow_schema,
+        {
+            "image_id": table["image_id"],
+            "objects": columns_of_objects(table["objects"].combine_chunks(), list(names)),
+        },
+        schema=datasets.Features(
+            {name: features[name] for name in ("image_id", "objects")}
+        ).arrow_schema,
     )
     images = datasets.Dataset.from_parquet([str(path) for path in store.paths])
     # The store may hold images that only other documents list.
@@ -62,26 +57,35 @@ def load(split_dir: Path) -> "Dataset":
     return datasets.concatenate_datasets([images, objects], axis=1)
 
 
-def _names(listed: list[dict[str, Any]]) -> dict[int, str]:
-    """Category id to name; a name that two categories share gets the id behind it."""
-    count = Counter(category["name"] for category in listed)
-    return {
-        category["id"]: category["name"]
-        if count[category["name"]] == 1
-        else f"{category['name']} ({category['id']})"
-        for category in listed
-    }
+def features_of(names: Iterable[str]) -> "Features":
+    """The columns of a dataset with classes of these names."""
+    import datasets
+
+    return datasets.Features(
+        {
+            "image_id": datasets.Value("int64"),
+            "file_name": datasets.Value("string"),
+            "width": datasets.Value("int32"),
+            "height": datasets.Value("int32"),
+            "image": datasets.Image(),
+            "objects": {
+                "id": datasets.List(datasets.Value("int64")),
+                "bbox": datasets.List(datasets.List(datasets.Value("float64"))),
+                "category": datasets.List(datasets.ClassLabel(names=list(names))),
+                "area": datasets.List(datasets.Value("float64")),
+                "iscrowd": datasets.List(datasets.Value("bool")),
+            },
+        }
+    )
 
 
-def _objects(table: pa.Table, category_ids: list[int]) -> pa.StructArray:
-    """The table's list of structs as a struct of lists, labels instead of category ids."""
-    lists = table["objects"].combine_chunks()
+def columns_of_objects(lists: pa.ListArray, category_ids: list[int]) -> pa.StructArray:
+    """Lists of structs as a struct of lists, class numbers instead of category ids."""
     values = lists.flatten()
+    offsets = pc.subtract(lists.offsets, lists.offsets[0])  # which do not start at 0 in a slice
     columns = {name: values.field(name) for name in ("id", "bbox", "area", "iscrowd")}
-    columns["category"] = pc.index_in(
-        values.field("category_id"), value_set=pa.array(category_ids, pa.int64())
-    ).cast(pa.int64())
+    columns["category"] = detection.class_numbers(values, category_ids)
     names = ("id", "bbox", "category", "area", "iscrowd")
     return pa.StructArray.from_arrays(
-        [pa.ListArray.from_arrays(lists.offsets, columns[name]) for name in names], names
+        [pa.ListArray.from_arrays(offsets, columns[name]) for name in names], names
     )

@@ -105,7 +105,7 @@ class _Text:
         for block in self._blocks:
             brought.append(block)
             size += len(block)
-            if size >= len(kept):
+            if size and size >= len(kept):  # a block may be empty
                 break
         self._here, self._place = b"".join(brought), 0
         return size > 0

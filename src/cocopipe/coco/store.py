@@ -26,7 +26,7 @@ from cocopipe.coco.raw import Entry, Files
 from cocopipe.errors import UserError
 
 SHARD_BYTES = 8 * 2**20
-"""What a shard holds on average."""
+"""What shards hold on average, at most; at least half of it."""
 
 CAP = 8
 """A shard never holds more than this many times the average number of images."""
@@ -163,7 +163,7 @@ def images_per_shard(mean_bytes: float) -> int:
 
     A power of two, so that the mean can drift without moving every border.
     """
-    return int(2 ** max(0, round(math.log2(SHARD_BYTES / max(mean_bytes, 1)))))
+    return int(2 ** max(0, math.floor(math.log2(SHARD_BYTES / max(mean_bytes, 1)))))
 
 
 def shards(image_ids: Sequence[int], average: int) -> list[slice]:

@@ -67,7 +67,7 @@ class Images(Dataset[Sample]):
 
     def __getitem__(self, key: int | Key) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        return self.sample(epoch, index, self.file(index))
+        return self.sample(epoch, index, self.decoded(index, self.file(index)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": OrderedDict()}
@@ -87,10 +87,9 @@ class Images(Dataset[Sample]):
         """Read the files of a row group."""
         return files(self._store.read_group(group))
 
-    def sample(self, epoch: int, index: int, file: File) -> Sample:
-        """Make a sample of the image at ``index``, whose file is ``file``."""
+    def sample(self, epoch: int, index: int, decoded: Decoded) -> Sample:
+        """Make a sample of the image at ``index``."""
         del epoch
-        decoded = self.decoded(index, file)
         return decoded.pixels, {
             "image_id": torch.tensor(int(self.image_ids[index])),
             "scale": torch.tensor(decoded.scale, dtype=torch.float32),
@@ -187,11 +186,11 @@ class Detections(Dataset[Sample]):
 
     def __getitem__(self, key: Key) -> Sample:
         epoch, index = key
-        return self.sample(epoch, index, self.images.file(index))
+        images = self.images
+        return self.sample(epoch, index, images.decoded(index, images.file(index)))
 
-    def sample(self, epoch: int, index: int, file: File) -> Sample:
-        """Make a sample of the image at ``index``, whose file is ``file``."""
-        decoded = self.images.decoded(index, file)
+    def sample(self, epoch: int, index: int, decoded: Decoded) -> Sample:
+        """Make a sample of the image at ``index``."""
         image, target = decoded.pixels, self._target(index, decoded)
         if self.augment is None:
             return image, target

@@ -1,8 +1,8 @@
 """A split read from one end of an epoch to the other, each row group once."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,14 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from cocopipe.detect.data import Detections, Images, Sample
-from cocopipe.detect.decoding import File
+from cocopipe.detect.decoding import Decoded, File
 from cocopipe.detect.order import Share, shuffled
 
 AHEAD = 2
 """Row groups that are read while images are decoded."""
+
+DECODED_AHEAD = 4
+"""Images that are decoded before they are asked for, where no worker process does so."""
 
 
 class Stream(IterableDataset[Sample]):
@@ -75,8 +78,26 @@ class Stream(IterableDataset[Sample]):
         worker = get_worker_info()
         share = self.share.of_each(worker.id, worker.num_workers) if worker else self.share
         epoch = self.epoch
-        for index, file in self._files(self._order(epoch, share)):
-            yield self.dataset.sample(epoch, index, file)
+        files = self._files(self._order(epoch, share))
+        # Workers are as many as there are cores for it.
+        for index, decoded in self._decoded(files) if worker else self._decoded_ahead(files):
+            yield self.dataset.sample(epoch, index, decoded)
+
+    def _decoded(self, files: Iterable[tuple[int, File]]) -> Iterator[tuple[int, Decoded]]:
+        for index, file in files:
+            yield index, self.images.decoded(index, file)
+
+    def _decoded_ahead(self, files: Iterable[tuple[int, File]]) -> Iterator[tuple[int, Decoded]]:
+        """The same while whoever takes them does something else."""
+        waiting: deque[tuple[int, Future[Decoded]]] = deque()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            for index, file in files:
+                waiting.append((index, pool.submit(self.images.decoded, index, file)))
+                if len(waiting) > DECODED_AHEAD:
+                    first, job = waiting.popleft()
+                    yield first, job.result()
+            for first, job in waiting:
+                yield first, job.result()
 
     def _order(self, epoch: int, share: Share) -> npt.NDArray[np.int64]:
         groups = self.images.groups

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cocopipe.coco import tables
 from cocopipe.coco.document import read
-from cocopipe.coco.export import export
 from cocopipe.coco.fields import OBJECT, encode_image, encode_images, encode_object, encode_objects
+from cocopipe.export.coco import export
 from tests.coco.coco_files import InMemory, instances, official, picture, write_files, write_zip
 from tests.coco.conftest import Converted
 from tests.coco.test_tables import strictly_equal

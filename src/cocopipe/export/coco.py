@@ -1,0 +1,260 @@
+"""Converted splits back to COCO, equal to what they were made from.
+
+::
+
+    annotations/<document>_<split>.json
+    <split>/<file name>                     in a directory
+    images/<split>/<file name>              in a zip, as annotation tools want it
+
+A split that was divided into train and val is one again. Documents are written entry by
+entry, so that their size does not matter.
+"""
+
+import io
+import json
+import posixpath
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cocopipe.coco import fields, tables
+from cocopipe.coco.store import ImageStore
+from cocopipe.errors import UserError
+
+HELD_OBJECTS = 2**17
+"""Annotations that are brought into the document's order at a time."""
+
+IN_MEMORY_BYTES = 16 * 2**20
+"""Of JSON on its way into a zip: larger documents wait in a temporary file beside that."""
+
+_OF_IMAGES = [*fields.IMAGE.names, "objects.list.element.position"]
+"""Columns that `tables.images_of` takes."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What one split of the source came to."""
+
+    split: str
+    images: int
+    documents: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.split}, {self.images} images, {', '.join(self.documents)}"
+
+
+def export(
+    split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
+) -> list[Exported]:
+    """Write converted splits as a COCO directory.
+
+    Args:
+        split_dirs: folders that the convert stage wrote, the parts of a divided split together.
+        out: an existing folder, empty.
+        advance: told how many more images are written.
+
+    Returns:
+        What was written, by split of the source.
+
+    Raises:
+        UserError: not a converted split; parts that do not belong together.
+    """
+    return _export_to(_Directory(out), split_dirs, advance)
+
+
+def export_zip(
+    split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
+) -> list[Exported]:
+    """Write converted splits as a zip that annotation tools import, and ``convert`` reads.
+
+    The layout is CVAT's "COCO 1.0" (docs.cvat.ai, Formats, COCO). The same data gives the same
+    bytes. Documents are deflated, images stored: they are compressed already.
+
+    Args:
+        split_dirs: folders that the convert stage wrote, the parts of a divided split together.
+        out: the zip, which does not exist.
+        advance: told how many more images are written.
+
+    Returns:
+        What was written, by split of the source.
+
+    Raises:
+        UserError: not a converted split; parts that do not belong together.
+    """
+    with zipfile.ZipFile(out, "x") as archive:
+        return _export_to(_Zip(archive, out.parent), split_dirs, advance)
+
+
+class _Target(Protocol):
+    """Where an export goes."""
+
+    def add_image(self, split: str, file_name: str, data: bytes) -> None: ...
+
+    def new_document(self, file_name: str) -> AbstractContextManager[TextIO]: ...
+
+
+@dataclass(frozen=True)
+class _Directory:
+    folder: Path
+
+    def add_image(self, split: str, file_name: str, data: bytes) -> None:
+        path = self.folder / split / file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def new_document(self, file_name: str) -> AbstractContextManager[TextIO]:
+        path = self.folder / "annotations" / file_name
+        path.parent.mkdir(exist_ok=True)
+        return path.open("w", encoding="utf-8", newline="\n")
+
+
+@dataclass(frozen=True)
+class _Zip:
+    archive: zipfile.ZipFile
+    folder: Path
+    """Where documents wait."""
+
+    def add_image(self, split: str, file_name: str, data: bytes) -> None:
+        name = posixpath.normpath(file_name)
+        self.archive.writestr(_member(f"images/{split}/{name}", zipfile.ZIP_STORED), data)
+
+    @contextmanager
+    def new_document(self, file_name: str) -> Iterator[TextIO]:
+        member = _member(f"annotations/{file_name}", zipfile.ZIP_DEFLATED)
+        # The header comes first, and has other fields where the size is 2 GB or more.
+        with SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(self.folder)) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+            yield text
+            text.detach()
+            member.file_size = file.tell()
+            file.seek(0)
+            with self.archive.open(member, "w") as packed:
+                shutil.copyfileobj(file, packed)
+
+
+def _member(name: str, method: int) -> zipfile.ZipInfo:
+    """A file that says nothing of when and where it was zipped."""
+    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    member.compress_type = method
+    member.create_system = 3  # Unix, whose permissions follow
+    member.external_attr = 0o100644 << 16
+    return member
+
+
+def _export_to(
+    target: _Target, split_dirs: Sequence[Path], advance: Callable[[int], object]
+) -> list[Exported]:
+    sources: dict[str, list[Path]] = {}
+    for split_dir in split_dirs:
+        sources.setdefault(_source(split_dir), []).append(split_dir)
+    return [_export(split, parts, target, advance) for split, parts in sources.items()]
+
+
+def _source(split_dir: Path) -> str:
+    """The split of the raw data that a converted one is all or part of."""
+    first = tables.documents(split_dir)[0]
+    return tables.source(split_dir, first) or split_dir.name
+
+
+def _export(
+    split: str, parts: Sequence[Path], target: _Target, advance: Callable[[int], object]
+) -> Exported:
+    images = 0
+    for part in parts:
+        for image in ImageStore(part):
+            target.add_image(split, image.file_name, image.data)
+            advance(1)
+            images += 1
+    names = list(dict.fromkeys(name for part in parts for name in tables.documents(part)))
+    for name in names:
+        having = [part for part in parts if name in tables.documents(part)]
+        _write_document(target, f"{name}_{split}.json", name, having)
+    return Exported(split, images, tuple(names))
+
+
+def _write_document(target: _Target, file_name: str, name: str, parts: Sequence[Path]) -> None:
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(pq.ParquetFile(tables.table_path(part, name))) for part in parts
+        ]
+        tops = [json.loads(file.schema_arrow.metadata[b"coco"]) for file in files]
+        if any(top != tops[0] for top in tops[1:]):
+            raise UserError(
+                f"{parts[0]} and {parts[1]} are parts of one split, but their {name} differ in"
+                " more than images and annotations: convert them again, from one source"
+            )
+        has_annotations = any(tables.summary(part, name)["has_annotations"] for part in parts)
+        text = stack.enter_context(target.new_document(file_name))
+        text.write("{")
+        for key, value in tops[0].items():
+            text.write(f"{json.dumps(key)}: {json.dumps(value)},\n")
+        text.write('"images": [')
+        text.writelines(_joined(tables.images_of([file.read(_OF_IMAGES) for file in files])))
+        if has_annotations:
+            text.write('],\n"annotations": [')
+            text.writelines(_joined(_annotations(files)))
+        text.write("]}\n")
+
+
+def _annotations(files: Sequence[pq.ParquetFile]) -> Iterator[dict[str, Any]]:
+    """The annotations of a document in its order, ``HELD_OBJECTS`` in memory at a time."""
+    groups = [_Group(file, number) for file in files for number in range(file.num_row_groups)]
+    spans = [(group, group.positions()) for group in groups]
+    for start in range(0, max((span.stop for _, span in spans), default=0), HELD_OBJECTS):
+        some = range(start, start + HELD_OBJECTS)
+        held = [
+            group.objects(some)
+            for group, span in spans
+            if span.start < some.stop and some.start < span.stop
+        ]
+        if held:
+            yield from tables.annotations_of(held)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group of an annotation table."""
+
+    file: pq.ParquetFile
+    number: int
+
+    def positions(self) -> range:
+        """From the first to behind the last that its objects have in the document."""
+        lists = self.file.read_row_group(self.number, ["objects.list.element.position"])["objects"]
+        positions = pc.list_flatten(lists).combine_chunks().field("position")
+        found = pc.min_max(positions).as_py()
+        return range(found["min"], found["max"] + 1) if len(positions) else range(0)
+
+    def objects(self, positions: range) -> pa.Table:
+        """Those objects that have these positions, each as a table's row of its own."""
+        rows = self.file.read_row_group(self.number, ["image_id", "objects"])
+        lists = rows["objects"].combine_chunks()
+        objects = lists.flatten()
+        position = objects.field("position").to_numpy()
+        taken = (position >= positions.start) & (position < positions.stop)
+        of_object = np.repeat(rows["image_id"].to_numpy(), pc.list_value_length(lists).to_numpy())
+        objects = objects.filter(pa.array(taken))
+        each = pa.array(np.arange(len(objects) + 1, dtype=np.int32))
+        return pa.table(
+            {
+                "image_id": of_object[taken],
+                "objects": pa.ListArray.from_arrays(each, objects, type=tables.LISTS),
+            }
+        )
+
+
+def _joined(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    separator = "\n"
+    for entry in entries:
+        yield separator + json.dumps(entry)
+        separator = ",\n"

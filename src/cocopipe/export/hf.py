@@ -1,0 +1,168 @@
+"""Converted splits as a folder that Hugging Face's `datasets` opens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from cocopipe.coco import detection
+from cocopipe.coco.document import PRIMARY
+from cocopipe.coco.hf import columns_of_objects, features_of
+from cocopipe.coco.store import ImageStore
+from cocopipe.errors import UserError
+
+FILE_BYTES = 500 * 10**6
+"""Of shards that go into one file, unless one alone is larger; `push_to_hub` does the same."""
+
+_SPLITS = {"val": "validation"}
+"""The Hub's names where they are not ours."""
+
+
+@dataclass(frozen=True)
+class HubSplit:
+    """What was written of one split."""
+
+    split: str
+    """Its name in the dataset."""
+    images: int
+    objects: int
+    files: int
+    unlisted: int
+    """Images left out: documents other than ``instances`` list them."""
+
+    def __str__(self) -> str:
+        left_out = f"; left out {self.unlisted} images without boxes" if self.unlisted else ""
+        return f"{self.split}, {self.images} images, {self.objects} objects{left_out}"
+
+
+def export_hf(
+    split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
+) -> list[HubSplit]:
+    """Write converted splits as a folder that ``datasets.load_dataset`` opens, with no more code.
+
+    ::
+
+        README.md                           the dataset card
+        data/train-00000-of-00001.parquet   with the columns that `load` gives
+        data/validation-…
+
+    Image files are untouched. The layout is the one that ``push_to_hub`` writes; the columns'
+    types are in each file's metadata under ``huggingface``, as `datasets` puts them there.
+
+    Args:
+        split_dirs: folders that the convert stage wrote; ``val`` becomes ``validation``.
+        out: an existing folder, empty.
+        advance: told how many more images are written.
+
+    Returns:
+        What was written, by split.
+
+    Raises:
+        UserError: not a converted split, or one without ``instances``, or without an image in
+            them; categories that differ.
+    """
+    names = detection.class_names(split_dirs)
+    schema = features_of(names.values()).arrow_schema
+    (out / "data").mkdir()
+    done = [
+        _export(split_dir, out / "data", schema, list(names), advance) for split_dir in split_dirs
+    ]
+    (out / "README.md").write_text(_card(done, len(names)), encoding="utf-8", newline="\n")
+    return done
+
+
+def _export(
+    split_dir: Path,
+    folder: Path,
+    schema: pa.Schema,
+    category_ids: list[int],
+    advance: Callable[[int], object],
+) -> HubSplit:
+    split = _SPLITS.get(split_dir.name, split_dir.name)
+    file_of = _files(detection.shards(split_dir))
+    if not file_of:
+        raise UserError(
+            f"the {PRIMARY} of {split_dir} list no image, and `datasets` opens no empty split:"
+            " add images to it"
+        )
+    count = max(file_of.values()) + 1
+    images = objects = 0
+    batches = detection.batches(split_dir)
+    for number, its in groupby(batches, key=lambda batch: file_of[batch.shard]):
+        path = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
+        with _writer(path, schema) as writer:
+            for batch in its:
+                writer.write_table(_rows(batch, schema, category_ids))
+                advance(len(batch.images))
+                images += len(batch.images)
+                objects += len(batch.objects.flatten())
+    return HubSplit(split, images, objects, count, len(ImageStore(split_dir)) - images)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="none",  # image files are compressed already
+        use_dictionary=False,
+        write_statistics=["image_id"],
+    )
+
+
+def _files(shards: Sequence[Path]) -> dict[Path, int]:
+    """The number of the file that each shard goes into."""
+    numbers: dict[Path, int] = {}
+    number = held_bytes = 0
+    for shard in shards:
+        size_bytes = shard.stat().st_size
+        if held_bytes and held_bytes + size_bytes > FILE_BYTES:
+            number, held_bytes = number + 1, 0
+        numbers[shard] = number
+        held_bytes += size_bytes
+    return numbers
+
+
+def _rows(batch: detection.Batch, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
+    columns = {name: batch.images[name] for name in schema.names if name != "objects"}
+    return pa.table(
+        columns | {"objects": columns_of_objects(batch.objects, category_ids)}, schema=schema
+    )
+
+
+_CARD = """\
+---
+{metadata}---
+
+# Objects in images
+
+| split | images | objects |
+|---|---|---|
+{splits}
+
+| column | |
+|---|---|
+| `image_id`, `file_name` | of the image in the COCO document |
+| `width`, `height` | pixels, as annotated |
+| `image` | the original file |
+| `objects.id` | of the annotation in the COCO document |
+| `objects.bbox` | x, y, width, height in pixels, from the upper left corner |
+| `objects.category` | one of {classes} named classes, numbered from 0 |
+| `objects.area` | pixels |
+| `objects.iscrowd` | the box is around a crowd of objects |
+"""
+
+
+def _card(splits: Sequence[HubSplit], classes: int) -> str:
+    """The README, whose head is for the Hub (huggingface.co/docs/hub/datasets-cards)."""
+    files = [{"split": each.split, "path": f"data/{each.split}-*"} for each in splits]
+    metadata = {
+        "task_categories": ["object-detection"],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+    rows = (f"| {each.split} | {each.images} | {each.objects} |" for each in splits)
+    head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    return _CARD.format(metadata=head, splits="\n".join(rows), classes=classes)

@@ -1,0 +1,231 @@
+"""Converted splits in the layout that Ultralytics' YOLO models are trained from.
+
+::
+
+    data.yaml                     where the splits are, and the names of the classes
+    images/<split>/<file name>
+    labels/<split>/<stem>.txt     one line per object: class, and its box's centre, width and
+                                  height as fractions of the image's width and height
+
+The format is described at docs.ultralytics.com/datasets/detect. It has boxes and classes;
+segmentations, keypoints, captions, ids and areas have no place in it, nor have crowds.
+"""
+
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from cocopipe.coco import detection, tables
+from cocopipe.coco.document import PRIMARY
+from cocopipe.coco.pictures import examine
+from cocopipe.coco.store import ImageStore
+from cocopipe.errors import UserError
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
+"""Of image files that every release of Ultralytics finds."""
+
+_ROUNDING = 1e-6
+"""Pixels by which a sum of box coordinates may be off."""
+
+
+@dataclass(frozen=True)
+class YoloSplit:
+    """What was written of one split, and what the format could not take."""
+
+    split: str
+    images: int = 0
+    boxes: int = 0
+    """Lines written."""
+    clipped: int = 0
+    """Of those, boxes that reached over the image's border and were cut there."""
+    crowds: int = 0
+    """Objects left out, as every trainer of COCO does."""
+    degenerate: int = 0
+    """Objects left out: a box with numbers that are not finite, or no area inside the image."""
+    without_box: int = 0
+    """Objects left out: no box, or none that is four numbers."""
+    unlisted: int = 0
+    """Images left out: documents other than ``instances`` list them."""
+    unseen: int = 0
+    """Images that were written, but Ultralytics does not find files with such names."""
+    turned: int = 0
+    """Images whose EXIF asks to turn them, which Ultralytics does; boxes are as annotated."""
+
+    def __str__(self) -> str:
+        told = {
+            "boxes cut at the border": self.clipped,
+            "crowds left out": self.crowds,
+            "boxes without area left out": self.degenerate,
+            "objects without a box left out": self.without_box,
+            "images of other documents left out": self.unlisted,
+            "images with names that Ultralytics does not find": self.unseen,
+            "images that Ultralytics turns, by their EXIF, and their boxes not": self.turned,
+        }
+        notes = "".join(f"; {count} {what}" for what, count in told.items() if count)
+        return f"{self.split}, {self.images} images, {self.boxes} boxes{notes}"
+
+
+def export_yolo(
+    split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
+) -> list[YoloSplit]:
+    """Write converted splits for Ultralytics, under the names of their folders.
+
+    Image files are untouched. Classes are numbered from 0 in the document's order of categories,
+    the same in all splits. An image without objects has an empty label file.
+
+    Args:
+        split_dirs: folders that the convert stage wrote; to train, Ultralytics needs those
+            called ``train`` and ``val``.
+        out: an existing folder, empty.
+        advance: told how many more images are written.
+
+    Returns:
+        What was written and left out, by split.
+
+    Raises:
+        UserError: not a converted split, or one without ``instances``; categories that differ;
+            two images that would share a label file.
+    """
+    names = detection.class_names(split_dirs)
+    for split_dir in split_dirs:
+        _require_own_labels(split_dir)
+    done = [_export(split_dir, out, list(names), advance) for split_dir in split_dirs]
+    # Without `path`, which Ultralytics takes for one below its own folder of datasets where it is
+    # relative, the splits are looked for beside the file.
+    content = {each.split: f"images/{each.split}" for each in done}
+    (out / "data.yaml").write_text(
+        yaml.safe_dump(
+            content | {"names": dict(enumerate(names.values()))},
+            sort_keys=False,
+            allow_unicode=True,
+        ),
+        encoding="utf-8",
+        newline="\n",
+    )
+    return done
+
+
+def _image_path(split: str, file_name: str) -> str:
+    return f"images/{split}/{posixpath.normpath(file_name)}"
+
+
+def _label_path(image_path: str) -> str:
+    """Where Ultralytics looks for an image's labels (``img2label_paths`` of its data/utils.py).
+
+    The last folder called ``images`` is ``labels``, also where that is one of the file name.
+    """
+    before, _, after = f"/{image_path}".rpartition("/images/")
+    return f"{before}/labels/{posixpath.splitext(after)[0]}.txt".lstrip("/")
+
+
+def _require_own_labels(split_dir: Path) -> None:
+    table = tables.read_table(split_dir, PRIMARY, ["file_name"])
+    images: dict[str, str] = {}
+    for name in table["file_name"].to_pylist():
+        label_path = _label_path(_image_path(split_dir.name, name))
+        other = images.setdefault(label_path, name)
+        if other != name:
+            raise UserError(
+                f"{other} and {name} of {split_dir.name} would share the label file {label_path}:"
+                " give one of the images another name, in the annotations too"
+            )
+
+
+def _export(
+    split_dir: Path, out: Path, category_ids: list[int], advance: Callable[[int], object]
+) -> YoloSplit:
+    split = split_dir.name
+    for kind in ("images", "labels"):
+        (out / kind / split).mkdir(parents=True)
+    counts: Counter[str] = Counter()
+    for batch in detection.batches(split_dir):
+        texts, objects = _label_texts(batch, category_ids)
+        counts.update(objects)
+        for image, text in zip(batch.images.to_pylist(), texts, strict=True):
+            path = _image_path(split, image["file_name"])
+            data = image["image"]["bytes"]
+            _write(out / path, data)
+            _write(out / _label_path(path), text.encode())
+            advance(1)
+            counts["unseen"] += not _is_seen(path)
+            counts["turned"] += examine(data).is_turned
+        counts["images"] += len(texts)
+    return YoloSplit(split, unlisted=len(ImageStore(split_dir)) - counts["images"], **counts)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _is_seen(image_path: str) -> bool:
+    path = PurePosixPath(image_path)
+    return path.suffix.lower() in SUFFIXES and not any(part[0] == "." for part in path.parts)
+
+
+def _label_texts(
+    batch: detection.Batch, category_ids: list[int]
+) -> tuple[list[str], dict[str, int]]:
+    """The label file of each image, and how many objects there were of each kind."""
+    rows = batch.objects.flatten()
+    per_image = pc.list_value_length(batch.objects).to_numpy()
+    sizes = np.stack([batch.images[side].to_numpy() for side in ("width", "height")], axis=1)
+    boxes = _boxes(rows.field("bbox"), np.repeat(sizes, per_image, axis=0))
+    classes = detection.class_numbers(rows, category_ids).fill_null(-1).to_numpy()
+    is_crowd = rows.field("iscrowd").fill_null(False).to_numpy(zero_copy_only=False)
+    has_box = ~is_crowd & boxes.is_given & (classes >= 0)
+    is_written = has_box & boxes.has_area
+    lines = [
+        f"{number} {' '.join(f'{each:.8g}' for each in box)}\n" if written else ""
+        for number, box, written in zip(
+            classes.tolist(), boxes.cxcywh.tolist(), is_written.tolist(), strict=True
+        )
+    ]
+    ends = np.cumsum(per_image).tolist()
+    texts = ["".join(lines[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    return texts, {
+        "boxes": int(is_written.sum()),
+        "clipped": int((is_written & boxes.is_clipped).sum()),
+        "crowds": int(is_crowd.sum()),
+        "degenerate": int((has_box & ~boxes.has_area).sum()),
+        "without_box": int((~is_crowd & ~has_box).sum()),
+    }
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Boxes cut at the borders of their images."""
+
+    cxcywh: npt.NDArray[np.float64]
+    """Centre, width and height as fractions of the image, [M, 4]."""
+    is_given: npt.NDArray[np.bool_]
+    """Whether there are four numbers, [M]."""
+    has_area: npt.NDArray[np.bool_]
+    """Whether they are finite, and something of the box is inside the image, [M]."""
+    is_clipped: npt.NDArray[np.bool_]
+    """Whether something of it was outside, [M]."""
+
+
+def _boxes(column: pa.ListArray, sizes: npt.NDArray[np.int32]) -> _Boxes:
+    """Boxes from x, y, width and height in pixels of images of these sizes, [M, 2]."""
+    is_given = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    xywh = np.full((len(column), 4), np.nan)
+    xywh[is_given] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
+    with np.errstate(invalid="ignore", over="ignore"):
+        corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
+        inside = np.clip(corners, 0, sizes)
+        extent = inside[1] - inside[0]
+        return _Boxes(
+            cxcywh=np.hstack([inside.mean(axis=0) / sizes, extent / sizes]),
+            is_given=is_given,
+            has_area=np.isfinite(xywh).all(axis=1) & (extent > 0).all(axis=1),
+            is_clipped=(np.abs(inside - corners) > _ROUNDING).any(axis=(0, 2)),
+        )
