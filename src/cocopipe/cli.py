@@ -9,6 +9,9 @@ from lineage.errors import LineageError, in_a_sentence
 
 INTERRUPTED = 130
 
+_LONGEST_NAME = 60
+"""Characters of a file name, which may take four bytes each."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
@@ -141,7 +144,7 @@ def _diff(options: argparse.Namespace) -> int:
             comparison = versions.compare(one, other, document=options.document, iou=options.iou)
             found[name] = comparison.changes
             if out is not None:
-                sheet = out / f"{name.replace('/', '_')}.png"
+                sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
                 versions.draw_changes(comparison, sheet, pictures=options.images)
     if options.json:
         print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))

@@ -94,3 +94,10 @@ def test_decoding_finds_what_headers_do_not_tell() -> None:
 
 def test_a_picture_of_great_width() -> None:
     assert examine(picture(1, (50_000, 2))).size == (50_000, 2)
+
+
+@pytest.mark.parametrize("cut", range(2, 15))
+def test_a_jpeg_of_a_few_bytes(cut: int) -> None:
+    data = bytes.fromhex("ffd8fffe0002ffdb00020000ffd9")
+    with pytest.raises(UnreadableImageError):
+        examine(data[:cut] + b"\xff\xd9")

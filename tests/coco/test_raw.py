@@ -264,6 +264,13 @@ def test_a_zip_bomb_stops_at_its_declared_size(tmp_path: Path) -> None:
         entry_of(tmp_path)
 
 
+def test_a_file_name_that_is_no_unicode_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path, official([1]))
+    (tmp_path / "train" / "\udcff.jpg").write_bytes(JPG)
+    with pytest.raises(UserError, match=r"\\xff\.jpg' has a name that is not Unicode"):
+        read(tmp_path)
+
+
 def test_an_unusual_packing_is_named(tmp_path: Path) -> None:
     write_files(tmp_path, {"annotations/instances_train.json": DOC})
     write_zip(tmp_path / "train.zip", {"train/1.jpg": JPG}, zipfile.ZIP_BZIP2)

@@ -19,6 +19,7 @@ from cocopipe.coco.store import (
     images_per_shard,
     shard_name,
     shards,
+    shards_with,
     write_store,
 )
 from cocopipe.errors import UserError
@@ -174,6 +175,25 @@ def test_another_annotated_size_is_kept_and_counted(tmp_path: Path) -> None:
     assert ": annotated " in line
     assert ", stored " in line
     assert [image.width for image in ImageStore(split)] == [99]
+
+
+def test_a_store_without_its_first_shard_gives_no_other_images(tmp_path: Path) -> None:
+    split, _ = store(tmp_path, list(range(0, 4000, 7)))
+    ids = ImageStore(split).image_ids
+    shards = sorted((split / "images").glob("*.parquet"))
+    shards[0].unlink()
+    with pytest.raises(UserError, match="does not hold the images that the annotations list"):
+        ImageStore(split, ids)
+
+
+def test_files_that_are_no_shards_are_passed_over(tmp_path: Path) -> None:
+    split, _ = store(tmp_path, [3, 9])
+    for name in (".DS_Store", "._000000000003.parquet", "notes.parquet"):
+        (split / "images" / name).write_bytes(b"?")
+    assert ImageStore(split).image_ids.tolist() == [3, 9]
+    names = ["images/.DS_Store", "images/000000000003.parquet", "images/000000000009.parquet"]
+    assert shards_with(names, [4, 1]) == {"images/000000000003.parquet"}
+    assert shards_with([], [4]) == set()
 
 
 def test_an_empty_store(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -197,6 +198,24 @@ def test_objects_laid_aside_come_to_the_same_bytes(
     name = "annotations/instances.parquet"
     assert (aside / name).read_bytes() == (held / name).read_bytes()
     assert [path.name for path in (aside / "annotations").iterdir()] == ["instances.parquet"]
+
+
+def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the document is of images that the table has not."""
+    document = instances(range(40))
+    document["annotations"] = [
+        {**one, "id": 100 * one["image_id"] + copy}
+        for one in document["annotations"]
+        for copy in range(100)
+    ]
+    monkeypatch.setattr(tables, "HELD_BYTES", 1000)
+    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
+    with tables.new_table(tmp_path, parsed, np.array([0, 1])) as table:
+        for objects in parsed.objects():
+            for start in range(0, len(objects), 50):
+                table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
+    rows = tables.read_table(tmp_path, "instances").to_pylist()
+    assert [len(row["objects"]) for row in rows] == [100, 100]
 
 
 def test_an_absent_flag_is_no_crowd_and_true_is_one(tmp_path: Path) -> None:

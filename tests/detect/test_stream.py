@@ -42,7 +42,7 @@ def ids(stream: Stream) -> list[int]:
 
 def test_each_image_once_an_epoch_reproducibly(many: Path) -> None:
     stream = Stream(detections(many), seed=5)
-    assert len(stream) == IMAGES
+    assert stream.size == IMAGES
     epochs = []
     for stream.epoch in (1, 2, 1):
         epochs.append(ids(stream))
@@ -74,12 +74,12 @@ def test_workers_and_ranks_share_the_images(many: Path, workers: int, ranks: int
     for rank in range(ranks):
         stream = Stream(Images(many), seed=0, rank=rank, ranks=ranks)
         source = loader(stream, batch_size=4, workers=workers, device=CPU)
-        sizes.append(len(stream))
+        sizes.append(stream.size)
         for stream.epoch in seen:
             loaded = [
                 int(target["image_id"]) for _, part in batches(source, CPU) for target in part
             ]
-            assert len(loaded) == len(stream)
+            assert len(loaded) == stream.size
             seen[stream.epoch] += loaded
     assert max(sizes) - min(sizes) <= 1
     for images in seen.values():

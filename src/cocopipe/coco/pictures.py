@@ -23,7 +23,7 @@ _ORIENTATION = 0x0112
 _FRAME_HEADER = struct.Struct(">HxHH")  # length, precision, height, width
 
 # What Pillow's decoders raise on bytes that they can't read.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -116,8 +116,8 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
     if data[:2] != _START_OF_JPEG:
         return None
     size, is_turned = None, False
-    place, last = 2, len(data) - _FRAME_HEADER.size
-    while place < last and data[place] == _MARKER:
+    place, last = 2, len(data) - 2 - _FRAME_HEADER.size
+    while place <= last and data[place] == _MARKER:
         kind = data[place + 1]
         length_bytes, height, width = _FRAME_HEADER.unpack_from(data, place + 2)
         if kind == _SCAN:
@@ -127,7 +127,7 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
         elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
             try:
                 is_turned = _is_turned(bytes(data[place + 4 : place + 2 + length_bytes]))
-            except _UNREADABLE:
+            except UNREADABLE:
                 return None
         elif kind not in _WITH_LENGTH:
             return None
@@ -144,5 +144,5 @@ def _opened(data: bytes | memoryview) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         message = "it is no JPEG, PNG, WebP, BMP, GIF or TIFF"
         raise UnreadableImageError(message) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableImageError(str(error)) from error

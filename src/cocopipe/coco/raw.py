@@ -90,8 +90,8 @@ class DiskFile:
             UserError: the file has another size by now.
         """
         with self.path.open("rb", buffering=0) as file:
-            count = file.readinto(space)
-            if count != len(space) or file.read(1):
+            _fill(file.fileno(), space, 0)
+            if os.fstat(file.fileno()).st_size != len(space):
                 raise UserError(f"{self.where} changed while it was read: run the stage again")
 
 
@@ -133,7 +133,7 @@ class ZipMember:
             info.CRC,
             info.compress_type,
             info.flag_bits,
-            info.header_offset,
+            min(info.header_offset, _MOST_BYTES),
             _LOCAL_HEADER.size + len(info.filename) + len(info.extra),
         )
 
@@ -210,7 +210,7 @@ class ZipMember:
         if start != self.header_offset + self.header_bytes:
             if self.packed_bytes != len(space) or not self._is_inside(start, len(space)):
                 raise self._damaged()
-            os.preadv(self.archive.descriptor, [space], start)
+            _fill(self.archive.descriptor, space, start)
         self._check(space)
 
     def _start(self) -> int:
@@ -226,7 +226,10 @@ class ZipMember:
             )
         if not self._is_inside(self.header_offset, len(header)):
             raise self._damaged()
-        os.preadv(self.archive.descriptor, [header, *space], self.header_offset)
+        count = os.preadv(self.archive.descriptor, [header, *space], self.header_offset)
+        for each in space:
+            done = max(0, count - len(header))
+            _fill(self.archive.descriptor, each[done:], self.header_offset + len(header) + done)
         signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
         if signature != b"PK\x03\x04":
             raise self._damaged()
@@ -240,13 +243,21 @@ class ZipMember:
         """Read where the central directory says, once that is known to lie in the zip."""
         if not self._is_inside(start, count):
             raise self._damaged()
-        return os.pread(self.archive.descriptor, count, start)
+        data = bytearray(count)
+        _fill(self.archive.descriptor, memoryview(data), start)
+        return bytes(data)
 
     def _is_inside(self, start: int, count: int) -> bool:
         return start >= 0 and start + count <= self.archive.size_bytes
 
     def _damaged(self) -> UserError:
         return UserError(f"{self.where} is damaged in the zip: fetch or make the zip again")
+
+
+def _fill(descriptor: int, space: memoryview, start: int) -> None:
+    """Read from a place of a file until ``space`` is full or the file ends."""
+    while space and (count := os.preadv(descriptor, [space], start)):
+        space, start = space[count:], start + count
 
 
 Entry = DiskFile | ZipMember
@@ -377,10 +388,19 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
                     f"{path} is a symlink to {target}, which is not below {root}: "
                     "put the file itself there"
                 )
+        if not _is_unicode(entry.name):
+            raise UserError(
+                f"{os.fsencode(path)!r} has a name that is not Unicode, which no annotations can"
+                " have: rename or remove it"
+            )
         if entry.is_dir():
             yield from _walk(path, root, name + "/")
         elif entry.is_file():
             yield name, path
+
+
+def _is_unicode(name: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str, Entry]]:

@@ -6,6 +6,7 @@ or two shards, and DVC stores and moves only those.
 """
 
 import math
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ CAP = 8
 
 ROW_GROUP = 32
 """Images in a row group, which is what a reader of one image reads."""
+
+_SHARD_NAME = re.compile(r"(^|/)-?\d+\.parquet$")
 
 # So that `datasets.load_dataset("parquet", …)` shows pictures (its Image feature).
 _HUGGING_FACE = (
@@ -194,9 +197,10 @@ def shard_name(first_image_id: int) -> str:
 
 def shards_with(names: Iterable[str], image_ids: Iterable[int]) -> set[str]:
     """Those of a store's shards, by their file names, that images lie in."""
-    shards = sorted(names, key=lambda name: int(Path(name).stem))
+    shards = sorted(filter(_SHARD_NAME.search, names), key=lambda name: int(Path(name).stem))
     firsts = [int(Path(name).stem) for name in shards]
-    return {shards[bisect_right(firsts, image_id) - 1] for image_id in image_ids}
+    places = {bisect_right(firsts, image_id) - 1 for image_id in image_ids}
+    return {shards[place] for place in places if place >= 0}
 
 
 def write_store(
@@ -354,7 +358,15 @@ def shard_paths(split_dir: Path) -> list[Path]:
     folder = split_dir / "images"
     if not folder.is_dir():
         raise UserError(f"{split_dir} is not a converted split: run the convert stage first")
-    return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem))
+    shards = [path for path in folder.glob("*.parquet") if _SHARD_NAME.search(path.name)]
+    return sorted(shards, key=lambda path: int(path.stem))
+
+
+def _lacking(path: Path) -> UserError:
+    return UserError(
+        f"{path} does not hold the images that the annotations list: run the convert stage again,"
+        " or `dvc checkout`"
+    )
 
 
 def _ids(paths: Sequence[Path]) -> npt.NDArray[np.int64]:
@@ -402,6 +414,8 @@ class ImageStore:
         firsts = [int(path.stem) for path in self.paths]
         self._borders = np.searchsorted(self.image_ids, np.array(firsts, np.int64)).tolist()
         self._borders.append(len(self.image_ids))
+        if self._borders[0]:
+            raise _lacking(split_dir / "images")
         groups = -(-np.diff(self._borders) // ROW_GROUP)
         self._groups_before = np.cumsum([0, *groups])
         self._recent: tuple[int, pa.BinaryArray] | None = None
@@ -461,10 +475,7 @@ class ImageStore:
                 ).combine_chunks()
                 if np.array_equal(rows["image_id"].to_numpy(), expected):
                     return rows["image"].chunk(0).field(0)
-        raise UserError(
-            f"{path} does not hold the images that the annotations list: run the convert stage"
-            " again, or `dvc checkout`"
-        )
+        raise _lacking(path)
 
     def __iter__(self) -> Iterator[StoredImage]:
         """All images in id order, one row group in memory at a time."""

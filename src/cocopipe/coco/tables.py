@@ -77,6 +77,9 @@ class Table:
         known = row < len(self._image_ids)
         known[known] = self._image_ids[row[known]] == objects.image_ids[known]
         taken = objects.only(known)
+        sizes = self._sizes[row[known]]
+        if not len(taken):
+            return taken, sizes
         rows = pa.array(row[known].astype(np.int32))
         self._held.append(pa.Table.from_arrays([rows, taken.rows], schema=_ASIDE))
         self.objects += len(taken)
@@ -84,7 +87,7 @@ class Table:
             self._per_category[each["values"]] += each["counts"]
         if sum(held.nbytes for held in self._held) > HELD_BYTES:
             self._lay_aside()
-        return taken, self._sizes[row[known]]
+        return taken, sizes
 
     def write(self, path: Path) -> None:
         """Write all of it."""

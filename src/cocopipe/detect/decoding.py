@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from simplejpeg import decode_jpeg
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 from torchvision.io import ImageReadMode, decode_image
 
-from cocopipe.coco.pictures import jpeg_size
+from cocopipe.coco.pictures import UNREADABLE, jpeg_size
 from cocopipe.coco.pixels import rgb
 
 MOST_REDUCED = 8
@@ -105,6 +105,6 @@ def _by_pillow(file: File, draft: tuple[int, int] | None = None) -> Tensor:
             if draft is not None:
                 image.draft(None, draft)
             pixels = np.array(rgb(image))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise ValueError(" ".join(str(error).split())) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -63,6 +63,8 @@ def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[Batc
 def decoded(source: "DataLoader[Sample]") -> Iterator[Batch]:
     """Yield images uint8 [3, H, W] and targets, as the dataset made them.
 
+    What workers made is in one piece of memory a batch: keep copies, or all of it is kept.
+
     Raises:
         UserError: an image can't be decoded.
     """

@@ -70,7 +70,9 @@ class Stream(IterableDataset[Sample]):
     def epoch(self, epoch: int) -> None:
         self._epoch.fill_(epoch)
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Images of this rank an epoch; how many batches they are depends on the workers."""
         every = range(len(self.images))
         return len(every[self.share.cut(len(every))])
 
