@@ -42,8 +42,8 @@ ci-pipeline: $(READY) ## rerun the pipeline as CI does, and leave the results in
 bench-lineage: $(READY) ## how long the questions of lineage take with 10,000 runs
 	$(BIN)/python -m benchmarks.lineage
 
-bench-data: $(READY) ## what converting a dataset and keeping versions of it costs
-	$(BIN)/python -m benchmarks.data
+bench-data: $(READY) ## what it costs to convert a dataset, to keep versions of it and to read it
+	$(BIN)/python -m benchmarks.data --json docs/bench_data.json --plot docs/bench_data.png
 
 lock: $(READY) ## pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -8,6 +8,9 @@ class UserError(Exception):
     stage marks its MLflow run FAILED with it.
     """
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence.replace("\n", "\\n"))  # a file's name may have line breaks
+
 
 def some(names: list[str], limit: int = 5) -> str:
     """Join the first few names for a message: ``a, b, c and 7 more``."""

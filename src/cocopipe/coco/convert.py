@@ -20,7 +20,7 @@ from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
 from cocopipe.coco.document import PRIMARY, Document, Objects, order, read
 from cocopipe.coco.raw import Raw, RawSplit, open_raw
 from cocopipe.coco.store import Pictures, Stored, finish_store, start_store, writing
-from cocopipe.coco.tables import new_table
+from cocopipe.coco.tables import give_back_memory, new_table
 from cocopipe.errors import UserError, some
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
@@ -173,6 +173,7 @@ class _Part:
 def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
     """Parse a split's documents and find its images."""
     documents, ignored = _documents(split)
+    give_back_memory()
     images = _union(documents, split)
     if subset is not None:
         images = dict(list(images.items())[:subset])

@@ -144,6 +144,10 @@ def read(entry: Entry, *, name: str) -> Document | None:
         return _read(entry, name, _in_pieces)
     except NotInPiecesError:
         return _read(entry, name, _as_a_whole)
+    except UserError:
+        for _ in entry.blocks():  # of what is damaged in its zip, nothing else is told
+            pass
+        raise
 
 
 def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:

@@ -43,6 +43,9 @@ BLOCK_BYTES = 2**20
 """What is read at a time of a file that is not read as a whole."""
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+_MOST_DEFLATED = 1032
+"""Bytes that one of deflated data can stand for (zlib's technical notes)."""
+
 _MOST_BYTES = 2**63 - 1
 """That a member can be said to have; ZIP64 can say twice that."""
 
@@ -72,6 +75,9 @@ class DiskFile:
     def path(self) -> Path:
         """The file."""
         return self.folder / self.where
+
+    def require_size(self) -> None:
+        """Its size is what the file system says."""
 
     def read(self) -> bytes:
         """Read the whole file."""
@@ -151,6 +157,16 @@ class ZipMember:
     def where(self) -> str:
         """What messages call it."""
         return f"{self.archive.name}: {self.name}"
+
+    def require_size(self) -> None:
+        """Make sure that it can have the size that the zip declares.
+
+        Raises:
+            UserError: it cannot.
+        """
+        most = 1 if self.method == zipfile.ZIP_STORED else _MOST_DEFLATED
+        if self.size_bytes > most * (self.packed_bytes + 1):
+            raise self._damaged()
 
     def read(self) -> bytes:
         """Read and unpack the member.

@@ -293,6 +293,8 @@ def _write_shard(folder: Path, pictures: Pictures, where: str, decode: bool) -> 
 def _row_group(
     pictures: Sequence[Picture], where: str, decode: bool
 ) -> tuple[pa.RecordBatch, Stored]:
+    for picture in pictures:
+        picture.entry.require_size()  # before there is memory for it
     ends = np.cumsum([0, *(picture.entry.size_bytes for picture in pictures)])
     if ends[-1] >= 2**31:
         raise UserError(

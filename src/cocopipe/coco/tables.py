@@ -109,6 +109,8 @@ class Table:
                 lists = _lists(objects, start, start + len(images))
                 columns = [*(images[name] for name in fields.IMAGE.names), lists]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                del objects, lists, columns
+                give_back_memory()
 
     def _lay_aside(self) -> None:
         """Write what is held to files of the row groups that it is of."""
@@ -122,6 +124,8 @@ class Table:
                 name = f"{self._document.name}-{group}.objects"
                 self._aside[group] = _Aside(self._folder / name)
             self._aside[group].add(held.slice(start, end - start))
+        del held
+        give_back_memory()
 
     def _summary(self) -> dict[str, Any]:
         return {
@@ -135,6 +139,11 @@ class Table:
                 for category in self._document.categories
             },
         }
+
+
+def give_back_memory() -> None:
+    """Let the system have what Arrow has freed, and would keep for later."""
+    pa.default_memory_pool().release_unused()
 
 
 class _Aside:

@@ -19,6 +19,12 @@ CONTEXTS = {
 
 INTERRUPTED = 130
 
+_NO_ROOM = {
+    errno.ENOSPC: "is full",
+    errno.EDQUOT: "has no more room for you, by its quota",
+    errno.EFBIG: "takes no files as large as this, by its own limit or `ulimit -f`",
+}
+
 
 def main(arguments: list[str]) -> int:
     """Run the stage; returns its exit code."""
@@ -45,12 +51,12 @@ def _full_disk_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _NO_ROOM:
             raise
         where = error.filename or "of the working tree"
         raise UserError(
-            f"the disk {where} is full: make room and run `dvc repro` again; nothing half-written"
-            " is left."
+            f"the disk {where} {_NO_ROOM[error.errno]}: make room and run `dvc repro` again;"
+            " nothing half-written is left."
         ) from error
 
 
