@@ -22,8 +22,8 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(path.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         yield partial
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

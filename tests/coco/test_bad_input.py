@@ -228,16 +228,13 @@ def test_what_is_no_whole_image_is_named(
     assert said.startswith(f"image 1 of train, {where}, is damaged (")
 
 
-UNTOLD = "pictures.py:examine looks no further than the last pixel"
-
-
 @pytest.mark.parametrize(
     ("lost_bytes", "verify"),
     [
         (12, "header"),
-        fails(12, "decode", why=UNTOLD),
-        fails(1, "header", why=UNTOLD),
-        fails(1, "decode", why=UNTOLD),
+        (12, "decode"),
+        (1, "header"),
+        (1, "decode"),
     ],
 )
 def test_a_png_without_its_end_is_named(tmp_path: Path, lost_bytes: int, verify: str) -> None:

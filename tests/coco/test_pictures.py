@@ -101,3 +101,11 @@ def test_a_jpeg_of_a_few_bytes(cut: int) -> None:
     data = bytes.fromhex("ffd8fffe0002ffdb00020000ffd9")
     with pytest.raises(UnreadableImageError):
         examine(data[:cut] + b"\xff\xd9")
+
+
+def test_a_jpeg_that_claims_more_pixels_than_anyone_wants() -> None:
+    data = bytearray(picture(1))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = (65_500).to_bytes(2, "big") * 2
+    with pytest.raises(UnreadableImageError, match="pixels"):
+        examine(bytes(data))

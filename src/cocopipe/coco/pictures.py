@@ -1,6 +1,7 @@
 """Image bytes: whether they are a whole picture, and its pixels."""
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """What is taken for an image, told by content, not by the file's name."""
 
+_END_OF_PNG = b"IEND\xae\x42\x60\x82"
 _END_OF_JPEG = b"\xff\xd9"
 _START_OF_JPEG = b"\xff\xd8"
 _MARKER = 0xFF
@@ -69,6 +71,8 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
     with _opened(data) as image:
         is_turned = _is_turned(image.info.get("exif", b""))
         is_jpeg = image.format in ("JPEG", "MPO")
+        if image.format == "PNG" and _END_OF_PNG not in bytes(data):
+            raise UnreadableImageError("its end is missing")
         if image.format == "PNG" and not decode:
             image.verify()
         elif decode or not is_jpeg or not _ends_like_a_jpeg(data):
@@ -121,7 +125,8 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
         kind = data[place + 1]
         length_bytes, height, width = _FRAME_HEADER.unpack_from(data, place + 2)
         if kind == _SCAN:
-            return Examined(size, is_turned) if size and min(size) > 0 else None
+            is_usual = size and 0 < size[0] * size[1] <= (Image.MAX_IMAGE_PIXELS or math.inf)
+            return Examined(size, is_turned) if size and is_usual else None
         if kind in _FRAMES:
             size = (width, height)
         elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
