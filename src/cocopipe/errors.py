@@ -8,8 +8,9 @@ class UserError(Exception):
     stage marks its MLflow run FAILED with it.
     """
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence.replace("\n", "\\n"))  # a file's name may have line breaks
+    def __str__(self) -> str:
+        # A file's name may have line breaks.
+        return super().__str__().replace("\n", "\\n")
 
 
 def some(names: list[str], limit: int = 5) -> str:

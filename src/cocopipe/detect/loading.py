@@ -73,7 +73,7 @@ def decoded(source: "DataLoader[Sample]") -> Iterator[Batch]:
             yield batch.unpacked() if isinstance(batch, _Packed) else batch
     except UserError as error:
         # A worker's error arrives with the worker's traceback in its message.
-        sentence = str(error).rpartition(f"{UserError.__name__}: ")[2].strip()
+        sentence = str(error.args[0]).rpartition(f"{UserError.__name__}: ")[2].strip()
         raise UserError(sentence) from error
 
 
