@@ -6,7 +6,6 @@ that numbers the copy, so that no store can keep two of them once. Ids are sprea
 
 import json
 import random
-import shutil
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -128,9 +127,3 @@ def build(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.write(made.document, f"annotations/{made.document.name}")
     return CocoSet(made.files, made.archives, len(ids), image_bytes)
-
-
-def copy_of(made: CocoSet, folder: Path) -> CocoSet:
-    """The files of a dataset again, to change them; the archives stay where they are."""
-    shutil.copytree(made.files, folder)
-    return CocoSet(folder, made.archives, made.images, made.image_bytes)

@@ -1,5 +1,6 @@
 """Memory of converting."""
 
+import json
 from pathlib import Path
 
 from benchmarks.data.coco_set import CocoSet, Json, Source, entries, spread_ids
@@ -55,8 +56,6 @@ def annotations(sources: list[Source], categories: list[Json], folder: Path) -> 
 
 def write_document(path: Path, sources: list[Source], categories: list[Json]) -> int:
     """Write one of the size of train2017's; how many annotations it has."""
-    import json
-
     count = 0
     mean = sum(len(source.annotations) for source in sources) / len(sources)
     ids = spread_ids(int(ANNOTATIONS / mean))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cocopipe.errors import UserError
+from lineage.console import display, positive
 from lineage.errors import LineageError, in_a_sentence
 
 INTERRUPTED = 130
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pictures", metavar="DIR", help="draw the most changed images; must not exist yet"
     )
     diff.add_argument(
-        "--images", metavar="N", type=_positive, default=12, help="to draw; %(default)s by default"
+        "--images", metavar="N", type=positive, default=12, help="to draw; %(default)s by default"
     )
     options = parser.parse_args(arguments)
     verb = {"promote": _promote, "export": _export, "diff": _diff}[options.verb]
@@ -73,12 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 def _share(text: str) -> float:
@@ -97,7 +92,7 @@ def _export(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from cocopipe.coco.store import ImageStore
+    from cocopipe.coco.tables import image_ids
     from cocopipe.export import formats
     from cocopipe.versions import converted
     from lineage.project import Project
@@ -114,7 +109,7 @@ def _export(options: argparse.Namespace) -> int:
         out = stack.enter_context(appearing(Path(options.directory)))
         if not options.zip:
             out.mkdir()
-        images = sum(len(ImageStore(split)) for split in splits)
+        images = sum(len(image_ids(split)) for split in splits)
         progress = stack.enter_context(
             tqdm(total=images, desc="export", unit="image", disable=None)
         )
@@ -149,14 +144,7 @@ def _diff(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
         return 0
-    from rich.console import Console
-
-    # What is not a terminal has no width: nothing is cut or wrapped there.
-    console = Console(
-        soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 10_000
-    )
-    for name, changes in found.items():
-        console.print(changes_text(name, changes), crop=False)
+    display(*(changes_text(name, changes) for name, changes in found.items()))
     return 0
 
 

@@ -153,9 +153,7 @@ def _in_project(project: "Project", ref: str) -> dict[str, Split]:
         return {item.path: InDvc(project.workspace, item.hash) for item in items}
     if isinstance(subject, Data):
         split = InDvc(project.workspace, subject.hash)
-        if not subject.hash.endswith(".dir") or not any(
-            file.startswith("annotations/") and file.endswith(".parquet") for file in split.files
-        ):
+        if not subject.hash.endswith(".dir") or not _documents(split):
             raise UserError(f"{ref} is {subject}, which is no converted split")
         return {subject.paths[0] if subject.paths else subject.hash: split}
     raise UserError(
@@ -260,15 +258,12 @@ def compare(
 
 
 def _common_document(splits: Sequence[Split]) -> str:
-    names = [
-        {Path(file).stem for file in split.files if file.startswith("annotations/")}
-        for split in splits
-    ]
-    both = order(set.intersection(*names))
+    names = [_documents(split) for split in splits]
+    both = order(set.intersection(*map(set, names)))
     if not both:
         raise UserError(
             "the two versions have no document in common:"
-            f" {' and '.join(some(order(each)) or 'none' for each in names)}"
+            f" {' and '.join(some(each) or 'none' for each in names)}"
         )
     return both[0]
 
@@ -277,19 +272,30 @@ def _same_shards(before: Split | None, after: Split | None) -> set[str]:
     """The shards that two versions have alike."""
     if before is None or after is None:
         return set()
-    both = {file for file in before.files if file.startswith("images/")} & {*after.files}
+    both = {*_shards(before)} & {*_shards(after)}
     return {file for file in both if before.digest(file) == after.digest(file)}
 
 
 def _needed(split: Split, document: str, same: set[str]) -> AbstractContextManager[Path]:
-    table = f"annotations/{document}.parquet"
-    shards = [file for file in split.files if file.startswith("images/") and file not in same]
-    if table not in split.files:
+    if document not in _documents(split):
         raise UserError(
-            f"there is no document {document} in both versions, only"
-            f" {some(sorted(Path(each).stem for each in split.files if each.startswith('ann')))}"
+            f"there is no document {document} in both versions, only {some(_documents(split))}"
         )
-    return split.bring([table, *shards])
+    return split.bring([_table(document), *(file for file in _shards(split) if file not in same)])
+
+
+def _documents(split: Split) -> list[str]:
+    """The names of a split's documents, the primary one first."""
+    files = (Path(file) for file in split.files)
+    return order(file.stem for file in files if file.match("annotations/*.parquet"))
+
+
+def _table(document: str) -> str:
+    return f"annotations/{document}.parquet"
+
+
+def _shards(split: Split) -> list[str]:
+    return [file for file in split.files if file.startswith("images/")]
 
 
 def draw_changes(comparison: Comparison, path: Path, *, pictures: int) -> None:
@@ -298,7 +304,7 @@ def draw_changes(comparison: Comparison, path: Path, *, pictures: int) -> None:
     from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
 
     shown = to_show(comparison.changes, pictures)
-    table = f"annotations/{comparison.changes.document}.parquet"
+    table = _table(comparison.changes.document)
     with ExitStack() as stack:
         folders = {
             side: _with_images(stack, getattr(comparison, side), table, shown, side)
@@ -323,5 +329,4 @@ def _with_images(
         return None
     images = [getattr(each, side) for each in shown]
     ids = [image.image_id for image in images if image is not None]
-    stored = [file for file in split.files if file.startswith("images/")]
-    return stack.enter_context(split.bring([table, *shards_with(stored, ids)]))
+    return stack.enter_context(split.bring([table, *shards_with(_shards(split), ids)]))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineage.console import display, positive
 from lineage.errors import LineageError, in_a_sentence
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("path", nargs="?", help="only what is tracked there or below")
     log.add_argument(
         *("-n", "--number"),
-        type=_positive,
+        type=positive,
         default=NEWEST,
         help=f"so many, the newest; {NEWEST} by default",
     )
@@ -117,12 +118,6 @@ def parser() -> argparse.ArgumentParser:
         "--since", metavar="TIME", help="runs from then on are new; ISO 8601, such as `date -Is`"
     )
     return top
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 def _log(options: argparse.Namespace) -> int:
@@ -237,15 +232,9 @@ def _answer(
     if options.json:
         print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
         return 0
-    from rich.console import Console
-
     from lineage import render
 
-    # What is not a terminal has no width: nothing is cut or wrapped there.
-    console = Console(
-        soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 10_000
-    )
-    console.print(draw(render), crop=False)
+    display(draw(render))
     _warn(
         getattr(answer, "warnings", ()) or getattr(getattr(answer, "graph", None), "warnings", ())
     )

@@ -29,6 +29,18 @@ class OddBoxes:
         )
 
 
+def boxes_of(column: Any) -> npt.NDArray[np.float64]:
+    """Boxes as annotated, xywh in pixels, [N, 4]; NaN where there is none.
+
+    Args:
+        column: ``bbox`` of N objects, a ``pa.ListArray`` of four numbers or null each.
+    """
+    boxes = np.full((len(column), 4), np.nan)
+    is_given = column.is_valid().to_numpy(zero_copy_only=False)
+    boxes[is_given] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
+    return boxes
+
+
 def odd_boxes(xywh: npt.ArrayLike, image_sizes: npt.ArrayLike) -> npt.NDArray[Any]:
     """Tell the odd boxes from the others.
 

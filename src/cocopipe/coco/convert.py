@@ -194,8 +194,9 @@ def _pictures(images: "Mapping[int, _Listed]", split: RawSplit) -> Pictures:
     image_ids = sorted(images)
     names = [images[image_id].file_name for image_id in image_ids]
     rows = split.images.rows(pa.array(names, pa.string()))
-    normal = [posixpath.normpath(name) for name in names]
-    rows = np.where(rows < 0, split.images.rows(pa.array(normal, pa.string())), rows)
+    unknown = np.flatnonzero(rows < 0)
+    normal = [posixpath.normpath(names[each]) for each in unknown]
+    rows[unknown] = split.images.rows(pa.array(normal, pa.string()))
     return Pictures(
         np.array(image_ids, np.int64),
         pa.array(names, pa.string()),
@@ -258,11 +259,9 @@ class _Listed:
 def _listed(document: Document) -> Iterator[tuple[int, _Listed]]:
     """Image id and what the document says of it, in the document's order."""
     columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
-    sizes: dict[tuple[int, int], tuple[int, int]] = {}  # most images have one of a few
     for image_id, name, width, height in zip(*map(_values, columns), strict=True):
         is_size = width and height and min(width, height) > 0
-        size = sizes.setdefault((width, height), (width, height)) if is_size else None
-        yield image_id, _Listed(name, size)
+        yield image_id, _Listed(name, (width, height) if is_size else None)
 
 
 def _values(column: Any) -> list[Any]:

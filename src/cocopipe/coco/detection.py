@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from cocopipe.coco import tables
 from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.store import ROW_GROUP, shard_paths, shards_with
+from cocopipe.coco.lookup import look_up
+from cocopipe.coco.store import ROW_GROUP, lacking, shard_paths, shards_with
 from cocopipe.errors import UserError
 
 FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
@@ -74,27 +75,15 @@ def class_numbers(objects: pa.StructArray, category_ids: Sequence[int]) -> pa.Ar
     return pc.index_in(objects.field("category_id"), value_set=known).cast(pa.int64())
 
 
-def image_ids(split_dir: Path) -> npt.NDArray[np.int64]:
-    """The ids of the images that ``instances`` lists, sorted, int64 [N].
-
-    Raises:
-        UserError: the split has no ``instances``.
-    """
-    listed: npt.NDArray[np.int64] = tables.read_table(split_dir, PRIMARY, ["image_id"])[
-        "image_id"
-    ].to_numpy()
-    return listed
-
-
 def shards(split_dir: Path) -> list[Path]:
     """The shards of the image store that these images lie in, in image-id order.
 
     Raises:
         UserError: the split has no ``instances``; the image store is empty, but not they.
     """
-    paths, listed = shard_paths(split_dir), image_ids(split_dir).tolist()
+    paths, listed = shard_paths(split_dir), tables.image_ids(split_dir, PRIMARY).tolist()
     if listed and not paths:
-        raise _lacking(split_dir)
+        raise lacking(split_dir)
     needed = shards_with([path.name for path in paths], listed)
     return [path for path in paths if path.name in needed]
 
@@ -107,36 +96,27 @@ def batches(split_dir: Path) -> Iterator[Batch]:
     Raises:
         UserError: the split has no ``instances``; the image store lacks an image.
     """
-    listed = image_ids(split_dir)
+    listed = tables.image_ids(split_dir, PRIMARY)
     with pq.ParquetFile(tables.table_path(split_dir, PRIMARY)) as table:
         rows = _Rows(table)
         for shard in shards(split_dir):
             for images in _images(shard, listed):
                 its = rows.take(len(images))
                 if its["image_id"].to_pylist() != images["image_id"].to_pylist():
-                    raise _lacking(shard)
+                    raise lacking(shard)
                 yield Batch(shard, images, its["objects"].combine_chunks())
         if len(rows.take(1)):
-            raise _lacking(split_dir)
+            raise lacking(split_dir)
 
 
 def _images(shard: Path, listed: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
     """Those of a shard's images that are listed, some at a time."""
     with pq.ParquetFile(shard) as file:
         for batch in file.iter_batches(batch_size=ROW_GROUP):
-            found = batch["image_id"].to_numpy()
-            start = np.searchsorted(listed, found[0])
-            end = np.searchsorted(listed, found[-1], side="right")
-            images = batch.filter(pa.array(np.isin(found, listed[start:end])))
+            _, is_listed = look_up(batch["image_id"].to_numpy(), listed)
+            images = batch.filter(pa.array(is_listed))
             if len(images):
                 yield pa.Table.from_batches([images])
-
-
-def _lacking(path: Path) -> UserError:
-    return UserError(
-        f"{path} does not hold the images that the annotations list: run the convert stage"
-        " again, or `dvc checkout`"
-    )
 
 
 class _Rows:

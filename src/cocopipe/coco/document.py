@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from cocopipe.coco import fields
 from cocopipe.coco.json_pieces import NotInPiecesError, pieces
-from cocopipe.coco.raw import Entry, leads_out
+from cocopipe.coco.raw import Entry, is_unicode, leads_out
 from cocopipe.errors import UserError
 
 PRIMARY = "instances"
@@ -275,7 +275,7 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
     for category in categories:
         if not isinstance(category.get("name"), str):
             raise UserError(f"{where}: category {category['id']} has no name; give it one")
-        if not _is_unicode(category["name"]):
+        if not is_unicode(category["name"]):
             raise UserError(f"{where}: category {category['id']} has a name that is not Unicode")
 
 
@@ -290,16 +290,8 @@ def _check_images(images: list[Any], where: str, first: int) -> None:
                 f"{where}: image {image['id']} has the file name {name!r}, which leads out of the "
                 "image folder; make it relative to the folder"
             )
-        if not _is_unicode(name):
+        if not is_unicode(name):
             raise UserError(f"{where}: image {image['id']} has a file name that is not Unicode")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class _AnnotationCheck:

@@ -259,9 +259,10 @@ class ZipMember:
         """Read where the central directory says, once that is known to lie in the zip."""
         if not self._is_inside(start, count):
             raise self._damaged()
-        data = bytearray(count)
-        _fill(self.archive.descriptor, memoryview(data), start)
-        return bytes(data)
+        data = os.pread(self.archive.descriptor, count, start)
+        while more := os.pread(self.archive.descriptor, count - len(data), start + len(data)):
+            data += more
+        return data
 
     def _is_inside(self, start: int, count: int) -> bool:
         return start >= 0 and start + count <= self.archive.size_bytes
@@ -404,7 +405,7 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
                     f"{path} is a symlink to {target}, which is not below {root}: "
                     "put the file itself there"
                 )
-        if not _is_unicode(entry.name):
+        if not is_unicode(entry.name):
             raise UserError(
                 f"{os.fsencode(path)!r} has a name that is not Unicode, which no annotations can"
                 " have: rename or remove it"
@@ -415,8 +416,13 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _is_unicode(name: str) -> bool:
-    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 holds a text, which it does not if it has halves of surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str, Entry]]:

@@ -9,7 +9,7 @@ import math
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cocopipe.coco.lookup import look_up
 from cocopipe.coco.pictures import UnreadableImageError, examine
 from cocopipe.coco.raw import Entry, Files
 from cocopipe.errors import UserError
@@ -273,16 +274,21 @@ def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object
     return total
 
 
-def _write_shard(folder: Path, pictures: Pictures, where: str, decode: bool) -> Stored:
-    stored = Stored(shards=1)
-    path = folder / shard_name(int(pictures.image_ids[0]))
-    with pq.ParquetWriter(
+def image_writer(path: Path, schema: pa.Schema = SCHEMA) -> pq.ParquetWriter:
+    """Write a Parquet file of images as they are."""
+    return pq.ParquetWriter(
         path,
-        SCHEMA,
+        schema,
         compression="none",  # image files are compressed already
         use_dictionary=False,
         write_statistics=["image_id"],
-    ) as writer:
+    )
+
+
+def _write_shard(folder: Path, pictures: Pictures, where: str, decode: bool) -> Stored:
+    stored = Stored(shards=1)
+    path = folder / shard_name(int(pictures.image_ids[0]))
+    with image_writer(path) as writer:
         for start in range(0, len(pictures), ROW_GROUP):
             batch, counted = _row_group(list(pictures[start : start + ROW_GROUP]), where, decode)
             writer.write_batch(batch)
@@ -364,7 +370,8 @@ def shard_paths(split_dir: Path) -> list[Path]:
     return sorted(shards, key=lambda path: int(path.stem))
 
 
-def _lacking(path: Path) -> UserError:
+def lacking(path: Path) -> UserError:
+    """Why a store, or a shard of it, can't be of this version of the split."""
     return UserError(
         f"{path} does not hold the images that the annotations list: run the convert stage again,"
         " or `dvc checkout`"
@@ -402,14 +409,23 @@ class ImageStore:
         b'\xff\xd8'
     """
 
-    def __init__(self, split_dir: Path, image_ids: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        split_dir: Path,
+        image_ids: npt.NDArray[np.int64] | None = None,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         """Find the shards.
 
         Args:
             split_dir: a folder that the convert stage wrote.
             image_ids: of all its images, sorted, where they are known: no shard is opened then.
+            without: file names of shards to leave out, which need not be there, nor the folder.
         """
-        self.paths = shard_paths(split_dir)
+        is_empty = without and not (split_dir / "images").is_dir()
+        every = [] if is_empty else shard_paths(split_dir)
+        self.paths = [path for path in every if path.name not in without]
         """The shards, in image-id order."""
         self.image_ids = _ids(self.paths) if image_ids is None else image_ids
         """Sorted, int64 [N]."""
@@ -417,7 +433,7 @@ class ImageStore:
         self._borders = np.searchsorted(self.image_ids, np.array(firsts, np.int64)).tolist()
         self._borders.append(len(self.image_ids))
         if self._borders[0]:
-            raise _lacking(split_dir / "images")
+            raise lacking(split_dir / "images")
         groups = -(-np.diff(self._borders) // ROW_GROUP)
         self._groups_before = np.cumsum([0, *groups])
         self._recent: tuple[int, pa.BinaryArray] | None = None
@@ -428,6 +444,11 @@ class ImageStore:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_recent": None}
 
+    def has(self, image_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these images it holds, [N]."""
+        _, is_here = look_up(image_ids, self.image_ids)
+        return is_here
+
     def places(
         self, image_ids: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -436,9 +457,7 @@ class ImageStore:
         Raises:
             KeyError: the store lacks one of them.
         """
-        index = np.searchsorted(self.image_ids, image_ids)
-        known = index < len(self)
-        known[known] = self.image_ids[index[known]] == image_ids[known]
+        index, known = look_up(image_ids, self.image_ids)
         if not known.all():
             raise KeyError(int(image_ids[~known][0]))
         borders = np.array(self._borders, np.int64)
@@ -453,11 +472,15 @@ class ImageStore:
             KeyError: the store has no such image.
         """
         (group,), (row,) = self.places(np.array([image_id], np.int64))
+        return bytes(self.read_at(int(group), int(row)))
+
+    def read_at(self, group: int, row: int) -> pa.Buffer:
+        """The image file at a place, not copied."""
         # Neighbours are mostly read one after the other.
         if self._recent is None or self._recent[0] != group:
-            self._recent = int(group), self.read_group(int(group))
-        data: bytes = self._recent[1][int(row)].as_py()
-        return data
+            self._recent = None  # never two of them in memory
+            self._recent = group, self.read_group(group)
+        return self._recent[1][row].as_buffer()
 
     def read_group(self, group: int) -> pa.BinaryArray:
         """The image files of a row group, counted through all shards.
@@ -477,7 +500,7 @@ class ImageStore:
                 ).combine_chunks()
                 if np.array_equal(rows["image_id"].to_numpy(), expected):
                     return rows["image"].chunk(0).field(0)
-        raise _lacking(path)
+        raise lacking(path)
 
     def __iter__(self) -> Iterator[StoredImage]:
         """All images in id order, one row group in memory at a time."""

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from cocopipe.coco import fields
 from cocopipe.coco.document import PRIMARY, Document, Objects, order
+from cocopipe.coco.lookup import look_up
 from cocopipe.errors import UserError, some
 
 LISTS = pa.list_(pa.field("element", fields.OBJECT, nullable=False))
@@ -73,9 +74,7 @@ class Table:
             Those that were taken; and of each its image's width and height in
             pixels, endless where the document doesn't say, [M, 2].
         """
-        row = np.searchsorted(self._image_ids, objects.image_ids)
-        known = row < len(self._image_ids)
-        known[known] = self._image_ids[row[known]] == objects.image_ids[known]
+        row, known = look_up(objects.image_ids, self._image_ids)
         taken = objects.only(known)
         sizes = self._sizes[row[known]]
         if not len(taken):
@@ -255,11 +254,11 @@ def read_table(split_dir: Path, document: str, columns: Sequence[str] | None = N
         return file.read(columns)
 
 
-def image_ids(split_dir: Path) -> npt.NDArray[np.int64]:
-    """The ids of a split's images: of all that its documents list, sorted, int64 [N]."""
+def image_ids(split_dir: Path, document: str | None = None) -> npt.NDArray[np.int64]:
+    """The ids of a split's images, sorted, int64 [N]: those that a document lists, or any."""
     listed = [
-        read_table(split_dir, document, ["image_id"])["image_id"].to_numpy()
-        for document in documents(split_dir)
+        read_table(split_dir, name, ["image_id"])["image_id"].to_numpy()
+        for name in ([document] if document else documents(split_dir))
     ]
     return np.unique(np.concatenate([np.empty(0, np.int64), *listed]))
 

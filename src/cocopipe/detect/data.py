@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cocopipe.coco import hf, tables
+from cocopipe.coco.boxes import boxes_of
+from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.masks import has_mask, mask
 from cocopipe.coco.store import ImageStore
 from cocopipe.coco.tables import read_table
@@ -25,8 +27,6 @@ from cocopipe.errors import UserError, some
 
 if TYPE_CHECKING:
     import datasets
-
-DOCUMENT = "instances"
 
 _BOX_FIELDS = ("bbox", "category_id", "area", "iscrowd")
 _MASK_FIELDS = ("id", "polygons", "rle")
@@ -55,9 +55,7 @@ class Images(Dataset[Sample]):
         """
         self.split = split
         self.shortest_side = shortest_side
-        self.image_ids: npt.NDArray[np.int64] = read_table(split, DOCUMENT, ["image_id"])[
-            "image_id"
-        ].to_numpy()
+        self.image_ids = tables.image_ids(split, PRIMARY)
         self._store = ImageStore(split, tables.image_ids(split))
         self.groups, self.rows = self._store.places(self.image_ids)
         self._kept: OrderedDict[int, list[File]] = OrderedDict()
@@ -157,11 +155,11 @@ class Detections(Dataset[Sample]):
         self.seed = seed
         needed = [*_BOX_FIELDS, *(_MASK_FIELDS if masks else ())]
         columns = [f"objects.list.element.{name}" for name in needed]
-        objects = read_table(split, DOCUMENT, columns)["objects"].combine_chunks()
+        objects = read_table(split, PRIMARY, columns)["objects"].combine_chunks()
         counts = pc.fill_null(pc.list_value_length(objects), 0).to_numpy()
         rows = objects.flatten()
         crowd = pc.fill_null(rows.field("iscrowd"), False).to_numpy(zero_copy_only=False)
-        boxes_xywh = _boxes_xywh(rows)
+        boxes_xywh = boxes_of(rows.field("bbox"))
         large = (boxes_xywh[:, 2:] >= SMALLEST).all(axis=1)
         usable = ~crowd & np.isfinite(boxes_xywh).all(axis=1) & large
 
@@ -250,12 +248,6 @@ class Detections(Dataset[Sample]):
             masks = masks[:, torch.arange(rows) * height // rows]
             masks = masks[:, :, torch.arange(columns) * width // columns]
         return masks
-
-
-def _boxes_xywh(rows: pa.StructArray) -> npt.NDArray[np.float64]:
-    """Boxes [M, 4]; NaN where there is none."""
-    sides = [pc.list_element(rows.field("bbox"), place) for place in range(4)]
-    return np.stack([side.to_numpy(zero_copy_only=False) for side in sides], axis=1)
 
 
 def _labels(rows: pa.StructArray, labels: Mapping[int, int], split: Path) -> npt.NDArray[np.int64]:

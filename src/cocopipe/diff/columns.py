@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cocopipe.coco.boxes import boxes_of
+from cocopipe.coco.lookup import look_up
 from cocopipe.coco.tables import SCHEMA, table_path
 from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
 from cocopipe.diff.matching import Flags, Ints, Objects
@@ -120,9 +122,6 @@ def _columns(batch: Any, first: int, number_of: Mapping[int, int], no_category: 
 def _objects(structs: Any, image: Ints, number_of: Mapping[int, int], no_category: int) -> Objects:
     columns = {each.name: structs.field(each.name) for each in structs.type}
     bbox = columns["bbox"]
-    has_box = bbox.is_valid().to_numpy(zero_copy_only=False)
-    boxes = np.full((len(structs), 4), np.nan)
-    boxes[has_box] = bbox.drop_null().flatten().to_numpy().reshape(-1, 4)
     category, is_unlisted = _categories(columns["category_id"], number_of, no_category)
     rest = {name: column for name, column in columns.items() if name not in _OF_OBJECT}
     rest_hash = _hash_present(rest, len(structs))
@@ -132,7 +131,7 @@ def _objects(structs: Any, image: Ints, number_of: Mapping[int, int], no_categor
         image=image,
         ids=columns["id"].to_numpy(),
         category=category,
-        boxes=boxes,
+        boxes=boxes_of(bbox),
         box_hash=fingerprints(bbox),
         rest_hash=rest_hash,
     )
@@ -146,9 +145,8 @@ def _categories(
     numbers = np.array([*(number_of[each] for each in listed.tolist()), no_category])
     has_one = category_ids.is_valid().to_numpy(zero_copy_only=False)
     values = category_ids.fill_null(0).to_numpy()
-    places = np.searchsorted(listed, values)
-    is_listed = has_one & (places < len(listed))
-    is_listed[is_listed] = listed[places[is_listed]] == values[is_listed]
+    places, is_known = look_up(values, listed)
+    is_listed = has_one & is_known
     return numbers[np.where(is_listed, places, len(listed))], has_one & ~is_listed
 
 

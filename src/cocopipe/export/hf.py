@@ -6,13 +6,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
-from cocopipe.coco import detection
+from cocopipe.coco import detection, tables
 from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.hf import columns_of_objects, features_of
-from cocopipe.coco.store import ImageStore
+from cocopipe.coco.store import image_writer
 from cocopipe.errors import UserError
 
 FILE_BYTES = 500 * 10**6
@@ -94,23 +93,13 @@ def _export(
     batches = detection.batches(split_dir)
     for number, its in groupby(batches, key=lambda batch: file_of[batch.shard]):
         path = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
-        with _writer(path, schema) as writer:
+        with image_writer(path, schema) as writer:
             for batch in its:
                 writer.write_table(_rows(batch, schema, category_ids))
                 advance(len(batch.images))
                 images += len(batch.images)
                 objects += len(batch.objects.flatten())
-    return HubSplit(split, images, objects, count, len(ImageStore(split_dir)) - images)
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="none",  # image files are compressed already
-        use_dictionary=False,
-        write_statistics=["image_id"],
-    )
+    return HubSplit(split, images, objects, count, len(tables.image_ids(split_dir)) - images)
 
 
 def _files(shards: Sequence[Path]) -> dict[Path, int]:

@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import yaml
 
 from cocopipe.coco import detection, tables
+from cocopipe.coco.boxes import boxes_of
 from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.pictures import examine
-from cocopipe.coco.store import ImageStore
 from cocopipe.errors import UserError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
@@ -158,7 +158,7 @@ def _export(
             counts["unseen"] += not _is_seen(path)
             counts["turned"] += examine(data).is_turned
         counts["images"] += len(texts)
-    return YoloSplit(split, unlisted=len(ImageStore(split_dir)) - counts["images"], **counts)
+    return YoloSplit(split, unlisted=len(tables.image_ids(split_dir)) - counts["images"], **counts)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -217,8 +217,7 @@ class _Boxes:
 def _boxes(column: pa.ListArray, sizes: npt.NDArray[np.int32]) -> _Boxes:
     """Boxes from x, y, width and height in pixels of images of these sizes, [M, 2]."""
     is_given = pc.is_valid(column).to_numpy(zero_copy_only=False)
-    xywh = np.full((len(column), 4), np.nan)
-    xywh[is_given] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
+    xywh = boxes_of(column)
     with np.errstate(invalid="ignore", over="ignore"):
         corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
         inside = np.clip(corners, 0, sizes)
@@ -227,5 +226,5 @@ def _boxes(column: pa.ListArray, sizes: npt.NDArray[np.int32]) -> _Boxes:
             cxcywh=np.hstack([inside.mean(axis=0) / sizes, extent / sizes]),
             is_given=is_given,
             has_area=np.isfinite(xywh).all(axis=1) & (extent > 0).all(axis=1),
-            is_clipped=(np.abs(inside - corners) > _ROUNDING).any(axis=(0, 2)),
+            is_clipped=np.asarray((np.abs(inside - corners) > _ROUNDING).any(axis=(0, 2))),
         )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cocopipe.coco.boxes import count_odd, odd_boxes
+from cocopipe.coco.boxes import boxes_of, count_odd, odd_boxes
 from cocopipe.coco.document import PRIMARY
 from cocopipe.coco.tables import categories, read_table
 
@@ -157,8 +157,7 @@ def read_objects(split_dir: Path) -> Objects:
     items = lists.flatten()
     bbox = items.field("bbox")
     has_box = bbox.is_valid().to_numpy(zero_copy_only=False)
-    boxes = np.full((len(items), 4), np.nan)
-    boxes[has_box] = bbox.drop_null().flatten().to_numpy().reshape(-1, 4)
+    boxes = boxes_of(bbox)
     kinds = odd_boxes(boxes, sizes[image])
     kinds[~has_box] = 4
     areas = _floats(items.field("area"), np.nan)
