@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from cocopipe.commands.promote import promote
 from cocopipe.errors import UserError
-from cocopipe.promotion import promote
 
 NAME = "detector"
 Register = Callable[..., str]

@@ -63,7 +63,7 @@ def one_process(split: Path, made: CocoSet, folder: Path, rounds: int) -> Figure
     from cocopipe.detect.data import Detections
     from cocopipe.detect.decoding import decode
     from cocopipe.detect.order import Shuffled
-    from cocopipe.detect.stream import Stream
+    from cocopipe.stream import Stream
 
     labels = {one["id"]: one["id"] for one in json.loads(made.document.read_text())["categories"]}
     ours = Detections(split, labels=labels, masks=False, augment=None, seed=0)
@@ -117,7 +117,7 @@ def workers(split: Path, rounds: int) -> Figures:
 
     from cocopipe.detect.data import Images
     from cocopipe.detect.loading import decoded, loader
-    from cocopipe.detect.stream import Stream
+    from cocopipe.stream import Stream
 
     def of(count: int) -> Callable[[], float]:
         stream = Stream(Images(split), seed=0)
@@ -153,7 +153,7 @@ def reduced(split: Path, rounds: int) -> Figures:
 
     from cocopipe.detect.data import Images
     from cocopipe.detect.order import Shuffled
-    from cocopipe.detect.stream import Stream
+    from cocopipe.stream import Stream
 
     mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     seen = GeneralizedRCNNTransform(SMALL, SMALL * 1333 // 800, mean, deviation)

@@ -9,9 +9,10 @@ from typing import Any
 
 from benchmarks.tracked_project.outcome import Outcome
 from benchmarks.tracked_project.pipeline import RAW
-from lineage import environment, record
-from lineage.revision import Revision
-from lineage.workspace import Item
+from lineage import environment
+from lineage.repository.code import CodeState
+from lineage.repository.items import Item
+from lineage.tracking.tags import ORIGINS, RECORD
 
 BYTE_WRITERS = ("numpy", "pillow", "pyarrow", "torch")
 """The packages that a made-up record names; a genuine one names all that are installed."""
@@ -32,18 +33,18 @@ class Artifacts:
         """The same, for MLflow."""
         return self.folder.as_uri()
 
-    def write(self, run_id: str, outcome: Outcome, revision: Revision) -> None:
+    def write(self, run_id: str, outcome: Outcome, revision: CodeState) -> None:
         """Write those of one run."""
-        documents = {record.RECORD: self._document(outcome, revision)}
+        documents = {RECORD: self._document(outcome, revision)}
         if outcome.stage.name == "download":
-            documents[record.ORIGINS] = {"origins": [_origin(outcome)]}
+            documents[ORIGINS] = {"origins": [_origin(outcome)]}
         folder = self.folder / run_id / "artifacts"
         folder.mkdir(parents=True)
         for name, values in documents.items():
             (folder / name).write_text(json.dumps(values), encoding="utf-8")
 
-    def _document(self, outcome: Outcome, revision: Revision) -> dict[str, Any]:
-        """As `record.document`, which looks at every installed package each time."""
+    def _document(self, outcome: Outcome, revision: CodeState) -> dict[str, Any]:
+        """As `run_record.document`, which looks at every installed package each time."""
         observed = outcome.observed
         return {
             "pipeline": observed.execution.stage.pipeline,

@@ -26,8 +26,8 @@ from benchmarks.tracked_project.pipeline import (
 )
 from benchmarks.tracked_project.text import yaml_text
 from lineage.identity import Execution, StageId, signature
-from lineage.registration import Registration
-from lineage.workspace import Item, Observed
+from lineage.recording.registration import Registration
+from lineage.repository.items import Item, Observed
 
 LOSSES = ("classification", "bbox_regression", "bbox_ctrness", "loss")
 PRECISIONS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")

@@ -25,14 +25,16 @@ from benchmarks.tracked_project.pipeline import (
     VAL,
 )
 from benchmarks.tracked_project.repository import ORIGIN
-from lineage import environment, record, tracking
+from lineage import environment
 from lineage.identity import canonical_json
-from lineage.models import MODEL_HASH, evaluation_tag
 from lineage.plugins import Facts
-from lineage.registration import CANDIDATE, EVALUATION, Registration
-from lineage.resolve import Status
-from lineage.revision import Revision
-from lineage.workspace import Item, Observed
+from lineage.recording import run_record
+from lineage.recording.registration import Registration
+from lineage.repository.code import CodeState
+from lineage.repository.items import Item, Observed
+from lineage.tracking import connection
+from lineage.tracking.producer import Status
+from lineage.tracking.tags import CANDIDATE, EVALUATION, INPUT, MODEL_HASH, OUTPUT, evaluation_tag
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -101,17 +103,17 @@ def write_store(
 
     client = mlflow.MlflowClient(uri, uri)
     artifacts = Artifacts(root / "mlartifacts")
-    experiment = client.create_experiment(EXPERIMENT, artifacts.uri, tags=tracking.TRAINING_UI)
+    experiment = client.create_experiment(EXPERIMENT, artifacts.uri, tags=connection.TRAINING_UI)
     rows = _Rows()
     store = _Store(rows, int(experiment), artifacts, commits, random.Random(seed))
     engine = create_engine(uri)
-    with engine.begin() as connection:
+    with engine.begin() as database:
         for number, attempt in enumerate(attempts, start=1):
             store.add_run(attempt)
             if number % RUNS_AT_ONCE == 0:
-                rows.insert(connection)
+                rows.insert(database)
         champion = store.add_registered_model()
-        rows.insert(connection)
+        rows.insert(database)
     engine.dispose()
     return champion
 
@@ -174,7 +176,7 @@ class _Store:
             execution = replace(observed.execution, outs={})
             observed = replace(observed, execution=execution, outs=())
         commit = self._commits[attempt.commit]
-        revision = Revision(commit, attempt.branch, attempt.dirty, attempt.experiment, ORIGIN)
+        revision = CodeState(commit, attempt.branch, attempt.dirty, attempt.experiment, ORIGIN)
         self._rows.add(
             self._tracked.SqlRun,
             run_uuid=run_id,
@@ -193,7 +195,7 @@ class _Store:
         self._add_datasets(run_id, outcome, observed, revision)
         self._add_models(run_id, attempt, observed, revision)
         tags = {
-            **record.identity_tags(observed),
+            **run_record.identity_tags(observed),
             **revision.tags(),
             **_source_tags(attempt, commit),
         }
@@ -208,7 +210,7 @@ class _Store:
             tags |= {"verdict": verdict, "model": f"models:/{MODEL_NAME}/{version.number}"}
         for key, value in tags.items():
             self._rows.add(self._tracked.SqlTag, run_uuid=run_id, key=key, value=value)
-        for key, value in record.flat_params(observed).items():
+        for key, value in run_record.flat_params(observed).items():
             self._rows.add(self._tracked.SqlParam, run_uuid=run_id, key=key, value=value)
 
     def add_registered_model(self) -> Version:
@@ -243,13 +245,13 @@ class _Store:
         return f"{self._rng.getrandbits(128):032x}"
 
     def _add_datasets(
-        self, run_id: str, outcome: Outcome, observed: Observed, revision: Revision
+        self, run_id: str, outcome: Outcome, observed: Observed, revision: CodeState
     ) -> None:
         read = [item for item in observed.deps if item.kind != "code"]
         written = [item for item in observed.outs if item.kind == "dataset"]
         contexts = {
-            **{i.path: record.INPUT if i.kind == "dataset" else i.kind for i in read},
-            **{item.path: record.OUTPUT for item in written},
+            **{i.path: INPUT if i.kind == "dataset" else i.kind for i in read},
+            **{item.path: OUTPUT for item in written},
             **outcome.stage.contexts,
         }
         for item in (*read, *written):
@@ -261,7 +263,7 @@ class _Store:
                 self._rows.add(self._tracked.SqlInputTag, input_uuid=link, name=name, value=value)
 
     def _add_dataset(self, item: Item, writer: Outcome) -> str:
-        from lineage.dataset import DVCDataset
+        from lineage.tracking.dataset import DVCDataset
 
         known = Facts()
         if item.kind == "dataset" and item.path != RAW:
@@ -283,7 +285,7 @@ class _Store:
         return dataset_id
 
     def _add_models(
-        self, run_id: str, attempt: Attempt, observed: Observed, revision: Revision
+        self, run_id: str, attempt: Attempt, observed: Observed, revision: CodeState
     ) -> None:
         for item in observed.deps:
             if item.kind == "model":
@@ -443,7 +445,7 @@ class _Store:
 
 
 def _source_tags(attempt: Attempt, commit: str) -> dict[str, str]:
-    """As `record.source_tags`, and those of the stage."""
+    """As `run_record.source_tags`, and those of the stage."""
     stage = attempt.outcome.stage
     return {
         "mlflow.user": USER,

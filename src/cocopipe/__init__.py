@@ -19,9 +19,9 @@ def load(split: str | Path) -> "Dataset":
         split: a folder that the ``convert`` stage wrote, such as ``data/train``.
 
     Returns:
-        One row per image; see :func:`cocopipe.coco.hf.load` for its columns.
+        One row per image; see `cocopipe.export.huggingface_columns.load` for its columns.
     """
     # Late: importing cocopipe, as every stage does, must not import `datasets`.
-    from cocopipe.coco.hf import load as load_split
+    from cocopipe.export.huggingface_columns import load as load_split
 
     return load_split(Path(split))

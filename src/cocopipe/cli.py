@@ -3,15 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cocopipe.errors import UserError
-from lineage.console import display, positive
+from lineage.console import positive
 from lineage.errors import LineageError, in_a_sentence
 
 INTERRUPTED = 130
-
-_LONGEST_NAME = 60
-"""Characters of a file name, which may take four bytes each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--images", metavar="N", type=positive, default=12, help="to draw; %(default)s by default"
     )
     options = parser.parse_args(arguments)
-    verb = {"promote": _promote, "export": _export, "diff": _diff}[options.verb]
     try:
         with in_a_sentence():
-            return verb(options)
+            command = import_module(f"cocopipe.commands.{options.verb}")
+            return int(command.run(options))
     except (UserError, LineageError) as error:
         print(f"cocopipe: {error}", file=sys.stderr)
         return 1
@@ -84,79 +82,3 @@ def _share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, and 1 at most")
     return value
-
-
-def _export(options: argparse.Namespace) -> int:
-    from contextlib import ExitStack
-    from pathlib import Path
-
-    from tqdm import tqdm
-
-    from cocopipe.coco.tables import image_ids
-    from cocopipe.export import formats
-    from cocopipe.versions import converted
-    from lineage.project import Project
-    from lineage.storage import appearing, exact, readable
-
-    project = Project.find()
-    items = converted(project, options.rev)
-    with ExitStack() as stack:
-        places = stack.enter_context(readable(project.workspace, items))
-        splits = [
-            places[item] if item in places else stack.enter_context(exact(project.workspace, item))
-            for item in items
-        ]
-        out = stack.enter_context(appearing(Path(options.directory)))
-        if not options.zip:
-            out.mkdir()
-        images = sum(len(image_ids(split)) for split in splits)
-        progress = stack.enter_context(
-            tqdm(total=images, desc="export", unit="image", disable=None)
-        )
-        write = formats()["zip" if options.zip else options.format]
-        done = write(splits, out, advance=progress.update)
-    for each in done:
-        print(f"{options.directory}: {each}")
-    return 0
-
-
-def _diff(options: argparse.Namespace) -> int:
-    import json
-    from contextlib import ExitStack
-    from pathlib import Path
-
-    from cocopipe import versions
-    from cocopipe.diff.text import changes_text
-    from lineage.storage import appearing
-
-    before, after = versions.find(options.a), versions.find(options.b)
-    found = {}
-    with ExitStack() as stack:
-        out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
-        if out is not None:
-            out.mkdir()
-        for name, (one, other) in versions.pairs(before, after).items():
-            comparison = versions.compare(one, other, document=options.document, iou=options.iou)
-            found[name] = comparison.changes
-            if out is not None:
-                sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
-                versions.draw_changes(comparison, sheet, pictures=options.images)
-    if options.json:
-        print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
-        return 0
-    display(*(changes_text(name, changes) for name, changes in found.items()))
-    return 0
-
-
-def _promote(options: argparse.Namespace) -> int:
-    del options
-    from cocopipe import params
-    from cocopipe.promotion import promote
-    from lineage import tracking
-    from lineage.workspace import Workspace
-
-    workspace = Workspace.find()
-    register = params.read(workspace.root / "params.yaml").register
-    decision = promote(tracking.connect(workspace), register.model_name, register.promote_metric)
-    print(f"{'promoted' if decision.promoted else 'kept'}: {decision.reason}")
-    return 0

@@ -10,10 +10,10 @@ A stage does its work inside `stage`::
         fit(run.dep("train").location, run.out("model"))
 
 Questions are put to a `Project`; each verb of the ``lineage`` command is a function in the
-module of its name::
+module of its name in `lineage.verbs`::
 
     from lineage import Project
-    from lineage.trace import trace
+    from lineage.verbs.trace import trace
 
     graph = trace(Project.find(), "models:/coco-detector@champion")
 """
@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineage.errors import LineageError
     from lineage.project import Project
-    from lineage.recording import StageRun, stage
-    from lineage.registration import Registration, register
+    from lineage.recording.registration import Registration, register
+    from lineage.recording.stage_run import StageRun, stage
 
 __all__ = ["LineageError", "Project", "Registration", "StageRun", "register", "stage"]
 
 _MODULES = {
     "LineageError": "lineage.errors",
     "Project": "lineage.project",
-    "Registration": "lineage.registration",
-    "StageRun": "lineage.recording",
-    "register": "lineage.registration",
-    "stage": "lineage.recording",
+    "Registration": "lineage.recording.registration",
+    "StageRun": "lineage.recording.stage_run",
+    "register": "lineage.recording.registration",
+    "stage": "lineage.recording.stage_run",
 }
 """Where each name is. Imported at first use: asking for help should not wait for it."""
 

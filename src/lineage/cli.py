@@ -121,50 +121,50 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _log(options: argparse.Namespace) -> int:
-    from lineage.log import log
     from lineage.project import Project
+    from lineage.verbs.log import log
 
     answer = log(Project.find(), options.path, None if options.all else options.number)
-    return _answer(options, answer, lambda render: render.log(answer))
+    return _answer(options, answer, lambda text: text.log(answer))
 
 
 def _show(options: argparse.Namespace) -> int:
     from lineage.project import Project
-    from lineage.show import show
+    from lineage.verbs.show import show
 
     answer = show(Project.find(), options.ref)
-    return _answer(options, answer, lambda render: render.show(answer))
+    return _answer(options, answer, lambda text: text.show(answer))
 
 
 def _trace(options: argparse.Namespace) -> int:
     from lineage.project import Project
-    from lineage.trace import trace
+    from lineage.verbs.trace import trace
 
     answer = trace(Project.find(), options.ref)
-    return _answer(options, answer, lambda render: render.tree(answer, upstream=True))
+    return _answer(options, answer, lambda text: text.tree(answer, upstream=True))
 
 
 def _impact(options: argparse.Namespace) -> int:
-    from lineage.impact import impact
     from lineage.project import Project
+    from lineage.verbs.impact import impact
 
     answer = impact(Project.find(), options.ref)
-    return _answer(options, answer, lambda render: render.tree(answer, upstream=False))
+    return _answer(options, answer, lambda text: text.tree(answer, upstream=False))
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from lineage.diff import diff
     from lineage.project import Project
+    from lineage.verbs.diff import diff
 
     answer = diff(Project.find(), options.a, options.b)
-    return _answer(options, answer, lambda render: render.difference(answer))
+    return _answer(options, answer, lambda text: text.difference(answer))
 
 
 def _checkout(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from lineage.checkout import checkout
     from lineage.project import Project
+    from lineage.verbs.checkout import checkout
 
     answer = checkout(
         Project.find(),
@@ -173,32 +173,32 @@ def _checkout(options: argparse.Namespace) -> int:
         inputs=options.inputs,
         code=options.code,
     )
-    return _answer(options, answer, lambda render: render.checked_out(answer))
+    return _answer(options, answer, lambda text: text.checked_out(answer))
 
 
 def _verify(options: argparse.Namespace) -> int:
     from lineage.project import Project
-    from lineage.verify import verify
+    from lineage.verbs.verify import verify
 
     answer = verify(Project.find(), options.rev)
-    _answer(options, answer, lambda render: render.verified(answer))
+    _answer(options, answer, lambda text: text.verified(answer))
     return 1 if answer.breaks else 0
 
 
 def _sync(options: argparse.Namespace) -> int:
     from lineage.project import Project
-    from lineage.sync import sync
+    from lineage.verbs.sync import sync
 
     answer = sync(Project.find(), options.rev)
-    return _answer(options, answer, lambda render: render.synced(answer))
+    return _answer(options, answer, lambda text: text.synced(answer))
 
 
 def _graph(options: argparse.Namespace) -> int:
     from lineage.formats import render
-    from lineage.impact import impact
     from lineage.project import Project
-    from lineage.revision import repository_url
-    from lineage.trace import trace
+    from lineage.repository.code import repository_url
+    from lineage.verbs.impact import impact
+    from lineage.verbs.trace import trace
 
     project = Project.find()
     graph = (impact if options.downstream else trace)(project, options.ref)
@@ -212,7 +212,7 @@ def _report(options: argparse.Namespace) -> int:
     from datetime import datetime
 
     from lineage.project import Project
-    from lineage.report import report
+    from lineage.verbs.report import report
 
     try:
         since = datetime.fromisoformat(options.since).astimezone() if options.since else None
@@ -232,9 +232,9 @@ def _answer(
     if options.json:
         print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
         return 0
-    from lineage import render
+    from lineage import text
 
-    display(draw(render))
+    display(draw(text))
     _warn(
         getattr(answer, "warnings", ()) or getattr(getattr(answer, "graph", None), "warnings", ())
     )

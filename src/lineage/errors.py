@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lineage import environment
@@ -14,6 +14,9 @@ FOREIGN = {
     "sqlalchemy.exc": ("SQLAlchemyError", "the tracking store's database"),
 }
 """Module -> the root of its exceptions, and who says so."""
+
+_URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/?#]*@)?([^?#]*)(?:\?([^#]*))?.*", re.DOTALL)
+_URL_AMONG_WORDS = re.compile(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?([^\s'\"]*))?")
 
 
 class LineageError(Exception):
@@ -49,6 +52,17 @@ def reason(error: BaseException) -> str:
     return words[1] if words else without_secrets(" ".join(str(error).split()))[:300]
 
 
-def without_secrets(text: str) -> str:
-    """The text with user names, passwords and queries taken out of its URLs."""
-    return re.sub(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?[^\s'\"]*)?", r"\1\2", text)
+def without_secrets(text: str, mark: Callable[[str], str] | None = None) -> str:
+    """The text with user names, passwords and queries taken out of its URLs.
+
+    Args:
+        text: Words with URLs among them; with ``mark``, one URL as a whole, blanks, quotes and
+            all, which loses its fragment too.
+        mark: Makes of a query what may stand in its place.
+    """
+
+    def bare(url: re.Match[str]) -> str:
+        query = mark(url[3]) if mark and url[3] else ""
+        return f"{url[1]}{url[2]}{'?' if query else ''}{query}"
+
+    return (_URL if mark else _URL_AMONG_WORDS).sub(bare, text)

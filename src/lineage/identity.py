@@ -10,7 +10,8 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+
+from lineage.errors import without_secrets
 
 HASH_KEYS = ("md5", "etag", "checksum")
 """Where a lock entry keeps a hash: local files and DVC remotes, http and s3, hdfs."""
@@ -112,17 +113,15 @@ def from_root(path: str, wdir: str) -> str:
     URL may be a secret: user, password and query.
     """
     if "://" in path:
-        return _without_secrets(path)
+        return without_secrets(path, mark=_digits_of)
     if posixpath.isabs(path):
         return path
     return posixpath.normpath(posixpath.join(wdir, path))
 
 
-def _without_secrets(url: str) -> str:
-    """The URL with what tells two of them apart, but does not let anybody in."""
-    parts = urlsplit(url)
-    query = hashlib.sha256(parts.query.encode()).hexdigest()[:8] if parts.query else ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+def _digits_of(query: str) -> str:
+    """What tells the queries of two URLs apart, but does not let anybody in."""
+    return hashlib.sha256(query.encode()).hexdigest()[:8]
 
 
 def canonical_json(value: Any) -> str:

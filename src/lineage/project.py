@@ -5,14 +5,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineage.workspace import Workspace
+from lineage.repository.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from lineage.history import History
-    from lineage.parts import Parts
-    from lineage.runs import Registry, Runs
+    from lineage.repository.history import History
+    from lineage.storage.parts import Parts
+    from lineage.tracking.registry import Registry
+    from lineage.tracking.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Project:
     @cached_property
     def history(self) -> "History":
         """Every git revision and what it records."""
-        from lineage.history import History
+        from lineage.repository.history import History
 
         return History(self.workspace)
 
     @cached_property
     def parts(self) -> "Parts":
         """Which versions of folders hold which files."""
-        from lineage.parts import Parts
+        from lineage.storage.parts import Parts
 
         return Parts(self.history)
 
@@ -55,21 +56,21 @@ class Project:
         Raises:
             LineageError: If it does not answer.
         """
-        from lineage import tracking
+        from lineage.tracking import connection
 
-        return tracking.connect(self.workspace)
+        return connection.connect(self.workspace)
 
     @cached_property
     def runs(self) -> "Runs":
         """The runs of the store."""
-        from lineage.revision import repository_url
-        from lineage.runs import Runs
+        from lineage.repository.code import repository_url
+        from lineage.tracking.runs import Runs
 
         return Runs(self.client, repository_url(self.workspace))
 
     @cached_property
     def registry(self) -> "Registry":
         """The model versions of the store."""
-        from lineage.runs import Registry
+        from lineage.tracking.registry import Registry
 
         return Registry(self.client)

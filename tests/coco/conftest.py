@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cocopipe.coco.convert import Conversion, convert
+from cocopipe.convert.convert import Conversion, convert
 
 Converted = tuple[Conversion, Path, Path]
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocopipe.coco.convert import convert
-from cocopipe.coco.store import ImageStore
+from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
+from cocopipe.split.images import ImageStore
 from tests.coco.coco_files import encode, instances, official, picture, write_files, write_zip
 
 Convert = Callable[..., Any]

@@ -1,6 +1,6 @@
 import math
 
-from cocopipe.coco.boxes import OddBoxes, count_odd, odd_boxes
+from cocopipe.split.boxes import OddBoxes, count_odd, odd_boxes
 
 
 def test_each_box_counts_once() -> None:

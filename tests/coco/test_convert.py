@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cocopipe.coco.boxes import OddBoxes
-from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import documents, read_document
 from cocopipe.errors import UserError
+from cocopipe.split.boxes import OddBoxes
+from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import documents, read_document
 from tests.coco.coco_files import (
     instances,
     official,

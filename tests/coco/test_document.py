@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cocopipe.coco.document import read
-from cocopipe.coco.fields import decode_object
 from cocopipe.errors import UserError
+from cocopipe.split.fields import decode_object
 from tests.coco.coco_files import InMemory, instances
 
 WHERE = "annotations/instances_train.json"

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlflow.types import DataType
 
-from cocopipe.coco.facts import facts
+from cocopipe.tracking.facts import facts
 from tests.coco.coco_files import instances, official, write_files
 
 

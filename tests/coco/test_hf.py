@@ -6,8 +6,8 @@ import pytest
 from pycocotools.coco import COCO
 
 import cocopipe
-from cocopipe.coco import hf
 from cocopipe.errors import UserError
+from cocopipe.export import huggingface_columns
 from tests.coco.coco_files import instances, official, picture, write_files
 
 
@@ -47,7 +47,7 @@ def test_images_of_other_documents_are_left_out(
     files = official([3, 9], "train") | official([2], "val")
     files |= {"annotations/captions_train.json": captions, "train/7.jpg": picture(7)}
     _, train, _ = converted(write_files(tmp_path / "raw", files))
-    dataset = hf.load(train)
+    dataset = huggingface_columns.load(train)
     assert dataset["image_id"] == [3, 9]
     assert dataset["objects"][1]["category"] == [0]
 
@@ -60,7 +60,7 @@ def test_categories_that_share_a_name_are_told_apart(
     files = official([1], "train") | official([2], "val")
     files["annotations/instances_train.json"] = document
     _, train, _ = converted(write_files(tmp_path / "raw", files))
-    names = hf.load(train).features["objects"]["category"].feature.names
+    names = huggingface_columns.load(train).features["objects"]["category"].feature.names
     assert names == ["thing (3)", "thing (8)", "other"]
 
 
@@ -70,4 +70,4 @@ def test_a_split_without_instances(tmp_path: Path, converted: Callable[..., Any]
     files |= official([2], "val")
     _, train, _ = converted(write_files(tmp_path / "raw", files))
     with pytest.raises(UserError, match="no instances table, only captions"):
-        hf.load(train)
+        huggingface_columns.load(train)

@@ -6,7 +6,7 @@ import pytest
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
-from cocopipe.coco.masks import mask
+from cocopipe.split.masks import mask
 
 HEIGHT, WIDTH = 50, 100
 SIZE = [HEIGHT, WIDTH]

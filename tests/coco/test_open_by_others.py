@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 from tests.coco.coco_files import official, picture, write_files
 
 

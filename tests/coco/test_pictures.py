@@ -4,7 +4,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from cocopipe.coco.pictures import Examined, UnreadableImageError, decode, examine
+from cocopipe.pictures.examine import Examined, UnreadableImageError, decode, examine
 from tests.coco.coco_files import picture, with_broken_tables
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocopipe.coco.pixels import rgb
+from cocopipe.pictures.pixels import rgb
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cocopipe.coco.raw import leads_out, open_raw
+from cocopipe.coco.layout import open_raw
+from cocopipe.coco.names import leads_out
 from cocopipe.errors import UserError
 from tests.coco.coco_files import instances, official, picture, write_files, write_zip
 

@@ -9,20 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cocopipe.coco.raw import DiskFile, Files
-from cocopipe.coco.store import (
-    CAP,
-    ROW_GROUP,
-    ImageStore,
-    Pictures,
-    Stored,
-    images_per_shard,
-    shard_name,
-    shards,
-    shards_with,
-    write_store,
-)
+from cocopipe.coco.entries import DiskFile
+from cocopipe.coco.files import Files
+from cocopipe.convert.image_writer import Pictures, Stored, write_store
 from cocopipe.errors import UserError
+from cocopipe.split.images import ImageStore
+from cocopipe.split.shards import CAP, ROW_GROUP, images_per_shard, shard_name, shards, shards_with
 from tests.coco.coco_files import picture
 
 

@@ -8,15 +8,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cocopipe.coco import tables
 from cocopipe.coco.document import read
+from cocopipe.convert import table_writer
+from cocopipe.convert.table_writer import new_table, write_table
 from cocopipe.errors import UserError
+from cocopipe.split import tables
 from tests.coco.coco_files import InMemory, instances
 
 
 def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
     split.mkdir(exist_ok=True)
-    tables.write_table(split, read(InMemory(json.dumps(document).encode(), name), name=name))
+    write_table(split, read(InMemory(json.dumps(document).encode(), name), name=name))
     return split
 
 
@@ -192,6 +194,7 @@ def test_objects_laid_aside_come_to_the_same_bytes(
     ]
     random.Random(0).shuffle(document["annotations"])
     monkeypatch.setattr(tables, "ROW_GROUP", 64)
+    monkeypatch.setattr(table_writer, "ROW_GROUP", 64)
     held = written(tmp_path / "held", document)
     monkeypatch.setattr(tables, "HELD_BYTES", 1000)
     aside = written(tmp_path / "aside", document)
@@ -210,7 +213,7 @@ def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     monkeypatch.setattr(tables, "HELD_BYTES", 1000)
     parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
-    with tables.new_table(tmp_path, parsed, np.array([0, 1])) as table:
+    with new_table(tmp_path, parsed, np.array([0, 1])) as table:
         for objects in parsed.objects():
             for start in range(0, len(objects), 50):
                 table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 
 COLORS = {3: (220, 40, 40), 7: (40, 60, 220)}
 WIDTH, HEIGHT = 96, 64

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 from cocopipe.detect.augment import augmentation
 from cocopipe.detect.data import Detections, Images
 from cocopipe.detect.loading import batches, loader

@@ -8,11 +8,11 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from cocopipe.coco.tables import read_document
 from cocopipe.detect.evaluation import METRICS, predict, score
 from cocopipe.detect.models import Detector, build
 from cocopipe.detect.training import train
 from cocopipe.errors import UserError
+from cocopipe.split.tables import read_document
 from tests.detect.splits import CATEGORIES, rectangles, write_split
 
 pytestmark = [

@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 import torch
 
-from cocopipe.coco import store
+from cocopipe.convert import image_writer
 from cocopipe.detect.augment import augmentation
 from cocopipe.detect.data import Detections, Images
 from cocopipe.detect.loading import batches, loader
-from cocopipe.detect.stream import Stream
 from cocopipe.errors import UserError
+from cocopipe.split import images as image_store
+from cocopipe.stream import Stream
 from tests.detect.splits import rectangles, write_split
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
@@ -22,13 +23,15 @@ IMAGES = 60
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty images in row groups of four."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "ROW_GROUP", 4)
+        patch.setattr(image_writer, "ROW_GROUP", 4)
+        patch.setattr(image_store, "ROW_GROUP", 4)
         return write_split(tmp_path_factory.mktemp("many"), *rectangles(IMAGES, seed=0, odd=False))
 
 
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "ROW_GROUP", 4)
+    monkeypatch.setattr(image_writer, "ROW_GROUP", 4)
+    monkeypatch.setattr(image_store, "ROW_GROUP", 4)
 
 
 def detections(split: Path, **options: Any) -> Detections:

@@ -19,11 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from cocopipe.coco import store
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 from cocopipe.diff import matching
-from cocopipe.diff.changes import CHANGED_OBJECTS, Changes, Image, Kind, compare
+from cocopipe.diff.answer import CHANGED_OBJECTS, Changes, Image, Kind
+from cocopipe.diff.changes import compare
 from cocopipe.errors import UserError
+from cocopipe.split import shards
+from cocopipe.split.shards import SCHEMA, shard_paths
 from tests.coco.coco_files import picture, write_files
 
 Json = dict[str, Any]
@@ -494,9 +496,9 @@ def test_images_that_moved_between_shards_are_unchanged(
 ) -> None:
     content, pictures = large(range(1, 31))
     before = version(content, pictures=pictures)
-    monkeypatch.setattr(store, "SHARD_BYTES", 2**21)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2**21)
     after = version(content, pictures=pictures)
-    assert len(store.shard_paths(after)) > len(store.shard_paths(before)) > 1
+    assert len(shard_paths(after)) > len(shard_paths(before)) > 1
     assert compare(before, after).is_empty
 
 
@@ -506,7 +508,7 @@ def test_shards_that_are_equal_are_not_read(version: Versions, tmp_path: Path) -
     changed = pictures | {"2.jpg": PICTURES[2]}
     changed["30.jpg"] = pictures["30.jpg"][:-2] + b"\x00\xff\xd9"
     after = version(document([], range(1, 31)), pictures=changed)
-    shards = [{path.name: path for path in store.shard_paths(each)} for each in (before, after)]
+    shards = [{path.name: path for path in shard_paths(each)} for each in (before, after)]
     same = {
         name
         for name in shards[0].keys() & shards[1].keys()
@@ -530,10 +532,10 @@ def test_shards_that_are_equal_are_not_read(version: Versions, tmp_path: Path) -
 def test_images_are_not_decoded(version: Versions) -> None:
     splits = [version(document([])) for _ in range(2)]
     for split, data in zip(splits, (b"no", b"picture"), strict=True):
-        (path,) = store.shard_paths(split)
+        (path,) = shard_paths(split)
         rows = pq.read_table(path).to_pylist()
         rows[1]["image"]["bytes"] = data
-        pq.write_table(store.SCHEMA.empty_table().from_pylist(rows, store.SCHEMA), path)
+        pq.write_table(SCHEMA.empty_table().from_pylist(rows, SCHEMA), path)
     (one,) = compare(*splits).images.replaced
     assert one.after.image_id == 2
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cocopipe.coco.fields import OBJECT
 from cocopipe.diff.fingerprints import fingerprints
+from cocopipe.split.fields import OBJECT
 
 NUMBERS = st.one_of(st.none(), st.sampled_from([0.0, 1.0, -1.0, 0.1]), st.floats(allow_nan=False))
 LISTS = st.one_of(st.none(), st.lists(NUMBERS, max_size=3))

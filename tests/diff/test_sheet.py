@@ -9,7 +9,8 @@ import pytest
 from PIL import Image as Pixels
 from rich.console import Console
 
-from cocopipe.diff.changes import Changes, Side, compare
+from cocopipe.diff.answer import Changes, Side
+from cocopipe.diff.changes import compare
 from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
 from cocopipe.diff.text import changes_text
 from cocopipe.errors import UserError

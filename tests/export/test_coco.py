@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cocopipe.coco import tables
 from cocopipe.coco.document import read
-from cocopipe.coco.fields import OBJECT, encode_image, encode_images, encode_object, encode_objects
+from cocopipe.coco.encode import encode_image, encode_images, encode_object, encode_objects
+from cocopipe.convert.table_writer import write_table
 from cocopipe.export.coco import export
+from cocopipe.split import tables
+from cocopipe.split.fields import OBJECT
 from tests.coco.coco_files import InMemory, instances, official, picture, write_files, write_zip
 from tests.coco.conftest import Converted
 from tests.coco.test_tables import strictly_equal
@@ -87,7 +89,7 @@ def test_edge_cases_as_documents(real_data: Path, tmp_path: Path, name: str) -> 
         assert document is not None
         split = tmp_path / str(number)
         split.mkdir()
-        tables.write_table(split, document)
+        write_table(split, document)
         assert strictly_equal(tables.read_document(split, "some"), json.loads(path.read_text()))
 
 
@@ -195,7 +197,7 @@ def test_any_document_comes_back(tmp_path_factory: Any, document: dict[str, Any]
     split = tmp_path_factory.mktemp("split")
     parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
     assert parsed is not None
-    tables.write_table(split, parsed)
+    write_table(split, parsed)
     assert strictly_equal(tables.read_document(split, "instances"), document)
 
 

@@ -11,11 +11,12 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from cocopipe.coco import detection, store, tables
-from cocopipe.coco.hf import load as load_split
+from cocopipe.convert import image_writer, table_writer
 from cocopipe.errors import UserError
-from cocopipe.export import hf
+from cocopipe.export import batches, hf
 from cocopipe.export.hf import HubSplit, export_hf
+from cocopipe.export.huggingface_columns import load as load_split
+from cocopipe.split import images, shards, tables
 from tests.coco.coco_files import instances, official, picture, write_files
 from tests.coco.conftest import Converted
 
@@ -146,10 +147,12 @@ def test_many_files_and_row_groups(
     files = official(range(100)) | official([2], "val")
     files |= {"annotations/instances_train.json": document}
     files |= {"annotations/captions_train.json": captions, "train/200.jpg": picture(200)}
-    monkeypatch.setattr(store, "SHARD_BYTES", 8000)
-    monkeypatch.setattr(store, "ROW_GROUP", 3)
-    monkeypatch.setattr(detection, "ROW_GROUP", 3)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 8000)
+    monkeypatch.setattr(image_writer, "ROW_GROUP", 3)
+    monkeypatch.setattr(images, "ROW_GROUP", 3)
+    monkeypatch.setattr(batches, "ROW_GROUP", 3)
     monkeypatch.setattr(tables, "ROW_GROUP", 7)
+    monkeypatch.setattr(table_writer, "ROW_GROUP", 7)
     monkeypatch.setattr(hf, "FILE_BYTES", 30_000)
     source = converted(write_files(tmp_path / "raw", files))
     assert len(list((source[1] / "images").iterdir())) > 5
@@ -214,10 +217,10 @@ def test_progress_and_the_same_bytes_twice(converted: Convert, tmp_path: Path) -
 def test_a_store_that_lacks_images(
     converted: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    monkeypatch.setattr(store, "SHARD_BYTES", 4000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
     source: Any = converted(write_files(tmp_path / "raw", official(range(60))))
-    shards = sorted((source[1] / "images").iterdir())
-    for shard in {"first": shards[:1], "last": shards[-1:], "all": shards}[lost]:
+    files = sorted((source[1] / "images").iterdir())
+    for shard in {"first": files[:1], "last": files[-1:], "all": files}[lost]:
         shard.unlink()
     with pytest.raises(UserError, match="does not hold the images that the annotations list"):
         exported(source, tmp_path / "out")

@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from cocopipe.coco import tables
 from cocopipe.errors import UserError
 from cocopipe.export.yolo import YoloSplit, export_yolo
+from cocopipe.split import tables
 from tests.coco.coco_files import instances, official, picture, write_files
 from tests.coco.conftest import Converted
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from cocopipe.coco import tables
+from cocopipe.convert import table_writer
 from cocopipe.export import coco as export
 from cocopipe.export.coco import export_zip
 from cocopipe.sources.directory import copy_directory
+from cocopipe.split import tables
 from tests.coco.coco_files import instances, official, picture, write_files
 from tests.coco.conftest import Converted
 
@@ -185,6 +186,7 @@ def test_what_is_held_in_memory_does_not_matter(
     ]
     whole = converted(write_files(tmp_path / "raw", files))
     monkeypatch.setattr(tables, "ROW_GROUP", 4)
+    monkeypatch.setattr(table_writer, "ROW_GROUP", 4)
     monkeypatch.setattr(export, "HELD_OBJECTS", 3)
     monkeypatch.setattr(export, "IN_MEMORY_BYTES", 100)
     in_pieces = converted(tmp_path / "raw")

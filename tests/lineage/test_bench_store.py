@@ -13,11 +13,13 @@ from benchmarks.tracked_project.repository import write_repository
 from dvc.repo import Repo
 from mlflow import MlflowClient
 
-from lineage import record
-from lineage.resolve import Status, resolve
-from lineage.revision import Revision
-from lineage.tracking import pages
-from lineage.workspace import Workspace, locked_stages
+from lineage.recording import run_record
+from lineage.repository.code import CodeState
+from lineage.repository.stage_reader import locked_stages
+from lineage.repository.workspace import Workspace
+from lineage.tracking.connection import pages
+from lineage.tracking.producer import Status, resolve
+from lineage.tracking.tags import RECORD
 
 SIZE = Size(runs=60, dataset_versions=5, model_versions=6, commits=12)
 
@@ -118,8 +120,8 @@ def test_the_whole_record_has_the_fields_of_a_genuine_one(
         stage for stage in locked_stages(workspace) if stage.execution.stage.name == "train"
     ]
     producer = resolve(client, train.execution).producer
-    path = project.root / "mlartifacts" / producer.info.run_id / "artifacts" / record.RECORD
-    genuine = record.document(workspace, train, Revision("", "", False, "", ""))
+    path = project.root / "mlartifacts" / producer.info.run_id / "artifacts" / RECORD
+    genuine = run_record.document(workspace, train, CodeState("", "", False, "", ""))
     made = json.loads(path.read_text())
     assert made.keys() == genuine.keys()
     assert made["environment"].keys() == genuine["environment"].keys()

@@ -8,13 +8,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from lineage.backfill import ensure_run
-from lineage.dataset import DVCDatasetSource, from_dvc
-from lineage.errors import LineageError
+from lineage.errors import LineageError, without_secrets
 from lineage.plugins import Facts
-from lineage.revision import repository_url
-from lineage.tracking import without_credentials
-from lineage.workspace import Workspace, locked_stages
+from lineage.recording.backfill import ensure_run
+from lineage.repository.code import repository_url
+from lineage.repository.stage_reader import locked_stages
+from lineage.repository.workspace import Workspace
+from lineage.tracking.dataset import DVCDatasetSource, from_dvc
 from tests.lineage.conftest import Project
 
 
@@ -140,7 +140,7 @@ def known_words(path: Path) -> Facts:
 def test_facts_of_a_revision_come_from_the_cache(
     inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lineage.dataset.facts", known_words)
+    monkeypatch.setattr("lineage.tracking.dataset.facts", known_words)
     assert from_dvc("pictures", rev="v1").profile == {"words": "first same", "files": 2, "bytes": 9}
     assert from_dvc("pictures", rev="HEAD").profile["words"] == "second same"
     assert from_dvc("one.txt", rev="v1").profile["words"] == "1"
@@ -165,7 +165,7 @@ def test_a_backfilled_run_has_all_facts_where_only_the_cache_has_the_bytes(
     cache = str(project.root / ".dvc" / "cache")
     project.run("dvc", "cache", "dir", "--local", cache, cwd=str(clone))
 
-    monkeypatch.setattr("lineage.record.facts", known_words)
+    monkeypatch.setattr("lineage.recording.run_record.facts", known_words)
     workspace = Workspace.find(clone)
     (stage,) = locked_stages(workspace)
     mlflow.set_tracking_uri(f"sqlite:///{project.root / 'mlflow.db'}")
@@ -220,4 +220,4 @@ def test_no_secret_of_the_remote_reaches_mlflow(project: Project, url: str, show
 
 
 def test_urls_without_a_host_stay_as_they_are() -> None:
-    assert without_credentials("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"
+    assert without_secrets("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"

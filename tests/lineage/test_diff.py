@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 from mlflow.entities import Metric
 
-from lineage.diff import Difference, Side, Traced, compare, diff
 from lineage.errors import LineageError
-from lineage.graph import DataNode, ExecutionNode, Graph, RunFacts
-from lineage.history import Commit
 from lineage.identity import Execution, StageId
+from lineage.join.graph import DataNode, ExecutionNode, Graph
+from lineage.join.reference import RevisionRef
 from lineage.project import Project
-from lineage.reference import Revision
-from lineage.resolve import Status
+from lineage.repository.commits import Commit
+from lineage.tracking.facts import RunFacts
+from lineage.tracking.producer import Status
+from lineage.verbs.diff import compare, diff
+from lineage.verbs.diff_sides import Traced
+from lineage.verbs.difference import Difference, Side
 from tests.lineage import conftest
 from tests.lineage.conftest import hashes
 
@@ -394,7 +397,7 @@ def compared(before: ExecutionNode, after: ExecutionNode, *others: ExecutionNode
     sides = []
     for name, node in (("a", before), ("b", after)):
         nodes = {each.id: each for each in (node, *others)}
-        revision = Revision(name, Commit(name, datetime.now(UTC), (), "", ()))
+        revision = RevisionRef(name, Commit(name, datetime.now(UTC), (), "", ()))
         sides.append(Traced(Side(name, name), revision, Graph(tuple(nodes), nodes, ())))
     return compare(Project(None), *sides)  # type: ignore[arg-type]
 
@@ -439,7 +442,7 @@ def test_code_is_what_has_no_data_upstream() -> None:
     for name, node in (("a", one), ("b", other)):
         data = DataNode("data", node.execution.deps["data"], "dataset")
         graph = Graph((node.id,), {node.id: node, data.id: data}, ((data.id, node.id),))
-        revision = Revision(name, Commit(name, datetime.now(UTC), (), "", ()))
+        revision = RevisionRef(name, Commit(name, datetime.now(UTC), (), "", ()))
         sides.append(Traced(Side(name, name), revision, graph))
     found = compare(Project(None), *sides)  # type: ignore[arg-type]
     assert changes(found.code) == {("fit", "fit.py"): ("1" * 32, "2" * 32)}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from dvc.utils.serialize import ParseError, dumps_yaml, parse_yaml
 
-from lineage import fast_yaml
 from lineage.errors import LineageError
+from lineage.repository import fast_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

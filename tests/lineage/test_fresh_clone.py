@@ -18,13 +18,13 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from lineage.cli import main
-from lineage.graph import DataNode, ExecutionNode, Graph
-from lineage.impact import impact
-from lineage.log import log
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.show import show
-from lineage.sync import sync
-from lineage.trace import trace
+from lineage.verbs.impact import impact
+from lineage.verbs.log import log
+from lineage.verbs.show import show
+from lineage.verbs.sync import sync
+from lineage.verbs.trace import trace
 from tests.conftest import S3Remote
 from tests.lineage.conftest import Project, hashes, tag
 

@@ -17,14 +17,15 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from lineage.checkout import checkout
-from lineage.graph import DataNode, ExecutionNode, Graph
-from lineage.impact import impact
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.show import show
-from lineage.sync import sync
-from lineage.trace import trace
-from lineage.verify import Check, verify
+from lineage.verbs.checkout import checkout
+from lineage.verbs.impact import impact
+from lineage.verbs.show import show
+from lineage.verbs.sync import sync
+from lineage.verbs.trace import trace
+from lineage.verbs.verify import verify
+from lineage.verbs.verify_break import Check
 from tests.lineage.conftest import Project, hashes, tag
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
-from lineage.history import Commit, History
-from lineage.workspace import Workspace, locked_stages
+from lineage.repository.commits import Commit
+from lineage.repository.history import History
+from lineage.repository.stage_reader import locked_stages
+from lineage.repository.workspace import Workspace
 from tests.lineage.conftest import Project
 
 PIPELINE = """

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lineage.graph import DataNode, ExecutionNode, Graph
-from lineage.impact import impact
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.trace import trace
+from lineage.verbs.impact import impact
+from lineage.verbs.trace import trace
 from tests.lineage.conftest import Project, hashes
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lineage import tracking
 from lineage.errors import LineageError
-from lineage.workspace import Workspace
+from lineage.repository.workspace import Workspace
+from lineage.tracking import connection
 from tests.lineage.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_wrong_address_is_one_sentence_without_its_secrets(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=silent_port))
     started = time.monotonic()
     with pytest.raises(LineageError) as error:
-        tracking.connect(Workspace.find(project.root))
+        connection.connect(Workspace.find(project.root))
     assert time.monotonic() - started < 10
     assert "s3cr3t" not in str(error.value)
     assert "\n" not in str(error.value)
@@ -150,9 +150,9 @@ def test_a_relative_store_belongs_to_the_repository(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     workspace = Workspace.find(project.root)
-    assert tracking.store_uri(workspace) == f"sqlite:///{project.root}/runs.db"
+    assert connection.store_uri(workspace) == f"sqlite:///{project.root}/runs.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/runs.db")
-    assert tracking.store_uri(workspace) == "sqlite:////srv/runs.db"
+    assert connection.store_uri(workspace) == "sqlite:////srv/runs.db"
 
 
 def test_a_broken_pipeline_file_is_a_sentence(project: Project) -> None:
@@ -235,12 +235,12 @@ def test_two_stages_may_meet_a_store_that_is_not_there_yet(project: Project) -> 
 def test_dirty_means_code_that_no_commit_has(
     project: Project, path: str, text: str, dirty: str
 ) -> None:
-    from lineage.revision import Revision
-    from lineage.workspace import Workspace
+    from lineage.repository.code import CodeState
+    from lineage.repository.workspace import Workspace
 
     project.write("code/old.py", "print(0)")
     with_stage(project)
     project.write("dvc.lock", "schema: '2.0'\n")
     project.write(path, text)
     workspace = Workspace.find(project.root)
-    assert Revision.of(workspace, ["stage.py", "code"]).tags()["git.dirty"] == dirty
+    assert CodeState.of(workspace, ["stage.py", "code"]).tags()["git.dirty"] == dirty

@@ -10,11 +10,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from lineage.cli import main
 from lineage.errors import LineageError
-from lineage.graph import DataNode, ExecutionNode, Graph, VersionNode
 from lineage.identity import signature
-from lineage.impact import impact
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.trace import trace
+from lineage.tracking.facts import VersionNode
+from lineage.verbs.impact import impact
+from lineage.verbs.trace import trace
 from tests.lineage.conftest import Project, hashes
 
 PIPELINE = """

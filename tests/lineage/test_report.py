@@ -15,7 +15,7 @@ from mlflow.entities import Metric
 from lineage.errors import LineageError
 from lineage.formats import mermaid
 from lineage.project import Project
-from lineage.report import report
+from lineage.verbs.report import report
 from tests.lineage import conftest
 from tests.lineage.conftest import hashes
 from tests.lineage.test_diff import NOTE, Story, outs, raw, repeated, tell

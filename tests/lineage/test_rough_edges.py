@@ -24,13 +24,14 @@ from mlflow.entities import Run
 
 from lineage.cli import main
 from lineage.errors import without_secrets
-from lineage.graph import ExecutionNode, Graph
-from lineage.impact import impact
+from lineage.join.graph import ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.resolve import Status
-from lineage.sync import Synced, sync
-from lineage.trace import trace
-from lineage.verify import Check, verify
+from lineage.tracking.producer import Status
+from lineage.verbs.impact import impact
+from lineage.verbs.sync import Synced, sync
+from lineage.verbs.trace import trace
+from lineage.verbs.verify import verify
+from lineage.verbs.verify_break import Check
 from tests.lineage.conftest import Project, hashes, tag
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from lineage.identity import Execution, StageId, signature
-from lineage.resolve import Resolution, Status, resolve
-from lineage.workspace import Workspace, locked_stages
+from lineage.repository.stage_reader import locked_stages
+from lineage.repository.workspace import Workspace
+from lineage.tracking.producer import Resolution, Status, resolve
 from tests.lineage.conftest import Project, hashes, tag
 
 PIPELINE = """

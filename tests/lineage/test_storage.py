@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
-from lineage.storage import Place, appearing, locate, materialise, readable, write
-from lineage.workspace import Item, Workspace
+from lineage.repository.items import Item
+from lineage.repository.workspace import Workspace
+from lineage.storage.borrow import readable
+from lineage.storage.locate import Whereabouts, locate
+from lineage.storage.materialise import appearing, materialise, write
 from tests.conftest import S3Remote
 from tests.lineage.conftest import BIN, Project
 
 EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"
 NOWHERE = "0" * 32
-EVERYWHERE = Place(cache=True, remote=True, missing=())
+EVERYWHERE = Whereabouts(cache=True, remote=True, missing=())
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def test_pushed_data_are_in_cache_and_remote(there: Workspace) -> None:
 
 def test_a_fresh_clone_has_them_in_the_remote_alone_and_stays_so(clone: Workspace) -> None:
     wanted = [recorded(clone, "one.txt"), recorded(clone, "pictures"), EMPTY_FOLDER]
-    assert locate(clone, wanted) == dict.fromkeys(wanted, Place(False, True, ()))
+    assert locate(clone, wanted) == dict.fromkeys(wanted, Whereabouts(False, True, ()))
     # Asking brings no listing into the cache: DVC would take the folder for complete.
     assert not [path for path in (clone.root / ".dvc/cache").rglob("*") if path.is_file()]
 
@@ -141,42 +144,42 @@ def test_a_folder_is_there_only_with_every_file_of_it(
 ) -> None:
     now, before = recorded(there, "pictures"), recorded(there, "pictures", "v1")
     in_store(tmp_path / "remote", md5("second")).unlink()
-    assert locate(there, [now, before]) == {now: Place(True, False, ()), before: EVERYWHERE}
+    assert locate(there, [now, before]) == {now: Whereabouts(True, False, ()), before: EVERYWHERE}
     assert locate(clone, [now, before]) == {
-        now: Place(False, False, (md5("second"),)),
-        before: Place(False, True, ()),
+        now: Whereabouts(False, False, (md5("second"),)),
+        before: Whereabouts(False, True, ()),
     }
     in_cache(there, md5("same")).unlink()
-    assert locate(there, [now]) == {now: Place(False, False, ())}  # half here, half there
+    assert locate(there, [now]) == {now: Whereabouts(False, False, ())}  # half here, half there
 
 
 def test_a_folder_whose_listing_is_gone_is_missing(there: Workspace, tmp_path: Path) -> None:
     folder = recorded(there, "pictures")
     in_cache(there, folder).unlink()
-    assert locate(there, [folder]) == {folder: Place(False, True, ())}
+    assert locate(there, [folder]) == {folder: Whereabouts(False, True, ())}
     in_store(tmp_path / "remote", folder).unlink()
-    assert locate(there, [folder]) == {folder: Place(False, False, (folder,))}
+    assert locate(there, [folder]) == {folder: Whereabouts(False, False, (folder,))}
 
 
 def test_a_damaged_listing_counts_as_none(there: Workspace, tmp_path: Path) -> None:
     folder = recorded(there, "pictures")
     overwrite(in_cache(there, folder), "[]")
-    assert locate(there, [folder]) == {folder: Place(False, True, ())}
+    assert locate(there, [folder]) == {folder: Whereabouts(False, True, ())}
     overwrite(in_store(tmp_path / "remote", folder), "not even JSON")
-    assert locate(there, [folder]) == {folder: Place(False, False, (folder,))}
+    assert locate(there, [folder]) == {folder: Whereabouts(False, False, (folder,))}
 
 
 def test_what_was_never_there_is_missing(there: Workspace) -> None:
     wanted = [NOWHERE, f"{NOWHERE}.dir"]
-    assert locate(there, wanted) == {each: Place(False, False, (each,)) for each in wanted}
+    assert locate(there, wanted) == {each: Whereabouts(False, False, (each,)) for each in wanted}
     assert locate(there, []) == {}
 
 
 def test_a_remote_that_is_not_set_up_or_not_asked_is_unknown(there: Workspace) -> None:
     folder = recorded(there, "pictures")
-    assert locate(there, [folder], remote=False) == {folder: Place(True, None, ())}
+    assert locate(there, [folder], remote=False) == {folder: Whereabouts(True, None, ())}
     dvc(there.root, "remote", "remove", "store")
-    assert locate(there, [folder]) == {folder: Place(True, None, ())}
+    assert locate(there, [folder]) == {folder: Whereabouts(True, None, ())}
 
 
 # materialise
@@ -339,7 +342,9 @@ def test_data_that_dvc_2_stored_are_found(there: Workspace, tmp_path: Path) -> N
     for digest, text in [(file, b"a\r\nb\r\n"), (folder, listing.encode())]:
         (root / digest[:2]).mkdir(exist_ok=True)
         (root / digest[:2] / digest[2:]).write_bytes(text)
-    assert locate(there, [folder, file]) == dict.fromkeys([folder, file], Place(False, True, ()))
+    assert locate(there, [folder, file]) == dict.fromkeys(
+        [folder, file], Whereabouts(False, True, ())
+    )
     written = materialise(there, folder, tmp_path / "out")
     assert (written / "text.txt").read_bytes() == b"a\r\nb\r\n"
     assert locate(there, [folder]) == {folder: EVERYWHERE}
@@ -393,12 +398,12 @@ def s3(
 
 def test_s3_is_asked_anew_each_time(s3: Workspace, tmp_path: Path) -> None:
     wanted = [recorded(s3, "pictures"), recorded(s3, "one.txt"), EMPTY_FOLDER]
-    assert locate(s3, wanted) == dict.fromkeys(wanted, Place(True, False, ()))
+    assert locate(s3, wanted) == dict.fromkeys(wanted, Whereabouts(True, False, ()))
     dvc(s3.root, "push", "--quiet")  # by another process
     assert locate(s3, wanted) == dict.fromkeys(wanted, EVERYWHERE)
     assert locate(s3, wanted[1:2]) == {wanted[1]: EVERYWHERE}
     shutil.rmtree(s3.root / ".dvc" / "cache")
-    assert locate(s3, wanted) == dict.fromkeys(wanted, Place(False, True, ()))
+    assert locate(s3, wanted) == dict.fromkeys(wanted, Whereabouts(False, True, ()))
     written = materialise(s3, wanted[0], tmp_path / "out")
     assert content(written) == {"a.txt": "second", "deep/b.txt": "same"}
     with pytest.raises(LineageError, match=r"neither in the DVC cache nor in .*'store' \(s3://"):
@@ -459,9 +464,11 @@ def test_an_unreachable_remote_is_no_missing_file(there: Workspace, path: str) -
     url = "http://me:secret@127.0.0.1:1/a"
     dvc(there.root, "remote", "modify", "--local", "store", "url", url)
     # In a process of its own, since DVC leaves its HTTP session open.
-    program = "import sys; from lineage import storage, workspace as it\n"
-    program += "try: storage.locate(it.Workspace.find(), sys.argv[1:])\n"
-    program += "except storage.LineageError as error: print(error)"
+    program = "import sys\nfrom lineage.errors import LineageError\n"
+    program += "from lineage.repository.workspace import Workspace\n"
+    program += "from lineage.storage.locate import locate\n"
+    program += "try: locate(Workspace.find(), sys.argv[1:])\n"
+    program += "except LineageError as error: print(error)"
     command = [sys.executable, "-c", program, recorded(there, path)]
     told = subprocess.run(command, cwd=there.root, capture_output=True, text=True).stdout
     assert told.startswith("the DVC remote 'store' (http://127.0.0.1:1/a) does not answer")

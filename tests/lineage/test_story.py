@@ -17,19 +17,20 @@ import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from lineage.checkout import checkout
 from lineage.cli import main
-from lineage.diff import diff
 from lineage.formats import render
-from lineage.graph import DataNode, ExecutionNode, Graph, VersionNode
-from lineage.impact import impact
-from lineage.log import log
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.report import report
-from lineage.show import show
-from lineage.sync import sync
-from lineage.trace import trace
-from lineage.verify import verify
+from lineage.tracking.facts import VersionNode
+from lineage.verbs.checkout import checkout
+from lineage.verbs.diff import diff
+from lineage.verbs.impact import impact
+from lineage.verbs.log import log
+from lineage.verbs.report import report
+from lineage.verbs.show import show
+from lineage.verbs.sync import sync
+from lineage.verbs.trace import trace
+from lineage.verbs.verify import verify
 from tests.conftest import S3Remote
 from tests.lineage.conftest import Project, hashes
 

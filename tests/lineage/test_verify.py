@@ -10,7 +10,8 @@ import pytest
 from lineage.cli import main
 from lineage.errors import LineageError
 from lineage.project import Project as Asked
-from lineage.verify import Check, verify
+from lineage.verbs.verify import verify
+from lineage.verbs.verify_break import Check
 from tests.lineage.conftest import Project, hashes
 
 PIPELINE = """

@@ -12,12 +12,12 @@ import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from lineage.graph import DataNode, ExecutionNode, Graph
-from lineage.impact import impact
+from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.project import Project as Asked
-from lineage.report import report
-from lineage.trace import trace
-from lineage.verify import verify
+from lineage.verbs.impact import impact
+from lineage.verbs.report import report
+from lineage.verbs.trace import trace
+from lineage.verbs.verify import verify
 from tests.lineage.conftest import Project, hashes, tag
 
 pytestmark = pytest.mark.slow

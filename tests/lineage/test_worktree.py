@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
-from lineage.workspace import Workspace
-from lineage.worktree import write_out
+from lineage.repository.workspace import Workspace
+from lineage.storage.worktree import write_out
 from tests.lineage.conftest import Project
 
 PIPELINE = """
@@ -140,7 +140,7 @@ def test_ctrl_c_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lineage.storage._copy", interrupted)
+    monkeypatch.setattr("lineage.storage.materialise._copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_out(here, [("data/made", recorded(versions, "old"))], tmp_path / "out", commit="old")
     assert not list(tmp_path.iterdir())

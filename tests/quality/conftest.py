@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 
 Splits = tuple[Path, Path]
 

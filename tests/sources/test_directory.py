@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cocopipe.coco.convert import convert
-from cocopipe.coco.raw import BESIDE, IMAGE_SUFFIXES
+from cocopipe.coco.layout import BESIDE, IMAGE_SUFFIXES
+from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.sources.directory import copy_directory
 

@@ -5,7 +5,7 @@ Arrow columns at once. So one of 450 MB needs the memory of a piece.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cocopipe.coco import fields
+from cocopipe.coco.encode import encode_images, encode_objects
+from cocopipe.coco.entries import Entry
 from cocopipe.coco.json_pieces import NotInPiecesError, pieces
-from cocopipe.coco.raw import Entry, is_unicode, leads_out
+from cocopipe.coco.names import is_unicode, leads_out
 from cocopipe.errors import UserError
-
-PRIMARY = "instances"
-"""The document that detection reads; its order of images is the split's."""
+from cocopipe.split.names import PRIMARY
 
 INT64 = range(-(2**63), 2**63)
 
@@ -108,7 +107,7 @@ class Document:
                     continue
                 annotations = part.parse()
                 check(annotations, start)
-                rows = fields.encode_objects(annotations, start)
+                rows = encode_objects(annotations, start)
                 ids.append(_column(annotations, "id"))
                 start += len(annotations)
                 objects = Objects(_column(annotations, "image_id"), rows)
@@ -118,11 +117,6 @@ class Document:
             _require_json(self._entry)
             raise UserError(f"{self.where} is not JSON ({error}): correct the file") from error
         check.once(np.concatenate(ids))
-
-
-def order(names: Iterable[str]) -> list[str]:
-    """Document names, the primary one first, then by the alphabet."""
-    return sorted(names, key=lambda name: (name != PRIMARY, name))
 
 
 def read(entry: Entry, *, name: str) -> Document | None:
@@ -161,7 +155,7 @@ def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:
         elif part.name == "images":
             some = part.parse()
             _check_images(some, entry.where, listed)
-            images.append(fields.encode_images(some, listed))
+            images.append(encode_images(some, listed))
             listed += len(some)
         else:
             has_annotations = True

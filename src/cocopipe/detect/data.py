@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cocopipe.coco import hf, tables
-from cocopipe.coco.boxes import boxes_of
-from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.masks import has_mask, mask
-from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import read_table
 from cocopipe.detect.augment import Augment, Target
 from cocopipe.detect.decoding import Decoded, File, decode, files
 from cocopipe.detect.order import WINDOW, Key
 from cocopipe.detect.seeds import derive, seeded
 from cocopipe.errors import UserError, some
+from cocopipe.export import huggingface_columns
+from cocopipe.split import tables
+from cocopipe.split.boxes import boxes_of
+from cocopipe.split.images import ImageStore
+from cocopipe.split.masks import has_mask, mask
+from cocopipe.split.names import PRIMARY
+from cocopipe.split.tables import read_table
 
 if TYPE_CHECKING:
     import datasets
@@ -109,7 +110,7 @@ class Images(Dataset[Sample]):
 
     def to_hf(self) -> "datasets.Dataset":
         """Return the split as a Hugging Face dataset; see `cocopipe.load`."""
-        return hf.load(self.split)
+        return huggingface_columns.load(self.split)
 
 
 class Detections(Dataset[Sample]):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 from torchvision.io import ImageReadMode, decode_image
 
-from cocopipe.coco.pictures import UNREADABLE, jpeg_size
-from cocopipe.coco.pixels import rgb
+from cocopipe.pictures.examine import UNREADABLE, jpeg_size
+from cocopipe.pictures.pixels import rgb
 
 MOST_REDUCED = 8
 """To an eighth: what libjpeg can do at most."""

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocopipe.coco.boxes import boxes_of
-from cocopipe.coco.lookup import look_up
-from cocopipe.coco.tables import SCHEMA, table_path
 from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
 from cocopipe.diff.matching import Flags, Ints, Objects
+from cocopipe.split.boxes import boxes_of
+from cocopipe.split.lookup import look_up
+from cocopipe.split.tables import SCHEMA, table_path
 
 ROWS = 1024
 """Images whose rows are in memory at a time."""

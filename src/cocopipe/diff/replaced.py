@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cocopipe.coco.store import ImageStore
 from cocopipe.errors import UserError
+from cocopipe.split.images import ImageStore
 
 Ints = npt.NDArray[np.int64]
 

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image as Pixels
 
-from cocopipe.coco.fields import decode_object
-from cocopipe.coco.pictures import UnreadableImageError, decode
-from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import categories, table_path
-from cocopipe.diff.changes import ChangedBoxes, Changes, Image, Kind, Side
+from cocopipe.diff.answer import ChangedBoxes, Changes, Image, Kind, Side
 from cocopipe.errors import UserError
+from cocopipe.pictures.examine import UnreadableImageError, decode
 from cocopipe.quality import draw
+from cocopipe.split.fields import decode_object
+from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import categories, table_path
 
 Read = Callable[[Side, int], bytes]
 """Gives the image file of an id in one of the versions."""

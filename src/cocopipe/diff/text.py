@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cocopipe.diff.changes import BoxChanges, CategoryChanges, Changes, ImageChanges
+from cocopipe.diff.answer import BoxChanges, CategoryChanges, Changes, ImageChanges
 from cocopipe.errors import some
 
 CATEGORIES_SHOWN = 10

@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocopipe.coco import fields, tables
-from cocopipe.coco.store import ImageStore
 from cocopipe.errors import UserError
+from cocopipe.split import fields, tables
+from cocopipe.split.images import ImageStore
 
 HELD_OBJECTS = 2**17
 """Annotations that are brought into the document's order at a time."""

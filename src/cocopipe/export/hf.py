@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
-from cocopipe.coco import detection, tables
-from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.hf import columns_of_objects, features_of
-from cocopipe.coco.store import image_writer
 from cocopipe.errors import UserError
+from cocopipe.export import batches
+from cocopipe.export.huggingface_columns import columns_of_objects, features_of
+from cocopipe.split import tables
+from cocopipe.split.names import PRIMARY
+from cocopipe.split.shards import image_writer
 
 FILE_BYTES = 500 * 10**6
 """Of shards that go into one file, unless one alone is larger; `push_to_hub` does the same."""
@@ -64,7 +65,7 @@ def export_hf(
         UserError: not a converted split, or one without ``instances``, or without an image in
             them; categories that differ.
     """
-    names = detection.class_names(split_dirs)
+    names = batches.class_names(split_dirs)
     schema = features_of(names.values()).arrow_schema
     (out / "data").mkdir()
     done = [
@@ -82,7 +83,7 @@ def _export(
     advance: Callable[[int], object],
 ) -> HubSplit:
     split = _SPLITS.get(split_dir.name, split_dir.name)
-    file_of = _files(detection.shards(split_dir))
+    file_of = _files(batches.shards(split_dir))
     if not file_of:
         raise UserError(
             f"the {PRIMARY} of {split_dir} list no image, and `datasets` opens no empty split:"
@@ -90,8 +91,7 @@ def _export(
         )
     count = max(file_of.values()) + 1
     images = objects = 0
-    batches = detection.batches(split_dir)
-    for number, its in groupby(batches, key=lambda batch: file_of[batch.shard]):
+    for number, its in groupby(batches.batches(split_dir), key=lambda batch: file_of[batch.shard]):
         path = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
         with image_writer(path, schema) as writer:
             for batch in its:
@@ -115,7 +115,7 @@ def _files(shards: Sequence[Path]) -> dict[Path, int]:
     return numbers
 
 
-def _rows(batch: detection.Batch, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
+def _rows(batch: batches.Batch, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
     columns = {name: batch.images[name] for name in schema.names if name != "objects"}
     return pa.table(
         columns | {"objects": columns_of_objects(batch.objects, category_ids)}, schema=schema

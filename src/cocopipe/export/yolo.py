@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from cocopipe.coco import detection, tables
-from cocopipe.coco.boxes import boxes_of
-from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.pictures import examine
 from cocopipe.errors import UserError
+from cocopipe.export import batches
+from cocopipe.pictures.examine import examine
+from cocopipe.split import tables
+from cocopipe.split.boxes import boxes_of
+from cocopipe.split.names import PRIMARY
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
 """Of image files that every release of Ultralytics finds."""
@@ -94,7 +95,7 @@ def export_yolo(
         UserError: not a converted split, or one without ``instances``; categories that differ;
             two images that would share a label file.
     """
-    names = detection.class_names(split_dirs)
+    names = batches.class_names(split_dirs)
     for split_dir in split_dirs:
         _require_own_labels(split_dir)
     done = [_export(split_dir, out, list(names), advance) for split_dir in split_dirs]
@@ -146,7 +147,7 @@ def _export(
     for kind in ("images", "labels"):
         (out / kind / split).mkdir(parents=True)
     counts: Counter[str] = Counter()
-    for batch in detection.batches(split_dir):
+    for batch in batches.batches(split_dir):
         texts, objects = _label_texts(batch, category_ids)
         counts.update(objects)
         for image, text in zip(batch.images.to_pylist(), texts, strict=True):
@@ -171,15 +172,13 @@ def _is_seen(image_path: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not any(part[0] == "." for part in path.parts)
 
 
-def _label_texts(
-    batch: detection.Batch, category_ids: list[int]
-) -> tuple[list[str], dict[str, int]]:
+def _label_texts(batch: batches.Batch, category_ids: list[int]) -> tuple[list[str], dict[str, int]]:
     """The label file of each image, and how many objects there were of each kind."""
     rows = batch.objects.flatten()
     per_image = pc.list_value_length(batch.objects).to_numpy()
     sizes = np.stack([batch.images[side].to_numpy() for side in ("width", "height")], axis=1)
     boxes = _boxes(rows.field("bbox"), np.repeat(sizes, per_image, axis=0))
-    classes = detection.class_numbers(rows, category_ids).fill_null(-1).to_numpy()
+    classes = batches.class_numbers(rows, category_ids).fill_null(-1).to_numpy()
     is_crowd = rows.field("iscrowd").fill_null(False).to_numpy(zero_copy_only=False)
     has_box = ~is_crowd & boxes.is_given & (classes >= 0)
     is_written = has_box & boxes.has_area

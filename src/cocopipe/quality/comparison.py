@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocopipe.coco.tables import categories
 from cocopipe.quality import draw
 from cocopipe.quality.selection import select
+from cocopipe.split.tables import categories
 
 SCORE = 0.3
 """Predictions below are not drawn: a detector lists a hundred an image."""

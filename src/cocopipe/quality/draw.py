@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cocopipe.coco.masks import mask
-from cocopipe.coco.pixels import rgb
+from cocopipe.pictures.pixels import rgb
+from cocopipe.split.masks import mask
 
 SIDE = 480
 """Longest side of a drawn picture in pixels; boxes and labels are drawn at that size."""

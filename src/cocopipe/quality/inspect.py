@@ -4,11 +4,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from cocopipe.coco.tables import categories
 from cocopipe.files import write_json
 from cocopipe.quality import draw, plots
 from cocopipe.quality.selection import select
 from cocopipe.quality.statistics import read_objects, statistics
+from cocopipe.split.tables import categories
 
 _COLUMNS = 4
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.fields import decode_object
-from cocopipe.coco.pictures import UnreadableImageError, decode
-from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import read_table
 from cocopipe.errors import UserError
+from cocopipe.pictures.examine import UnreadableImageError, decode
+from cocopipe.split.fields import decode_object
+from cocopipe.split.images import ImageStore
+from cocopipe.split.names import PRIMARY
+from cocopipe.split.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cocopipe.coco.boxes import boxes_of, count_odd, odd_boxes
-from cocopipe.coco.document import PRIMARY
-from cocopipe.coco.tables import categories, read_table
+from cocopipe.split.boxes import boxes_of, count_odd, odd_boxes
+from cocopipe.split.names import PRIMARY
+from cocopipe.split.tables import categories, read_table
 
 SMALL, MEDIUM = 32**2, 96**2
 """COCO's borders between small, medium and large objects, in pixels of area."""
@@ -134,7 +134,7 @@ class Objects:
     areas: Floats
     """As annotated, else of the box."""
     kinds: npt.NDArray[np.uint8]
-    """0 for a usable box; see :func:`cocopipe.coco.boxes.odd_boxes`; 4 without box."""
+    """0 for a usable box; see :func:`cocopipe.split.boxes.odd_boxes`; 4 without box."""
     image_sizes: Floats
     """Width and height of each image, [M, 2]; infinite where the document doesn't say."""
 

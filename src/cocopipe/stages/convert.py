@@ -2,7 +2,7 @@
 
 import mlflow
 
-from cocopipe.coco import convert as coco
+from cocopipe.convert import convert as coco
 from cocopipe.files import new_directory
 from cocopipe.params import Params
 from lineage import StageRun

@@ -14,7 +14,7 @@ from cocopipe.sources.hub import fetch_hub
 from cocopipe.sources.origin import Origin
 from cocopipe.sources.sample import write_sample
 from lineage import StageRun
-from lineage.workspace import Workspace
+from lineage.repository.workspace import Workspace
 
 
 def download(run: StageRun, params: Params) -> None:

@@ -11,7 +11,7 @@ from cocopipe.errors import UserError
 from cocopipe.files import write_json
 from cocopipe.params import Params, Register
 from lineage import Registration, StageRun
-from lineage.workspace import Item
+from lineage.repository.items import Item
 
 
 def register(run: StageRun, params: Params) -> None:

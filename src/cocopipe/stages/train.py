@@ -8,7 +8,6 @@ from typing import Any
 import mlflow
 from mlflow.entities import Metric
 
-from cocopipe.coco.tables import categories
 from cocopipe.detect.device import choose
 from cocopipe.detect.models import build, save
 from cocopipe.detect.training import EpochEnd, Step
@@ -16,6 +15,7 @@ from cocopipe.detect.training import train as fit
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory, write_table
 from cocopipe.params import Params, Train
+from cocopipe.split.tables import categories
 from cocopipe.tracking.artifacts import log_dataset_files
 from lineage import StageRun
 

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 
-from cocopipe.coco.store import ImageStore
-from cocopipe.coco.tables import documents, read_document
 from cocopipe.quality.inspect import pictures_of
+from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import documents, read_document
 
 PREVIEW_PICTURES = 16
 

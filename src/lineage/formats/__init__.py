@@ -1,6 +1,6 @@
 """A graph as text that other programs draw, show or take in."""
 
-from lineage.graph import Graph
+from lineage.join.graph import Graph
 
 FORMATS = ("mermaid", "dot", "html", "openlineage")
 

@@ -3,7 +3,7 @@
 import textwrap
 
 from lineage.formats import labels
-from lineage.graph import Graph, Node
+from lineage.join.graph import Graph, Node
 
 COLUMNS, COLUMNS_OF_WARNING = 48, 100
 """Of a line in a node, and above all nodes."""

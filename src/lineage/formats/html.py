@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from lineage.formats import labels
 from lineage.formats.layout import HEIGHT, WIDTH, Layout, Point, layout
-from lineage.graph import Graph, Node
+from lineage.join.graph import Graph, Node
 
 COLUMNS_OF_TITLE, COLUMNS = 24, 32
 """That fit into a box, in the title and in the lines below, in wide fonts too."""

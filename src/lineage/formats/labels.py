@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len
 from rich.filesize import decimal
 
-from lineage.graph import DataNode, ExecutionNode, Graph, Node, OriginNode, RunFacts, VersionNode
-from lineage.record import INPUT
-from lineage.resolve import Status
+from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
+from lineage.tracking.facts import RunFacts, VersionNode
+from lineage.tracking.producer import Status
+from lineage.tracking.tags import INPUT
 
 SHORT = 8
 """Digits of a hash or an id that are shown; as many usually are a REF of their own."""

@@ -5,7 +5,7 @@ import textwrap
 
 from lineage.errors import LineageError
 from lineage.formats import labels
-from lineage.graph import Graph, Node
+from lineage.join.graph import Graph, Node
 
 MAX_CHARACTERS = 50_000
 """Of a chart that GitHub draws: Mermaid's ``maxTextSize``, in UTF-16 code units."""

@@ -28,7 +28,8 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.serde import Serde
 
-from lineage.graph import DataNode, ExecutionNode, Graph, Node, OriginNode, RunFacts, VersionNode
+from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
+from lineage.tracking.facts import RunFacts, VersionNode
 
 PRODUCER = "urn:lineage:dvc-mlflow"
 """Who says so, in every event and facet."""
@@ -75,7 +76,7 @@ class LineageExecutionRunFacet(RunFacet):
 
 @attr.define
 class LineageMlflowRunFacet(RunFacet):
-    """The MLflow run of an execution; see `lineage.graph.RunFacts`."""
+    """The MLflow run of an execution; see `lineage.tracking.facts.RunFacts`."""
 
     id: str
     status: str

@@ -5,17 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from lineage.graph import (
-    DataNode,
-    ExecutionNode,
-    Graph,
-    GraphBuilder,
-    OriginNode,
-    RunFacts,
-    VersionNode,
-)
 from lineage.identity import Execution, StageId
-from lineage.resolve import Status
+from lineage.join.graph import DataNode, ExecutionNode, Graph, GraphBuilder, OriginNode
+from lineage.tracking.facts import RunFacts, VersionNode
+from lineage.tracking.producer import Status
 
 REPOSITORY = "https://github.com/acme/shapes"
 

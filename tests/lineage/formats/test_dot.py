@@ -7,7 +7,7 @@ import pytest
 
 from lineage.formats import labels
 from lineage.formats.dot import COLUMNS, dot
-from lineage.graph import Graph
+from lineage.join.graph import Graph
 from tests.lineage.formats.conftest import DOWNLOAD, FIT, TRAIN, VERSION
 
 # pydot 4.0.1 on the pyparsing that it resolves to.

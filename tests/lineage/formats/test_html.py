@@ -10,7 +10,7 @@ import pytest
 
 from lineage.formats import labels
 from lineage.formats.html import COLUMNS, COLUMNS_OF_TITLE, html
-from lineage.graph import DataNode, Graph, GraphBuilder
+from lineage.join.graph import DataNode, Graph, GraphBuilder
 from tests.lineage.formats.conftest import DOWNLOAD, FIT, MODEL, TRAIN, VERSION
 
 VOID = {"meta"}

@@ -6,8 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 from lineage.formats import labels
-from lineage.graph import DataNode, Graph
-from lineage.resolve import Status
+from lineage.join.graph import DataNode, Graph
+from lineage.tracking.producer import Status
 from tests.lineage.formats.conftest import (
     ARCHIVE,
     CONVERT,

@@ -8,7 +8,7 @@ import pytest
 from lineage.errors import LineageError
 from lineage.formats import labels
 from lineage.formats.mermaid import COLUMNS, mermaid
-from lineage.graph import DataNode, Graph, GraphBuilder
+from lineage.join.graph import DataNode, Graph, GraphBuilder
 from tests.lineage.formats.conftest import DOWNLOAD, VERSION
 
 NODE = re.compile(r"  (\w+)(\[\(|\(\[|\{\{|\[)\"([^\"]*)\"(\)\]|\]\)|\}\}|\]):::(\w+)")

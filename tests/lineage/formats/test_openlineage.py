@@ -17,7 +17,7 @@ from openlineage.client import generated
 from openlineage.client.generated import base
 
 from lineage.formats.openlineage import ndjson, openlineage
-from lineage.graph import DataNode, ExecutionNode, Graph, GraphBuilder, OriginNode
+from lineage.join.graph import DataNode, ExecutionNode, Graph, GraphBuilder, OriginNode
 from tests.lineage.formats.conftest import (
     ARCHIVE,
     CONVERT,

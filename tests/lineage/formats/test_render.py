@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lineage.formats import FORMATS, render
-from lineage.graph import Graph
+from lineage.join.graph import Graph
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_drawing_imports_neither_mlflow_nor_dvc_nor_openlineage() -> None:
     script = (
         "import sys\n"
         "from lineage.formats import render\n"
-        "from lineage.graph import GraphBuilder\n"
+        "from lineage.join.graph import GraphBuilder\n"
         "for name in ('mermaid', 'dot', 'html'):\n"
         "    render(GraphBuilder().graph([]), name, namespace='')\n"
         "print({'mlflow', 'dvc', 'openlineage', 'pygit2'} & set(sys.modules))"

@@ -1,0 +1,190 @@
+"""``cocopipe diff``: what changed between two versions of the converted data."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cocopipe.commands.versions import Split, Version, documents_of, find
+from cocopipe.errors import UserError, some
+from cocopipe.split.names import order
+from cocopipe.split.shards import shards_with
+
+if TYPE_CHECKING:
+    from cocopipe.diff.answer import Changes
+    from cocopipe.diff.sheet import ShownImage
+
+_LONGEST_NAME = 60
+"""Characters of a file name, which may take four bytes each."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the changes, and draw them where pictures are asked for; returns the exit code."""
+    import json
+
+    from cocopipe.diff.text import changes_text
+    from lineage.console import display
+    from lineage.storage.materialise import appearing
+
+    before, after = find(options.a), find(options.b)
+    found = {}
+    with ExitStack() as stack:
+        out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
+        if out is not None:
+            out.mkdir()
+        for name, (one, other) in pairs(before, after).items():
+            comparison = compare(one, other, document=options.document, iou=options.iou)
+            found[name] = comparison.changes
+            if out is not None:
+                sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
+                draw_changes(comparison, sheet, pictures=options.images)
+    if options.json:
+        print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
+        return 0
+    display(*(changes_text(name, changes) for name, changes in found.items()))
+    return 0
+
+
+def pairs(before: Version, after: Version) -> dict[str, tuple[Split | None, Split | None]]:
+    """Which splits of two versions are to be compared, by name.
+
+    Those of one name, or else of one last part of it (``data/val`` and ``val``). Where one
+    version is a single split, only that is compared; where both are, whatever their names.
+
+    Raises:
+        UserError: One is a single split, and the other has none like it.
+    """
+    one, other = before.splits, after.splits
+    if len(one) == len(other) == 1:
+        names = dict.fromkeys([*one, *other])
+        return {" → ".join(names): (next(iter(one.values())), next(iter(other.values())))}
+    twins = {name: _twin(name, other) for name in one}
+    found: dict[str, tuple[Split | None, Split | None]] = {
+        name: (one[name], other[twin] if twin else None) for name, twin in twins.items()
+    }
+    found |= {name: (None, other[name]) for name in other if name not in twins.values()}
+    if 1 in (len(one), len(other)):
+        found = {name: both for name, both in found.items() if None not in both}
+    if not found:
+        single, many = (before, after) if len(one) == 1 else (after, before)
+        raise UserError(
+            f"{single.ref} is {next(iter(single.splits))}, and {many.ref} has only"
+            f" {some(list(many.splits))}: name one of those, as in {next(iter(many.splits))}@REV"
+        )
+    return found
+
+
+def _twin(name: str, splits: Mapping[str, Split]) -> str | None:
+    if name in splits:
+        return name
+    alike = [each for each in splits if Path(each).name == Path(name).name]
+    return alike[0] if len(alike) == 1 else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions of a split, and what changed between them."""
+
+    before: Split | None
+    after: Split | None
+    changes: "Changes"
+
+
+def compare(
+    before: Split | None, after: Split | None, *, document: str | None, iou: float
+) -> Comparison:
+    """Compare two versions of a split by their tables, and the shards that are not the same.
+
+    Args:
+        before: None: there was none.
+        after: None: there is none any more.
+        document: None: the first that both have.
+        iou: See `cocopipe.diff.changes.compare`.
+
+    Raises:
+        UserError: There is no such document.
+        LineageError: Neither cache nor remote have what is needed.
+    """
+    from cocopipe.diff.changes import compare as compare_splits
+
+    name = document or _common_document([each for each in (before, after) if each is not None])
+    same = _same_shards(before, after)
+    with ExitStack() as stack:
+        folders = [
+            None if split is None else stack.enter_context(_needed(split, name, same))
+            for split in (before, after)
+        ]
+        shards = {Path(file).name for file in same}
+        changes = compare_splits(*folders, document=name, same_shards=shards, iou=iou)
+    return Comparison(before, after, changes)
+
+
+def _common_document(splits: Sequence[Split]) -> str:
+    names = [documents_of(split) for split in splits]
+    both = order(set.intersection(*map(set, names)))
+    if not both:
+        raise UserError(
+            "the two versions have no document in common:"
+            f" {' and '.join(some(each) or 'none' for each in names)}"
+        )
+    return both[0]
+
+
+def _same_shards(before: Split | None, after: Split | None) -> set[str]:
+    """The shards that two versions have alike."""
+    if before is None or after is None:
+        return set()
+    both = {*_shards(before)} & {*_shards(after)}
+    return {file for file in both if before.digest(file) == after.digest(file)}
+
+
+def _needed(split: Split, document: str, same: set[str]) -> AbstractContextManager[Path]:
+    if document not in documents_of(split):
+        raise UserError(
+            f"there is no document {document} in both versions, only {some(documents_of(split))}"
+        )
+    return split.bring([_table(document), *(file for file in _shards(split) if file not in same)])
+
+
+def _table(document: str) -> str:
+    return f"annotations/{document}.parquet"
+
+
+def _shards(split: Split) -> list[str]:
+    return [file for file in split.files if file.startswith("images/")]
+
+
+def draw_changes(comparison: Comparison, path: Path, *, pictures: int) -> None:
+    """Write a sheet of the most changed images; nothing where nothing changed."""
+    from cocopipe.diff.answer import Side
+    from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
+
+    shown = to_show(comparison.changes, pictures)
+    table = _table(comparison.changes.document)
+    with ExitStack() as stack:
+        folders = {
+            side: _with_images(stack, getattr(comparison, side), table, shown, side)
+            for side in Side
+        }
+        before, after = folders[Side.BEFORE], folders[Side.AFTER]
+        sheet_of_changes(
+            comparison.changes,
+            before,
+            after,
+            path,
+            read=read_from(before, after),
+            pictures=pictures,
+        )
+
+
+def _with_images(
+    stack: ExitStack, split: Split | None, table: str, shown: "list[ShownImage]", side: str
+) -> Path | None:
+    """A folder of a split with its table and the images that are shown."""
+    if split is None:
+        return None
+    images = [getattr(each, side) for each in shown]
+    ids = [image.image_id for image in images if image is not None]
+    return stack.enter_context(split.bring([table, *shards_with(_shards(split), ids)]))

@@ -1,0 +1,39 @@
+"""``cocopipe export``: the converted data as COCO, or for other tools."""
+
+import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write every split of a version to a new folder; returns the exit code."""
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from cocopipe.commands.versions import converted
+    from cocopipe.export import formats
+    from cocopipe.split.tables import image_ids
+    from lineage.project import Project
+    from lineage.storage.borrow import exact, readable
+    from lineage.storage.materialise import appearing
+
+    project = Project.find()
+    items = converted(project, options.rev)
+    with ExitStack() as stack:
+        places = stack.enter_context(readable(project.workspace, items))
+        splits = [
+            places[item] if item in places else stack.enter_context(exact(project.workspace, item))
+            for item in items
+        ]
+        out = stack.enter_context(appearing(Path(options.directory)))
+        if not options.zip:
+            out.mkdir()
+        images = sum(len(image_ids(split)) for split in splits)
+        progress = stack.enter_context(
+            tqdm(total=images, desc="export", unit="image", disable=None)
+        )
+        write = formats()["zip" if options.zip else options.format]
+        done = write(splits, out, advance=progress.update)
+    for each in done:
+        print(f"{options.directory}: {each}")
+    return 0

@@ -1,0 +1,187 @@
+"""Versions of the converted data: what a revision, a DVC hash or a directory has of it."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from cocopipe.errors import UserError
+from cocopipe.split.names import order
+
+if TYPE_CHECKING:
+    from lineage.project import Project
+    from lineage.repository.items import Item
+    from lineage.repository.workspace import Workspace
+
+CONVERT = "convert"
+"""The stage whose outputs are the converted splits."""
+
+_FOLDERS = ("annotations", "images")
+
+
+class Split(Protocol):
+    """One converted split of a version; its files are named relative to its folder."""
+
+    @property
+    def files(self) -> Collection[str]:
+        """All of them."""
+
+    def digest(self, file: str) -> str:
+        """The md5 of a file."""
+
+    def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
+        """Give a folder that has these files for a while, and maybe others; only to read."""
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A split that lies somewhere."""
+
+    folder: Path
+
+    @property
+    def files(self) -> Collection[str]:
+        """All files of its two folders."""
+        return [
+            path.relative_to(self.folder).as_posix()
+            for name in _FOLDERS
+            for path in sorted((self.folder / name).glob("*.parquet"))
+        ]
+
+    def digest(self, file: str) -> str:
+        """The md5, as DVC has it."""
+        with (self.folder / file).open("rb") as opened:
+            return hashlib.file_digest(
+                opened, lambda: hashlib.md5(usedforsecurity=False)
+            ).hexdigest()
+
+    @contextmanager
+    def bring(self, files: Collection[str]) -> Iterator[Path]:
+        """The folder itself."""
+        del files
+        yield self.folder
+
+
+@dataclass(frozen=True)
+class InDvc:
+    """A split by its DVC hash, of which DVC's cache or remote have the files."""
+
+    workspace: "Workspace"
+    hash: str
+
+    @cached_property
+    def _listing(self) -> Mapping[str, str]:
+        from lineage.storage.locate import listings
+
+        found = listings(self.workspace, [self.hash])
+        if self.hash not in found:
+            raise UserError(
+                f"the data {self.hash} are neither in the DVC cache nor in a DVC remote: push them"
+                " with `dvc push` where they are"
+            )
+        return found[self.hash]
+
+    @property
+    def files(self) -> Collection[str]:
+        """All that DVC lists."""
+        return self._listing.keys()
+
+    def digest(self, file: str) -> str:
+        """As DVC lists it."""
+        return self._listing[file]
+
+    def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
+        """Links into DVC's cache, after fetching what that lacks."""
+        from lineage.storage.borrow import linked
+
+        return linked(self.workspace, {file: self.digest(file) for file in files})
+
+
+@dataclass(frozen=True)
+class Version:
+    """The converted splits that somebody named, by their names."""
+
+    ref: str
+    splits: Mapping[str, Split]
+
+
+def find(ref: str) -> Version:
+    """The converted splits that ``ref`` names.
+
+    Args:
+        ref: A directory that is a converted split or holds some; a git revision, tag or DVC
+            experiment; ``path@revision``; a DVC hash of a split.
+
+    Raises:
+        UserError: It names none.
+        LineageError: It is none of these.
+    """
+    folder = Path(ref)
+    if folder.is_dir():
+        found = _in_folder(folder)
+        if found:
+            return Version(ref, found)
+        raise UserError(
+            f"{ref} is no converted split and has none in it: a split has the folders"
+            " images/ and annotations/, as the stage convert writes them"
+        )
+    from lineage.project import Project
+
+    return Version(ref, _in_project(Project.find(), ref))
+
+
+def _in_folder(folder: Path) -> dict[str, Split]:
+    each = [folder] if _is_split(folder) else filter(_is_split, sorted(folder.iterdir()))
+    return {split.as_posix(): OnDisk(split) for split in each}
+
+
+def _is_split(folder: Path) -> bool:
+    return all((folder / name).is_dir() for name in _FOLDERS)
+
+
+def _in_project(project: "Project", ref: str) -> dict[str, Split]:
+    from lineage.join.reference import DataRef, RevisionRef, resolve_ref
+
+    subject = resolve_ref(project, ref)
+    if isinstance(subject, RevisionRef):
+        items = converted(project, ref)
+        return {item.path: InDvc(project.workspace, item.hash) for item in items}
+    if isinstance(subject, DataRef):
+        split = InDvc(project.workspace, subject.hash)
+        if not subject.hash.endswith(".dir") or not documents_of(split):
+            raise UserError(f"{ref} is {subject}, which is no converted split")
+        return {subject.paths[0] if subject.paths else subject.hash: split}
+    raise UserError(
+        f"{ref} is {subject}: name data, by a git revision, path@revision, a DVC hash or a"
+        f" directory; `lineage show {ref}` says which it read"
+    )
+
+
+def converted(project: "Project", rev: str | None) -> "list[Item]":
+    """The splits that the convert stage wrote, as a revision or the working tree records them.
+
+    Raises:
+        UserError: There are none.
+        LineageError: There is no such revision.
+    """
+    history = project.history
+    commit = history.present if rev is None else history.named(rev)
+    stages = history.snapshot(commit).stages
+    items = [
+        item for stage in stages if stage.execution.stage.name == CONVERT for item in stage.outs
+    ]
+    if not items:
+        raise UserError(
+            f"{rev or 'dvc.lock'} records no outputs of the stage {CONVERT}: run `dvc repro"
+            f" {CONVERT}` first"
+        )
+    return items
+
+
+def documents_of(split: Split) -> list[str]:
+    """The names of a split's documents, the primary one first."""
+    files = (Path(file) for file in split.files)
+    return order(file.stem for file in files if file.match("annotations/*.parquet"))

@@ -1,0 +1,1 @@
+"""From COCO as others write it to splits."""

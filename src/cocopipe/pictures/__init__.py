@@ -1,0 +1,1 @@
+"""Examining and decoding image files."""

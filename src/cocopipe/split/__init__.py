@@ -1,0 +1,1 @@
+"""A split, our own format: image store and annotation tables."""

@@ -1,0 +1,1 @@
+"""What git, DVC and MLflow know together: references, knowledge, graphs."""

@@ -1,0 +1,1 @@
+"""Writing down what a stage did: its run, its data, its models."""

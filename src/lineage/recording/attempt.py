@@ -1,0 +1,146 @@
+"""One attempt at a stage: alone in its working tree, and gone when DVC is gone."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import psutil
+from filelock import FileLock, Timeout
+
+from lineage.errors import LineageError
+from lineage.identity import StageId
+from lineage.repository.stage_reader import dvc_process
+from lineage.repository.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATIENCE_S = 20.0
+"""How long to wait for an earlier attempt, whose DVC was killed, to notice and end."""
+
+WATCH_INTERVAL_S = 1.0
+GRACE_S = 15.0
+"""How long an attempt whose DVC is gone may take to close its run before it is ended hard."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The stage was told to stop: by a signal, or because its ``dvc`` is gone."""
+
+
+@contextmanager
+def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
+    """Hold the stage's lock, end when the ``dvc`` process that started it ends.
+
+    Raises:
+        LineageError: If another process runs the same stage in this working tree.
+        Interrupted: Inside the block, on SIGTERM or when DVC is gone.
+    """
+    key = _key(str(stage))
+    lock = FileLock(workspace.private / f"{key}.lock")
+    try:
+        lock.acquire(timeout=PATIENCE_S)
+    except Timeout as error:
+        raise LineageError(
+            f"stage {stage} is already running in {workspace.root}: wait until it ends, or stop"
+            " that process."
+        ) from error
+    # A temporary experiment's folder is gone when its attempt was killed; its parent's stays.
+    notes = workspace.home / ".dvc" / "tmp" / "lineage"
+    notes.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    watcher = threading.Thread(
+        target=_end_with, args=(dvc_process(), ended), daemon=True, name="dvc-watcher"
+    )
+    watcher.start()
+    try:
+        yield Attempt(notes, key)
+    finally:
+        ended.set()
+        signal.signal(signal.SIGTERM, before)
+        lock.release()
+
+
+def _interrupt(signum: int, _frame: FrameType | None) -> None:
+    raise Interrupted(f"stopped by signal {signal.Signals(signum).name}")
+
+
+def _end_with(parent: psutil.Process | None, ended: threading.Event) -> None:
+    """Interrupt the main thread once ``parent`` has died, and the process if that fails."""
+    if parent is None:
+        return
+    while not ended.wait(WATCH_INTERVAL_S):
+        if not _runs(parent):
+            # A real signal: it also wakes a main thread that sleeps or waits.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            if not ended.wait(GRACE_S):
+                os._exit(1)
+            return
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # is_running() also notices that another process got the number.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Attempt:
+    """The notes that an attempt leaves beside its lock, and takes away when it ends."""
+
+    def __init__(self, folder: Path, stage_key: str) -> None:
+        self._folder = folder
+        self._stage_key = stage_key
+
+    def close_earlier(self, client: "MlflowClient", store: str) -> list[str]:
+        """Mark the runs that killed attempts left RUNNING in this store as KILLED.
+
+        Returns:
+            The ids of those runs.
+        """
+        notes = self._folder.glob(f"{self._stage_key}-{_key(store)}-*.run")
+        return [run_id for note in notes for run_id in _close(client, note)]
+
+    def begin(self, run_id: str, store: str) -> None:
+        """Note the run that is about to be worked on, and who works on it."""
+        process = psutil.Process()
+        text = json.dumps({"run_id": run_id, "pid": process.pid, "since": process.create_time()})
+        self._note(store).write_text(text, encoding="utf-8")
+
+    def end(self, store: str) -> None:
+        """The run was closed in order."""
+        self._note(store).unlink(missing_ok=True)
+
+    def _note(self, store: str) -> Path:
+        return self._folder / f"{self._stage_key}-{_key(store)}-{os.getpid()}.run"
+
+
+def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
+    from mlflow.exceptions import MlflowException
+
+    attempt = json.loads(note.read_text(encoding="utf-8"))
+    if psutil.pid_exists(attempt["pid"]):
+        process = psutil.Process(attempt["pid"])
+        if process.create_time() == attempt["since"] and _runs(process):
+            return
+    try:
+        if client.get_run(attempt["run_id"]).info.status == "RUNNING":
+            client.set_tag(attempt["run_id"], "error", "the process was killed")
+            client.set_terminated(attempt["run_id"], "KILLED")
+            yield attempt["run_id"]
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    note.unlink(missing_ok=True)
+
+
+def _key(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,231 @@
+"""The context in which a stage does its work, and which writes its lineage down."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineage import plugins
+from lineage.errors import LineageError, in_a_sentence, reason, without_secrets
+from lineage.recording import attempt, run_record
+from lineage.recording.backfill import ensure_recorded_model
+from lineage.repository.code import CodeState
+from lineage.repository.items import Item, Observed
+from lineage.repository.stage_reader import running_stage
+from lineage.repository.workspace import Workspace
+from lineage.tracking import connection, models
+from lineage.tracking.tags import OUTPUT, RECORD
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from lineage.tracking.dataset import DVCDataset
+
+log = logging.getLogger("lineage")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A stage that runs: its paths, its MLflow run.
+
+    Names are the last part of a path, without suffix: ``data/train`` is ``train``.
+
+    Attributes:
+        workspace: Where it runs.
+        client: Of the tracking store.
+        run_id: Its MLflow run, which is the active one of ``mlflow``'s own functions.
+        revision: Which code it runs.
+        observed: The stage and its dependencies, hashed before the work.
+        outs: Where it is to write.
+        model_ids: DVC hash of a model it reads -> the logged model in MLflow.
+    """
+
+    workspace: Workspace
+    client: "MlflowClient"
+    run_id: str
+    revision: CodeState
+    observed: Observed
+    outs: tuple[Path, ...]
+    model_ids: Mapping[str, str]
+
+    def dep(self, name: str) -> Item:
+        """The dependency of this name.
+
+        Raises:
+            LineageError: If ``dvc.yaml`` does not declare one.
+        """
+        named = [item for item in self.observed.deps if item.kind != "code" and item.name == name]
+        if len(named) != 1:
+            raise LineageError(self._undeclared("deps", name))
+        return named[0]
+
+    def out(self, name: str) -> Path:
+        """Where to write the output of this name.
+
+        Raises:
+            LineageError: If ``dvc.yaml`` does not declare one.
+        """
+        named = [path for path in self.outs if path.stem == name]
+        if len(named) != 1:
+            raise LineageError(self._undeclared("outs", name))
+        return named[0]
+
+    def dataset(self, name: str) -> "DVCDataset":
+        """The dataset version behind a dependency, to tie metrics to.
+
+        Raises:
+            LineageError: If ``dvc.yaml`` does not declare one.
+        """
+        from lineage.tracking.dataset import DVCDataset
+
+        item = self.dep(name)
+        return DVCDataset.of(item, plugins.facts(item.location), self.revision.repository)
+
+    def declares(self, path: Path) -> bool:
+        """Whether a dependency of the stage covers this path."""
+        return any(path.is_relative_to(item.location) for item in self.observed.deps)
+
+    def _undeclared(self, side: str, name: str) -> str:
+        stage = self.observed.execution.stage
+        return (
+            f"{stage.pipeline}: stage {stage.name} declares no single data path named {name!r}"
+            f" under {side}; add it there."
+        )
+
+
+@contextmanager
+def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
+    """Run the body as the work of the DVC stage that started this process.
+
+    Opens the MLflow run and records what determines the result; when the body succeeds,
+    records what it wrote. When it fails, the run is FAILED with the error's sentence, or
+    KILLED when it was interrupted. Never changes what the stage computes.
+
+    Args:
+        contexts: Name of a data dependency -> MLflow's context for it, such as
+            ``training``.
+
+    Raises:
+        LineageError: Before any work, if this is not a DVC stage, if another process runs
+            it here, or if the tracking store does not answer.
+    """
+    workspace = Workspace.find()
+    with (
+        in_a_sentence(),
+        running_stage(workspace) as reader,
+        attempt.alone(workspace, reader.id) as this_attempt,
+    ):
+        plugins.check()
+        client = connection.connect(workspace)
+        store = connection.store_uri(workspace)
+        for killed in this_attempt.close_earlier(client, store):
+            log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
+        before = reader.before()
+        model_ids = _models_of(client, workspace, before)
+        revision = CodeState.of(workspace, before.execution.deps, reader.written())
+        run = _create_run(client, workspace, revision, before, reader.outs, model_ids)
+        this_attempt.begin(run.run_id, store)
+        with _active(run):
+            _log_inputs(run, contexts or {})
+            yield run
+            _close_run(run, reader.after())
+        this_attempt.end(store)
+
+
+def _models_of(client: "MlflowClient", workspace: Workspace, before: Observed) -> dict[str, str]:
+    """Make sure that MLflow has the models that the stage reads.
+
+    It has none where their stage did not run against this store. That must happen before
+    the stage's own run is active: MLflow would call the model an output of that.
+    """
+    found = {}
+    for item in before.deps:
+        if item.kind == "model":
+            model_id = ensure_recorded_model(client, workspace, item)
+            if model_id is not None:
+                found[item.hash] = model_id
+    return found
+
+
+def _create_run(
+    client: "MlflowClient",
+    workspace: Workspace,
+    revision: CodeState,
+    before: Observed,
+    outs: tuple[Path, ...],
+    model_ids: Mapping[str, str],
+) -> StageRun:
+    run = client.create_run(
+        connection.experiment_id(client, workspace),
+        run_name=before.execution.stage.name,
+        tags={
+            **run_record.identity_tags(before),
+            **revision.tags(),
+            **run_record.source_tags(before),
+        },
+    )
+    return StageRun(workspace, client, run.info.run_id, revision, before, outs, model_ids)
+
+
+def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
+    from mlflow.entities import LoggedModelInput
+
+    run_record.log_params(run.client, run.run_id, run.observed)
+    run_record.log_datasets(run.client, run.run_id, run.observed.deps, contexts, run.revision)
+    if run.model_ids:
+        inputs = [LoggedModelInput(model_id) for model_id in run.model_ids.values()]
+        run.client.log_inputs(run.run_id, models=inputs)
+
+
+@contextmanager
+def _active(run: StageRun) -> Iterator[None]:
+    """Make the run MLflow's active one, and close it as the body ended."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.start_run(run_id=run.run_id, log_system_metrics=True)
+        yield
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        sentence = without_secrets(str(error)) or type(error).__name__
+        try:
+            mlflow.set_tags({"error": sentence, "mlflow.note.content": sentence})
+            mlflow.end_run(status)
+        except MlflowException as lost:
+            # What stopped the stage matters more, and is raised below.
+            log.warning("run %s could not be marked %s: %s", run.run_id, status, reason(lost))
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def _close_run(run: StageRun, after: Observed) -> None:
+    """Write down what came out; nothing writes to it any more."""
+    import mlflow
+
+    before = run.observed
+    # The run is known by what the stage was given, and by what it wrote.
+    execution = replace(before.execution, outs=after.execution.outs)
+    observed = replace(before, execution=execution, outs=after.outs)
+    changed = run_record.changes(before, after)
+    if changed:
+        log.warning(
+            "%s changed while stage %s ran: DVC records the new bytes, the stage may have read the"
+            " old ones; run it again with `dvc repro -f %s`",
+            ", ".join(changed),
+            after.execution.stage,
+            after.execution.stage,
+        )
+    mlflow.set_tags(
+        {**run_record.identity_tags(observed), **run_record.change_tags(changed, after)}
+    )
+    contexts = {item.name: OUTPUT for item in after.outs}
+    run_record.log_datasets(run.client, run.run_id, after.outs, contexts, run.revision)
+    for item in after.outs:
+        if item.kind == "model":
+            experiment = run.client.get_run(run.run_id).info.experiment_id
+            models.ensure_model(run.client, experiment, run.run_id, item.location, item.hash)
+    whole = run_record.document(run.workspace, observed, run.revision)
+    mlflow.log_dict({**whole, **({"changed": changed} if changed else {})}, RECORD)

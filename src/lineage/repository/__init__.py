@@ -1,0 +1,1 @@
+"""What git and DVC have: the working tree, its history, its stages."""

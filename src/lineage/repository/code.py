@@ -1,0 +1,135 @@
+"""Which code: what git says of the working tree."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from lineage.errors import without_secrets
+from lineage.repository.git import git
+from lineage.repository.workspace import Workspace
+
+NOT_CODE = ("machine", "tracking")
+"""Sections of ``params.yaml`` that say how and where, not what."""
+
+
+@dataclass(frozen=True)
+class CodeState:
+    """What git knew when a stage ran.
+
+    Attributes:
+        commit: The checked-out commit; for an experiment, its baseline. Empty before
+            the first commit.
+        branch: The branch, or empty when none is checked out.
+        dirty: Whether code differs from the commit. Files that DVC writes by itself do
+            not count, nor do the ``machine`` and ``tracking`` sections of params.yaml.
+        experiment: The DVC experiment's name, or empty.
+        repository: Where ``origin`` is, without credentials; empty for local paths.
+    """
+
+    commit: str
+    branch: str
+    dirty: bool
+    experiment: str
+    repository: str
+
+    @classmethod
+    def of(
+        cls, workspace: Workspace, dependencies: Iterable[str], outputs: Iterable[str] = ()
+    ) -> "CodeState":
+        """Read it.
+
+        Args:
+            workspace: The working tree.
+            dependencies: Paths relative to the git root. Files that git does not track
+                count as changes only inside one of them.
+            outputs: The same for what stages write. DVC removes it before a stage runs,
+                which is no change of code where git keeps it.
+        """
+        top = workspace.git_root
+        return cls(
+            commit=git(top, "rev-parse", "--verify", "--quiet", "HEAD", check=False),
+            branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD", check=False),
+            dirty=any(
+                _is_code_change(workspace, status, path, dependencies)
+                for status, path in _changes(top)
+                if not _is_inside(path, outputs)
+            ),
+            experiment=os.environ.get("DVC_EXP_NAME", ""),
+            repository=repository_url(workspace),
+        )
+
+    def tags(self) -> dict[str, str]:
+        """As MLflow run tags; what is empty is left out."""
+        tags = {
+            "git.commit": self.commit,
+            "git.branch": self.branch,
+            "git.dirty": str(self.dirty).lower(),
+            "git.repository": self.repository,
+            "dvc.exp.name": self.experiment,
+        }
+        return {key: value for key, value in tags.items() if value}
+
+
+def repository_url(workspace: Workspace) -> str:
+    """The URL of ``origin`` without credentials, or "" where it is a path or missing."""
+    url = git(workspace.git_root, "config", "--get", "remote.origin.url", check=False)
+    if "://" in url and not url.startswith("file:"):
+        return without_secrets(url)
+    # The short form of ssh, user@host:path; the user is part of the address, not a secret.
+    return url if "@" in url.partition(":")[0] else ""
+
+
+def address(url: str) -> str:
+    """Host and path of a git URL, the same for https and ssh, with and without ``.git``."""
+    if "://" in url:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", parts.path
+    else:
+        host, _, path = url.rpartition("@")[2].partition(":")
+    return f"{host.lower()}/{path.strip('/').removesuffix('.git')}" if host else ""
+
+
+def _changes(top: Any) -> list[tuple[str, str]]:
+    """(status, path) of every changed or untracked file, renames as their new name."""
+    listing = git(top, "status", "--porcelain=v1", "-z", "--untracked-files=all")
+    fields = iter(listing.split("\0"))
+    changes = []
+    for field in fields:
+        if not field:
+            continue
+        status, path = field[:2], field[3:]
+        if "R" in status or "C" in status:
+            next(fields)  # the old name
+        changes.append((status, path))
+    return changes
+
+
+def _is_inside(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _is_code_change(
+    workspace: Workspace, status: str, path: str, dependencies: Iterable[str]
+) -> bool:
+    name = path.rpartition("/")[2]
+    if name in ("dvc.lock", ".gitignore"):
+        return False
+    if status == "??":
+        return _is_inside(path, dependencies)
+    if path == workspace.name_of(workspace.root / "params.yaml"):
+        return _code_params(workspace, "HEAD") != _code_params(workspace, None)
+    return True
+
+
+def _code_params(workspace: Workspace, rev: str | None) -> Mapping[str, Any]:
+    from dvc.utils.serialize import parse_yaml
+
+    path = workspace.root / "params.yaml"
+    if rev is None:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    else:
+        text = git(workspace.git_root, "show", f"{rev}:{workspace.name_of(path)}", check=False)
+    values = parse_yaml(text, str(path)) if text else {}
+    return {key: value for key, value in values.items() if key not in NOT_CODE}

@@ -1,0 +1,65 @@
+"""Values: something that a stage reads or writes, and a stage with all of those."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lineage.identity import Execution
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something a stage reads or writes, at one moment.
+
+    Attributes:
+        path: Its name, see `Workspace.name_of`.
+        location: Where it is on this machine.
+        hash: The DVC hash, with ``.dir`` for a folder.
+        kind: ``code`` (git keeps it), or what DVC keeps: ``dataset``, ``model``,
+            ``report``; as annotated with ``type:`` in ``dvc.yaml``.
+        labels: The ``labels:`` of its annotation.
+        size_bytes: Of all its files together.
+        files: How many files it is.
+        unpushed: Why ``dvc push`` does not bring it to the remote; empty where it does.
+    """
+
+    path: str
+    location: Path
+    hash: str
+    kind: str
+    labels: tuple[str, ...]
+    size_bytes: int
+    files: int
+    unpushed: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a stage calls it: the last part of its path, without a suffix."""
+        return PurePosixPath(self.path).stem
+
+
+def why_unpushed(flags: Mapping[str, Any]) -> str:
+    """Why ``dvc push`` passes over an output with these flags; empty where it does not."""
+    if flags.get("cache") is False:
+        return "cache: false"
+    return "push: false" if flags.get("push") is False else ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A stage with everything that went in and came out, running or read from a lock.
+
+    Attributes:
+        execution: Its identity.
+        command: With templates filled in.
+        params: Declared params: file relative to the git root -> key -> value.
+        deps: What it reads, in the order of ``dvc.yaml``.
+        outs: What it wrote; empty while it runs.
+    """
+
+    execution: Execution
+    command: str | list[str]
+    params: Mapping[str, Mapping[str, Any]]
+    deps: tuple[Item, ...]
+    outs: tuple[Item, ...]

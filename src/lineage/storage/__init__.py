@@ -1,0 +1,1 @@
+"""Bytes by their hash: where they are, and bringing them back."""

@@ -1,0 +1,356 @@
+"""Answers as text for people: tables and trees."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
+from lineage.repository.commits import WORKSPACE
+from lineage.tracking.facts import RunFacts, VersionNode
+from lineage.tracking.producer import Status
+
+if TYPE_CHECKING:
+    from lineage.verbs.checkout import Brought
+    from lineage.verbs.difference import Change, DataChange, Difference, Side, StageChange
+    from lineage.verbs.log import Log
+    from lineage.verbs.show import Copies, Shown
+    from lineage.verbs.sync import Synced
+    from lineage.verbs.verify import Verified
+
+HASH_DIGITS = 10
+"""Of a hash in a table; any prefix that is not ambiguous is a REF."""
+
+METRICS_SHOWN = 3
+FILES_SHOWN = 20
+KIND_COLOURS = {"dataset": "green", "model": "magenta", "report": "blue", "code": "white"}
+STATUS_COLOURS = {Status.RECORDED: "green", None: "yellow"}
+
+
+def log(answer: "Log") -> RenderableType:
+    """A table of versions, newest first."""
+    if not answer.versions:
+        return Text("No revision tracks data yet: run `dvc repro` and commit dvc.lock.")
+    table = _table("when", "commit", "path", "hash", "files", "bytes", "recorded", "runs", "models")
+    for version in answer.versions:
+        item = version.item
+        table.add_row(
+            f"{version.commit.time:%Y-%m-%d %H:%M}",
+            _named(version.commit.short, version.names),
+            Text(item.path, style=KIND_COLOURS.get(item.kind, "")),
+            short(item.hash),
+            str(item.files),
+            size(item.size_bytes),
+            ", ".join(f"{key} {value}" for key, value in _numbers(version.facts).items()),
+            str(version.runs),
+            str(len(version.models)),
+        )
+    older = f"{answer.older} older versions: --all shows them" if answer.older else ""
+    return Group(table, *([Text(older, style="dim")] if older else []))
+
+
+def tree(answer: Graph, *, upstream: bool) -> RenderableType:
+    """The graph from its roots on, each node once; a second time only its name."""
+    seen: set[str] = set()
+    reached = {
+        key for key in answer.nodes if (answer.downstream if upstream else answer.upstream)(key)
+    }
+    # Of many roots, those that another leads to are shown where it does.
+    roots = [root for root in answer.roots if root not in reached] or list(answer.roots)
+    return Group(*(_branch(answer, root, seen, upstream=upstream) for root in roots))
+
+
+def _branch(
+    graph: Graph, root: str, seen: set[str], *, upstream: bool, into: Tree | None = None
+) -> Tree:
+    label = line(graph.nodes[root])
+    following = graph.upstream(root) if upstream else graph.downstream(root)
+    if root in seen and following:
+        label = Text.assemble(label, Text("  see above", style="dim"))
+    branch = Tree(label, guide_style="dim") if into is None else into.add(label)
+    if root not in seen:
+        seen.add(root)
+        for node in following:
+            _branch(graph, node, seen, upstream=upstream, into=branch)
+    return branch
+
+
+def line(node: Node) -> Text:
+    """A node in a line."""
+    match node:
+        case VersionNode():
+            return _version(node)
+        case DataNode():
+            return _data(node)
+        case ExecutionNode():
+            return _execution(node)
+        case OriginNode():
+            return _parts(
+                Text(node.url if node.url.endswith(node.name) else f"{node.url} {node.name}"),
+                node.checksum,
+                size(node.size_bytes),
+            )
+
+
+def _version(node: VersionNode) -> Text:
+    evaluated = f"on {short(node.evaluated_on)}" if node.evaluated_on else ""
+    return _parts(
+        Text(node.id, style="bold magenta"),
+        Text(" ".join(f"@{alias}" for alias in node.aliases), style="bold"),
+        node.verdict,
+        f"{_metrics(node.metrics)} {evaluated}".strip(),
+    )
+
+
+def _data(node: DataNode) -> Text:
+    files = "" if node.files is None else f"{node.files} file{'' if node.files == 1 else 's'}"
+    others = f"{node.others} other executions gave the same bytes" if node.others else ""
+    return _parts(
+        Text(node.path, style=KIND_COLOURS.get(node.kind, "")),
+        short(node.hash),
+        node.kind,
+        ", ".join(part for part in (files, size(node.size_bytes)) if part),
+        ", ".join(node.revisions[:4]) + (", …" if len(node.revisions) > 4 else ""),
+        others,
+    )
+
+
+def _execution(node: ExecutionNode) -> Text:
+    stage = node.execution.stage
+    known = f"signature {node.execution.signature[:HASH_DIGITS]}" if stage.pipeline else "no stage"
+    status = "" if node.status in (None, Status.RECORDED) else node.status.value
+    confirmed = f"confirmed by {len(node.confirmations)}" if node.confirmations else ""
+    return _parts(
+        Text(str(stage), style="bold cyan"),
+        _run(node.run) if node.run else "no run",
+        known,
+        Text(status, style="yellow"),
+        confirmed,
+        _metrics(node.run.metrics) if node.run else "",
+    )
+
+
+def _run(run: RunFacts) -> str:
+    parts = [f"run {run.id[:HASH_DIGITS]}"]
+    if run.status != "FINISHED":
+        parts.append(run.status.lower())
+    if run.backfilled:
+        parts.append("written down later")
+    parts.append(f"{run.started:%Y-%m-%d %H:%M}")
+    if run.commit:
+        parts.append(f"on {run.commit[:8]}{'+changes' if run.dirty else ''}")
+    if run.experiment:
+        parts.append(f"experiment {run.experiment}")
+    return " ".join(parts)
+
+
+def show(answer: "Shown") -> RenderableType:
+    """A thing, where it is, and its neighbours."""
+    graph = answer.graph
+    parts: list[RenderableType] = []
+    for root in graph.roots:
+        parts.append(line(graph.nodes[root]))
+        parts += _facts(answer, graph.nodes[root])
+        parts += _near("from", [graph.nodes[each] for each in graph.upstream(root)])
+        parts += _near("into", [graph.nodes[each] for each in graph.downstream(root)])
+    if answer.places:
+        parts.append(_places(graph, answer.places))
+    return Group(*parts)
+
+
+def _facts(answer: "Shown", node: Node) -> list[RenderableType]:
+    match node:
+        case DataNode():
+            known = {"hash": node.hash, **answer.facts.get(node.hash, {})}
+        case ExecutionNode():
+            run = node.run
+            known = {
+                "signature": node.execution.signature,
+                "command": node.command
+                if isinstance(node.command, str)
+                else "; ".join(node.command),
+                "run": run.id if run else "",
+                "commit": run.commit if run else "",
+                "revisions": ", ".join(node.revisions),
+                "params": ", ".join(f"{key}={value}" for key, value in node.params.items()),
+            }
+        case VersionNode():
+            known = {"hash": node.hash, "run": node.run_id, "evaluated on": node.evaluated_on}
+        case OriginNode():
+            known = {"checksum": node.checksum}
+    return [
+        Text.assemble("  ", Text(f"{key}: ", style="dim"), str(value))
+        for key, value in known.items()
+        if value not in ("", None)
+    ]
+
+
+def _command(command: str | list[str]) -> str:
+    return command if isinstance(command, str) else "; ".join(command)
+
+
+def _near(word: str, nodes: Iterable[Node]) -> list[RenderableType]:
+    return [Text.assemble("  ", Text(f"{word} ", style="dim"), line(node)) for node in nodes]
+
+
+def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
+    table = _table("data", "hash", "workspace", "cache", "remote", "MLflow")
+    paths = {node.hash: node.path for node in graph.nodes.values() if isinstance(node, DataNode)}
+    for digest, place in places.items():
+        models = [f"models:/{model}" for model in place.mlflow["models"]]
+        runs = place.mlflow["runs"]
+        remote = place.stored.remote
+        table.add_row(
+            paths.get(digest, ""),
+            short(digest),
+            ", ".join(place.workspace) or "no",
+            "yes" if place.stored.cache else "no",
+            "none is set up" if remote is None else ("yes" if remote else "no"),
+            ", ".join([*models, *([f"a dataset of {runs} runs"] if runs else [])]) or "no",
+        )
+    return table
+
+
+def verified(answer: "Verified") -> RenderableType:
+    """A line for each break, and what was checked."""
+    breaks = [Text(each.sentence, style="red") for each in answer.breaks]
+    skipped = [Text(f"not checked: {each}", style="dim") for each in answer.skipped]
+    checked = Text(
+        f"checked: {answer.stages} stages, {answer.model_versions} model versions,"
+        f" {answer.hashes} data hashes, {answer.commits} commits; breaks: {len(answer.breaks)}"
+    )
+    return Group(*breaks, *skipped, checked)
+
+
+def synced(answer: "Synced") -> RenderableType:
+    """A line for everything that was made."""
+    lines = [f"{stage}: run written down from dvc.lock" for stage in answer.runs]
+    lines += [
+        f"{stage}: accepted with `dvc commit`; no run made these outputs"
+        for stage in answer.accepted
+    ]
+    lines += [f"{version}: {verdict}" for version, verdict in answer.versions]
+    return Group(*map(Text, lines))
+
+
+def difference(answer: "Difference") -> RenderableType:
+    """A table for each kind of change."""
+    head = [_side("-", answer.a), _side("+", answer.b)]
+    if answer.is_equal:
+        return Group(*head, Text("made in the same way of the same bytes, with the same metrics"))
+    sections = [
+        ("code", [_code_change(change) for change in answer.code]),
+        ("commands", _changes(answer.commands)),
+        ("params", _changes(answer.params)),
+        ("data", [_data_change(change) for change in answer.data]),
+        ("metrics", _changes(answer.metrics)),
+        ("stages", [(c.stage, "", *_sides_of_stage(c)) for c in answer.stages]),
+    ]
+    parts: list[RenderableType] = []
+    for name, rows in sections:
+        if rows:
+            table = _table(name, "", "before", "after")
+            for row in rows:
+                table.add_row(*row)
+            parts += [Text(), table]
+    files = answer.files or ()
+    if files:
+        parts += [Text(), Text(f"{len(files)} files differ between the commits:", style="bold")]
+        parts += [Text(f"  {file}") for file in files[:FILES_SHOWN]]
+        if len(files) > FILES_SHOWN:
+            parts.append(Text(f"  and {len(files) - FILES_SHOWN} more, which --json lists"))
+    return Group(*head, *parts)
+
+
+def _side(sign: str, side: "Side") -> Text:
+    name = side.commit if side.commit == WORKSPACE else side.commit[:8]
+    commit = f"on {name}{'+changes' if side.dirty else ''}" if name else ""
+    return _parts(Text(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
+
+
+def _changes(changes: "Iterable[Change[Any]]") -> list[tuple[str, str, str, str]]:
+    return [(c.stage, c.name, _value(c.before), _value(c.after)) for c in changes]
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _code_change(change: "Change[str]") -> tuple[str, str, str, str]:
+    return change.stage, change.name, short(change.before or "none"), short(change.after or "none")
+
+
+def _data_change(change: "DataChange") -> tuple[str, str, str, str]:
+    def bytes_of(node: DataNode | None) -> str:
+        if node is None:
+            return "none"
+        files = "" if node.files is None else f" {node.files} files"
+        return f"{short(node.hash)}{files} {size(node.size_bytes)}".rstrip()
+
+    return change.path, change.kind, bytes_of(change.before), bytes_of(change.after)
+
+
+def _sides_of_stage(change: "StageChange") -> tuple[str, str]:
+    def ran(node: ExecutionNode | None) -> str:
+        if node is None:
+            return "none"
+        return _run(node.run) if node.run else f"no run, {node.status}"
+
+    return ran(change.before), ran(change.after)
+
+
+def checked_out(answer: "Brought") -> RenderableType:
+    """A line for each thing that was written."""
+    lines = [f"{digest}  {path}" for path, digest in answer.places]
+    if answer.commit:
+        lines.append(f"with the code of commit {answer.commit}")
+    return Group(*map(Text, lines))
+
+
+def short(digest: str) -> str:
+    """A hash for people."""
+    return digest[:HASH_DIGITS]
+
+
+def size(size_bytes: int | None) -> str:
+    """Bytes in the unit that suits them; powers of 1000."""
+    if size_bytes is None:
+        return ""
+    amount = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_number = column in ("files", "bytes", "runs", "models")
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    return table
+
+
+def _named(commit: str, names: Iterable[str]) -> str:
+    named = ", ".join(names)
+    return f"{commit} {named}" if named and named != commit else commit
+
+
+def _numbers(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if isinstance(value, int | float)}
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:METRICS_SHOWN]]
+    return ", ".join(shown)
+
+
+def _parts(first: Text, *others: str | Text) -> Text:
+    texts = [first, *(Text(each) if isinstance(each, str) else each for each in others)]
+    return Text("  ").join(text for text in texts if text.plain)

@@ -1,0 +1,121 @@
+"""Models in MLflow, by the DVC hash of their files.
+
+Everything here makes sure that something exists, so it may run twice, in a stage or
+outside of one, on this tracking server or on a fresh one.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineage import plugins
+from lineage.tracking.connection import all_experiment_ids, pages
+from lineage.tracking.tags import MODEL_HASH, evaluation_tag
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_REFUSED = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
+"""What MLflow refuses in the name of a logged model, and a file's name may hold."""
+
+
+def find_model(client: "MlflowClient", digest: str) -> str | None:
+    """The id of the oldest logged model that was made of the files with this hash."""
+    found = pages(
+        client.search_logged_models,
+        experiment_ids=all_experiment_ids(client),
+        filter_string=f"tags.`{MODEL_HASH}` = '{digest}'",
+    )
+    ready = [model for model in found if str(model.status) == "READY"]
+    return min(ready, key=lambda model: model.creation_timestamp).model_id if ready else None
+
+
+def ensure_model(
+    client: "MlflowClient",
+    experiment_id: str,
+    run_id: str | None,
+    path: Path,
+    digest: str,
+) -> str | None:
+    """Make sure that MLflow has the model of these files, as an output of its run.
+
+    Args:
+        client: Of the store.
+        experiment_id: Where a new logged model belongs.
+        run_id: The run that produced the files; None where no run did.
+        path: The files.
+        digest: Their DVC hash.
+
+    Returns:
+        The id of the logged model; None where no package of the project knows this kind
+        of model.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model_id = find_model(client, digest)
+    if model_id is None:
+        model_id = _log_model(client, experiment_id, run_id, path, digest)
+    if model_id is None or run_id is None:
+        return model_id
+    # MLflow links a model by itself only where its run is the active one.
+    outputs = client.get_run(run_id).outputs
+    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    return model_id
+
+
+def _log_model(
+    client: "MlflowClient", experiment_id: str, run_id: str | None, path: Path, digest: str
+) -> str | None:
+    from mlflow.entities import LoggedModelStatus
+
+    name = path.name.translate(_REFUSED)
+    model = client.create_logged_model(
+        experiment_id, name=name, source_run_id=run_id, tags={MODEL_HASH: digest}
+    )
+    model_id = str(model.model_id)
+    known = False
+    try:
+        known = plugins.log_model(path, model_id, name)
+    finally:
+        if not known:
+            client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
+            client.delete_logged_model(model_id)
+    return model_id if known else None
+
+
+def find_version(client: "MlflowClient", name: str, digest: str) -> "ModelVersion | None":
+    """The oldest version of a registered model that was made of the files with this hash."""
+    query = f"name = '{name}' AND tags.`{MODEL_HASH}` = '{digest}'"
+    versions = list(pages(client.search_model_versions, filter_string=query))
+    return min(versions, key=lambda version: int(version.version)) if versions else None
+
+
+def ensure_version(
+    client: "MlflowClient",
+    name: str,
+    digest: str,
+    model_id: str,
+    tags: Mapping[str, str],
+) -> "ModelVersion":
+    """Make sure that a version of ``name`` with this model hash exists, with these tags."""
+    import mlflow
+
+    version = find_version(client, name, digest)
+    if version is None:
+        version = mlflow.register_model(
+            f"models:/{model_id}", name, tags={MODEL_HASH: digest, **tags}
+        )
+    else:
+        for key, value in tags.items():
+            if version.tags.get(key) != value:
+                client.set_model_version_tag(name, version.version, key, value)
+    return version
+
+
+def evaluation(version: "ModelVersion", digest: str) -> dict[str, float] | None:
+    """The metrics of a version on the dataset with this hash; None if never evaluated on it."""
+    text = version.tags.get(evaluation_tag(digest))
+    return None if text is None else dict(json.loads(text))

@@ -1,0 +1,103 @@
+"""From a lock entry to the run that made it, and never to the nearest match."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lineage.identity import Execution, hashes_tag
+from lineage.tracking.connection import all_experiment_ids, pages
+from lineage.tracking.tags import BACKFILLED
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class Status(StrEnum):
+    """How sure the link from a lock entry to MLflow is."""
+
+    RECORDED = "recorded"
+    """A finished run has this signature and these outputs."""
+
+    CHANGED = "changed while running"
+    """The run that wrote these outputs read other dependencies than the lock says."""
+
+    ACCEPTED = "accepted"
+    """Runs with this signature have other outputs: somebody used ``dvc commit``, or a stage
+    that is not deterministic ran against another store."""
+
+    UNRECORDED = "unrecorded"
+    """This store never saw it."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The answer.
+
+    Attributes:
+        status: How sure it is.
+        producer: The oldest matching run; None unless recorded or changed while running.
+        confirmations: Later runs that came to the same bytes.
+    """
+
+    status: Status
+    producer: "Run | None" = None
+    confirmations: "tuple[Run, ...]" = ()
+
+
+def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
+    """Find the run of an execution among the finished runs of the store."""
+    experiments = all_experiment_ids(client)
+
+    def search(tag: str) -> "Iterator[Run]":
+        query = f"tags.`{tag}` = '{execution.signature}'"
+        return pages(client.search_runs, experiment_ids=experiments, filter_string=query)
+
+    return find_producer(execution, search)
+
+
+def find_producer(
+    execution: Execution,
+    search: "Callable[[str], Iterable[Run]]",
+    is_foreign: "Callable[[Run], bool]" = lambda _run: False,
+) -> Resolution:
+    """Tell which of the runs with an execution's signature made it.
+
+    Args:
+        execution: Of a lock entry.
+        search: From the name of a tag to the runs where it is the execution's signature.
+        is_foreign: Whether a run is of another repository that has such a stage too; those
+            come last.
+    """
+    outs = hashes_tag(execution.outs)
+
+    def finished(tag: str) -> "list[Run]":
+        """Those of the execution's stage, of this repository first, the oldest first."""
+        # Compared here, since names may hold quotes, which MLflow's filters cannot write.
+        runs = [
+            run
+            for run in search(tag)
+            if run.info.status == "FINISHED"
+            and run.data.tags.get("dvc.stage") == execution.stage.name
+            and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
+        ]
+        return sorted(runs, key=lambda run: (is_foreign(run), run.info.start_time, run.info.run_id))
+
+    seen = finished("dvc.signature")
+    matching = [run for run in seen if _wrote(run) == outs]
+    # What a run read differs from what the lock says when a file changed meanwhile.
+    sound = [run for run in matching if "dvc.changed" not in run.data.tags]
+    if sound:
+        return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
+    changed = matching or [run for run in finished("dvc.signature.after") if _wrote(run) == outs]
+    if changed:
+        return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
+    # What was written down later than it ran says nothing of how this lock came about.
+    really_ran = any(BACKFILLED not in run.data.tags for run in seen)
+    return Resolution(Status.ACCEPTED if really_ran else Status.UNRECORDED)
+
+
+def _wrote(run: "Run") -> str:
+    """The hashes of its outputs; a stage that declares none has no tag."""
+    return str(run.data.tags.get("dvc.outs", "{}"))

@@ -1,0 +1,174 @@
+"""Bring data or a model back, exactly, into a folder of its own."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lineage.errors import LineageError
+from lineage.join.knowledge import Knowledge, Known
+from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
+from lineage.project import Project
+from lineage.repository.commits import Commit
+from lineage.repository.items import Item
+from lineage.storage.worktree import write_out
+from lineage.tracking.facts import VersionNode
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What `checkout` wrote.
+
+    Attributes:
+        places: (where, DVC hash) of each thing; checked.
+        commit: The commit whose code is there too; empty without ``code``.
+        warnings: Sentences about what is not there.
+    """
+
+    places: tuple[tuple[Path, str], ...]
+    commit: str
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "places": [{"path": str(path), "hash": digest} for path, digest in self.places],
+            "commit": self.commit,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Paths and hashes, with what is known of the code that made them."""
+
+    items: tuple[tuple[str, str], ...]
+    commits: tuple[Commit, ...]
+    ran_on: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def checkout(
+    project: Project, ref: str, destination: Path, *, inputs: bool = False, code: bool = False
+) -> Brought:
+    """Write what a REF means to ``destination``, from DVC's cache or remote, hashes checked.
+
+    One thing becomes the destination itself; of several, as of a revision or with ``code``,
+    each lies at its path in it. The user's workspace stays as it is.
+
+    Args:
+        project: Whose.
+        ref: Data or a model; a run stands for what it wrote, a revision for all that it
+            records but what is never pushed.
+        destination: Must not exist yet.
+        inputs: Of a model version or run: the data that it was made of, instead.
+        code: Make the destination a git worktree of the commit that the thing belongs to.
+
+    Raises:
+        LineageError: If the REF means nothing or more than one thing, something is in
+            neither cache nor remote, the destination exists, or no commit has the code.
+    """
+    wanted = _wanted(project, resolve_ref(project, ref), inputs=inputs)
+    if not wanted.items:
+        raise LineageError(f"{ref} names no data to check out.")
+    commit = _commit(ref, wanted) if code else None
+    places = write_out(project.workspace, wanted.items, destination, commit=commit)
+    hashes = [digest for _, digest in wanted.items]
+    return Brought(tuple(zip(places, hashes, strict=True)), commit or "", wanted.warnings)
+
+
+def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
+    knowledge = Knowledge(project)
+    match subject:
+        case ModelRef(version) if not inputs:
+            made = _makers(knowledge, version)
+            outs = [item for known in made for item in known.execution.outs.items()]
+            path = next((path for path, out in outs if out == version.hash), version.name)
+            if not version.hash:
+                raise LineageError(
+                    f"{version.id} was registered without the DVC hash of its files:"
+                    " `mlflow artifacts download` has what MLflow keeps of it."
+                )
+            return _of(knowledge, [(path, version.hash)], made)
+        case ModelRef(version):
+            made = _makers(knowledge, version)
+            if made:
+                return _inputs(knowledge, made)
+            return _Wanted(tuple(version.data.items()), ())
+        case RunRef(run) if inputs:
+            return _inputs(knowledge, [knowledge.of_run(run)])
+        case RunRef(run):
+            known = knowledge.of_run(run)
+            outs = [(path, digest) for path, digest in known.execution.outs.items() if digest]
+            return _of(knowledge, outs, [known])
+        case DataRef(digest, paths, commit):
+            path = paths[0] if paths else digest
+            commits = (commit,) if commit else tuple(project.history.containing(digest))
+            return _Wanted(((path, digest),), commits)
+        case RevisionRef(_, commit):
+            data = [item for item in project.history.snapshot(commit).data if item.hash]
+            kept = [item for item in data if not item.unpushed]
+            left = tuple(_left(item, commit) for item in data if item.unpushed)
+            return _Wanted(tuple((item.path, item.hash) for item in kept), (commit,), "", left)
+
+
+def _left(item: Item, commit: Commit) -> str:
+    """Why something that a revision records is not brought, and where it is."""
+    match item.unpushed:
+        case "cache: false":
+            return f"{item.path} is kept by git: `git show {commit.short}:{item.path}` has it."
+        case "imported":
+            return (
+                f"{item.path} is imported from another repository and not brought; `dvc pull`"
+                f" at {commit.short} fetches it from there."
+            )
+        case _:
+            return (
+                f"{item.path} is `push: false` and not brought; name it by itself, as in"
+                f" {item.path}@{commit.short}, where the cache has it."
+            )
+
+
+def _of(knowledge: Knowledge, items: Iterable[tuple[str, str]], made: list[Known]) -> _Wanted:
+    commits = [commit for known in made for commit in knowledge.commits(known)]
+    runs = [run for known in made for run in known.runs]
+    ran_on = runs[0].data.tags.get("git.commit", "") if runs else ""
+    if runs and runs[0].data.tags.get("git.dirty") == "true":
+        ran_on = ""
+    return _Wanted(tuple(items), tuple(commits), ran_on)
+
+
+def _makers(knowledge: Knowledge, version: VersionNode) -> list[Known]:
+    """Executions that made the files of a version, its own run's first."""
+    made = knowledge.writing(version.hash) if version.hash else []
+    maker = knowledge.maker(version)
+    return [maker, *(known for known in made if known != maker)] if maker else made
+
+
+def _inputs(knowledge: Knowledge, made: list[Known]) -> _Wanted:
+    """What the first of some executions read, with the code of all."""
+    first = made[0]
+    known = {dep.path: dep for dep in first.observed.deps} if first.observed else {}
+    data = {
+        path: digest
+        for path, digest in first.execution.deps.items()
+        if digest and not knowledge.is_code(first, path)
+    }
+    kept = [path for path in data if path in known and known[path].unpushed == "cache: false"]
+    commits = knowledge.commits(first)
+    left = tuple(_left(known[path], commits[0]) for path in kept if commits)
+    items = [item for item in data.items() if item[0] not in kept]
+    return replace(_of(knowledge, items, made), warnings=left)
+
+
+def _commit(ref: str, wanted: _Wanted) -> str:
+    """The oldest revision that records the thing, with its code; else the one it ran on."""
+    recorded = [commit.id for commit in wanted.commits if commit.id]
+    if recorded:
+        return recorded[0]
+    if wanted.ran_on:
+        return wanted.ran_on
+    raise LineageError(
+        f"no commit has the code of {ref}: it was made from changes that were not committed, and no"
+        " revision's dvc.lock holds it; leave --code out."
+    )

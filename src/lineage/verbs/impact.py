@@ -1,0 +1,166 @@
+"""Downstream: everything that some bytes, a run or a commit reached."""
+
+from enum import Flag
+
+from lineage.join.graph import DataNode, Graph, GraphBuilder, execution_id
+from lineage.join.knowledge import Knowledge, Known
+from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, resolve_ref
+from lineage.project import Project
+from lineage.repository.commits import Commit
+from lineage.repository.snapshot import overlap
+from lineage.tracking.facts import VersionNode
+
+
+def impact(project: Project, ref: str) -> Graph:
+    """Everything downstream of a REF: runs, data, model versions and their aliases.
+
+    A commit reached what ran on it, and what was made of the data that it was the first to
+    record.
+
+    Raises:
+        LineageError: If the REF means nothing, or more than one thing.
+    """
+    walk = _Downstream(project)
+    match resolve_ref(project, ref):
+        case ModelRef(version):
+            roots = [walk.version(version)]
+        case RunRef(run):
+            roots = [walk.execution(walk.knowledge.of_run(run))]
+        case DataRef(digest, paths, _):
+            roots = [walk.data(path, digest) for path in paths]
+        case RevisionRef(_, commit):
+            roots = walk.commit(commit)
+    walk.walk()
+    for warning in project.history.warnings:
+        walk.builder.warn(warning)
+    return walk.builder.graph(dict.fromkeys(roots))
+
+
+class _Way(Flag):
+    """Where from some bytes to go on to others that hold them, or are part of them."""
+
+    AROUND = 1
+    INSIDE = 2
+    BOTH = 3
+
+
+class _Downstream:
+    """A walk in steps: all bytes that one step made are looked up together in the next."""
+
+    def __init__(self, project: Project) -> None:
+        self.builder = GraphBuilder()
+        self.knowledge = Knowledge(project)
+        self._project = project
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._ways: dict[str, _Way] = {}
+
+    def commit(self, commit: Commit) -> list[str]:
+        """Add what ran on a commit, and the data that it was the first to record."""
+        history = self._project.history
+        parents = [history.by_id[parent] for parent in commit.parents if parent in history.by_id]
+        before = {
+            (item.path, item.hash) for parent in parents for item in history.snapshot(parent).data
+        }
+        runs = self._project.runs.at_commit(commit.id) if commit.id else []
+        stages = [run for run in runs if self._project.runs.execution(run)]
+        ran = [self.knowledge.of_run(run) for run in stages]
+        recorded = [(item.path, item.hash) for item in history.snapshot(commit).data]
+        return [self.execution(known) for known in ran] + [
+            self.data(path, digest) for path, digest in recorded if (path, digest) not in before
+        ]
+
+    def version(self, version: VersionNode) -> str:
+        """Add a model version, and its model's files."""
+        for path in self.knowledge.paths_of(version.hash):
+            self.data(path, version.hash)
+        return self.builder.add(version)
+
+    def data(self, path: str, digest: str, way: _Way = _Way.BOTH) -> str:
+        """Add some bytes, whose readers are looked up later.
+
+        From a part to what holds it and down again would lead to its neighbours.
+        """
+        node = f"{path}@{digest}"
+        ways = self._ways.get(node, _Way(0))
+        if way not in ways:
+            self.builder.add(self.knowledge.data(path, digest))
+            self._ways[node] = ways | way
+            self._waiting[node] = (path, digest)
+        return node
+
+    def execution(self, known: Known) -> str:
+        """Add an execution and what it wrote."""
+        is_new = execution_id(known.execution) not in self.builder.nodes
+        node = self.builder.add(self.knowledge.execution(known)) if is_new else ""
+        for path, digest in known.execution.outs.items() if is_new else ():
+            if digest:
+                self.builder.link(node, self.data(path, digest))
+        for run in known.runs if is_new else ():
+            # A user's own model has no DVC hash, but a run.
+            for version in self._project.registry.of_run(run.info.run_id):
+                self.builder.link(node, self.builder.add(version))
+        return node or execution_id(known.execution)
+
+    def walk(self) -> None:
+        """Follow all that was added to everything that it reached."""
+        is_first = True
+        while self._waiting:
+            step, self._waiting = self._waiting, {}
+            if not is_first:  # what was asked about may be code, what runs wrote is data
+                self._project.runs.prepare({digest for _, digest in step.values()})
+            is_first = False
+            for node, (path, digest) in step.items():
+                self._follow(node, path, digest)
+        self._versions_without_runs()
+
+    def _follow(self, node: str, path: str, digest: str) -> None:
+        for known in self.knowledge.reading(digest):
+            if known.only_copied(path, digest):
+                continue
+            names = known.names_read(digest)
+            # Under another name, these are the same bytes all the same.
+            if path in names or not any(f"{each}@{digest}" in self.builder.nodes for each in names):
+                self.builder.link(node, self.execution(known))
+        for other, other_digest in self._overlapping(path, digest, self._ways[node]):
+            way = _Way.INSIDE if other.startswith(f"{path}/") else _Way.AROUND
+            self.builder.link(node, self.data(other, other_digest, way))
+        for version in self._project.registry.made_of(digest):
+            self.builder.link(node, self.builder.add(version))
+
+    def _overlapping(self, path: str, digest: str, ways: _Way) -> list[tuple[str, str]]:
+        """Dependencies that are part of these bytes, or that these bytes are part of."""
+        history = self._project.history
+        found = {
+            (dep.path, dep.hash): None
+            for commit in history.containing(digest)
+            for stage in history.snapshot(commit).stages
+            for dep in stage.deps
+            if dep.path != path and dep.hash and overlap(dep.path, path)
+            if (_Way.INSIDE if dep.path.startswith(f"{path}/") else _Way.AROUND) in ways
+        }
+        if not found:
+            return []
+        belonging, unknown = self._project.parts.belong((path, digest), found)
+        for other, other_digest in unknown:
+            self.builder.warn(
+                f"whether {other} ({other_digest}) belongs to {path} ({digest}) cannot be told, so"
+                " that what read it is left out: the listing of the folder is neither in the DVC"
+                " cache nor in the remote."
+            )
+        return belonging
+
+    def _versions_without_runs(self) -> None:
+        """Versions whose own tags name data that was reached, where no run says so any more."""
+        nodes = self.builder.nodes.items()
+        reached = {node.hash: key for key, node in nodes if isinstance(node, DataNode)}
+        for version in self._project.registry.versions:
+            named = [digest for digest in version.data.values() if digest in reached]
+            if not named or version.id in self.builder.nodes:
+                continue
+            node = self.builder.add(version)
+            for digest in named:
+                self.builder.link(reached[digest], node)
+            self.builder.warn(
+                f"{version.id} was made of {', '.join(named)}, as its own tags say; the run that"
+                " made it is neither in this store nor in a lock of this repository."
+            )

@@ -1,0 +1,223 @@
+"""Upstream: what a thing was made of, down to where its bytes came from."""
+
+from typing import TYPE_CHECKING
+
+from lineage.join.graph import Graph, GraphBuilder, OriginNode
+from lineage.join.knowledge import Knowledge, Known
+from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
+from lineage.project import Project
+from lineage.repository.snapshot import Snapshot
+from lineage.tracking.facts import VersionNode
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def trace(project: Project, ref: str) -> Graph:
+    """Everything upstream of a REF: runs, dataset versions, archives.
+
+    Raises:
+        LineageError: If the REF means nothing, or more than one thing.
+    """
+    return upstream(project, resolve_ref(project, ref))
+
+
+def upstream(project: Project, subject: Subject) -> Graph:
+    """Everything upstream of a thing.
+
+    Where several executions came to the same bytes, the one that stands in the same lock
+    is followed, else the one that ran first.
+    """
+    walk = _Upstream(project)
+    match subject:
+        case ModelRef(version):
+            roots = [walk.version(version)]
+        case RunRef(run):
+            roots = [walk.execution(walk.knowledge.of_run(run))]
+        case DataRef(digest, paths, commit):
+            snapshot = project.history.snapshot(commit) if commit else None
+            roots = [walk.data(path, digest, snapshot) for path in paths]
+        case RevisionRef(name, commit):
+            snapshot = project.history.snapshot(commit)
+            if not snapshot.data:
+                walk.builder.warn(f"{name} records no data: it has no dvc.lock and no .dvc file.")
+            roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
+            roots += [
+                walk.data(each.item.path, each.item.hash, snapshot) for each in snapshot.added
+            ]
+    for warning in project.history.warnings:
+        walk.builder.warn(warning)
+    return walk.builder.graph(roots)
+
+
+class _Upstream:
+    def __init__(self, project: Project) -> None:
+        self.builder = GraphBuilder()
+        self.knowledge = Knowledge(project)
+        self._project = project
+        self._done: dict[str, str] = {}
+
+    def version(self, version: VersionNode) -> str:
+        node = self.builder.add(version)
+        run = self._project.runs.find(version.run_id) if version.run_id else None
+        if not version.hash and run and self._project.runs.execution(run):
+            self.builder.link(self.execution(self.knowledge.of_run(run)), node)
+            return node
+        if not version.hash:
+            self.builder.warn(
+                f"{version.id} was registered without its DVC hash, so that nothing upstream of it"
+                " is known; `lineage sync` registers what dvc.lock has."
+            )
+            return node
+        maker = self.knowledge.maker(version)
+        if maker:
+            paths = [path for path, made in maker.execution.outs.items() if made == version.hash]
+        else:
+            paths = self.knowledge.paths_of(version.hash)
+        for path in paths:
+            self.builder.link(self.data(path, version.hash, None, maker), node)
+        if version.run_id and (run is None or run.info.lifecycle_stage == "deleted"):
+            self._gone(version, run)
+        if not paths:
+            self._declared(version, node)
+        return node
+
+    def data(
+        self, path: str, digest: str, snapshot: Snapshot | None, maker: Known | None = None
+    ) -> str:
+        """Add bytes and all that is upstream of them.
+
+        Args:
+            path: Their path.
+            digest: Their hash.
+            snapshot: The revision that they were met in, which knows best who wrote them.
+            maker: Who wrote them, where that is known.
+        """
+        key = f"{path}@{digest}"
+        if key in self._done:
+            return self._done[key]
+        self._done[key] = key
+        producer, others = self._producer(path, digest, snapshot)
+        producer = maker or producer
+        item = snapshot.item(path) if snapshot else None
+        node = self.builder.add(self.knowledge.data(path, digest, item, others))
+        if producer:
+            in_lock = snapshot and snapshot.writer(path, digest)
+            self.builder.link(self.execution(producer, snapshot if in_lock else None), node)
+        else:
+            self._sources(path, digest, snapshot, node)
+        return node
+
+    def execution(self, known: Known, snapshot: Snapshot | None = None) -> str:
+        """Add an execution and all that is upstream of it.
+
+        Args:
+            known: It.
+            snapshot: A revision that holds it; the oldest by default.
+        """
+        found = self.knowledge.execution(known)
+        if found.id in self._done:
+            return found.id
+        self._done[found.id] = found.id
+        node = self.builder.add(found)
+        snapshot = snapshot or self.knowledge.snapshot(known)
+        is_first = True
+        for path, digest in known.execution.deps.items():
+            if self.knowledge.is_code(known, path):
+                continue
+            source = self.data(path, digest, snapshot)
+            self.builder.link(source, node)
+            is_first = is_first and not self.builder.has_source(source)
+        if is_first and found.run:
+            for origin in self._project.runs.origins(found.run.id):
+                self.builder.link(self.builder.add(_origin(origin)), node)
+        return node
+
+    def _producer(
+        self, path: str, digest: str, snapshot: Snapshot | None
+    ) -> tuple[Known | None, int]:
+        """The execution to follow, and how many others came to the same bytes."""
+        writer = snapshot.writer(path, digest) if snapshot else None
+        if writer:
+            commits = self._project.history.holding(writer.execution)
+            return Known(writer.execution, writer, commits, ()), 0
+        writing = [
+            known
+            for known in self.knowledge.writing(digest)
+            if known.execution.outs.get(path) == digest
+        ]
+        return self._oldest(writing), max(len(writing) - 1, 0)
+
+    def _oldest(self, writing: list[Known]) -> Known | None:
+        """Of several that came to the same bytes, the first to run, or else to be committed."""
+
+        def age(known: Known) -> tuple[int, float]:
+            sound = [run for run in known.runs if "dvc.changed" not in run.data.tags]
+            if sound:
+                return 0, sound[0].info.start_time
+            return (1, known.commits[0].time.timestamp()) if known.commits else (2, 0)
+
+        return min(writing, key=age, default=None)
+
+    def _sources(self, path: str, digest: str, snapshot: Snapshot | None, node: str) -> None:
+        """What is upstream of bytes that no stage wrote as a whole."""
+        if snapshot is None:
+            commits = self._project.history.containing(digest)
+            snapshot = self._project.history.snapshot(commits[0]) if commits else None
+        if snapshot is None:
+            return
+        for added in snapshot.added:
+            if added.item.path == path and added.item.hash == digest:
+                url = added.url or added.file
+                origin = OriginNode(added.item.path, url, added.checksum, added.item.size_bytes)
+                self.builder.link(self.builder.add(origin), node)
+                return
+        near = [(item.path, item.hash) for item in snapshot.overlapping(path)]
+        # What the stage read may be older than what stands beside it in the same lock.
+        far = [
+            (item.path, item.hash)
+            for commit in self._project.history.containing(digest)
+            for item in self._project.history.snapshot(commit).overlapping(path)
+        ]
+        candidates = [each for each in dict.fromkeys([*near, *far]) if each[1]]
+        if not candidates:
+            return
+        belonging, unknown = self._project.parts.belong((path, digest), candidates)
+        taken = dict(reversed(belonging))  # the nearest of those with one path
+        for part, its in taken.items():
+            self.builder.link(self.data(part, its, snapshot), node)
+        if not taken and unknown:
+            self.builder.warn(
+                f"whether {path} ({digest}) belongs to {unknown[0][0]} cannot be told, so that"
+                " nothing upstream of it is known: the listing of the folder is neither in the"
+                " DVC cache nor in the remote; `dvc push --all-commits` where it is brings it."
+            )
+
+    def _gone(self, version: VersionNode, run: "Run | None") -> None:
+        what = "was deleted in MLflow" if run else "is gone from MLflow"
+        hint = (
+            f"; `mlflow runs restore --run-id {version.run_id}` brings it back"
+            if run
+            else "; `lineage sync` writes down what dvc.lock knows"
+        )
+        self.builder.warn(f"the run {version.run_id} that made {version.id} {what}{hint}.")
+
+    def _declared(self, version: VersionNode, node: str) -> None:
+        """For a version whose run and lock are gone: the data that its own tags name."""
+        for path, digest in version.data.items():
+            self.builder.link(self.data(path, digest, None), node)
+        if not version.data:
+            self.builder.warn(
+                f"{version.id} is made of {version.hash}, which no run of this store and no"
+                " revision of this repository wrote: it comes from another repository or store."
+            )
+
+
+def _origin(recorded: dict[str, object]) -> OriginNode:
+    size = recorded.get("size_bytes")
+    return OriginNode(
+        str(recorded.get("name", "")),
+        str(recorded.get("url", "")),
+        str(recorded.get("checksum", "")),
+        size if isinstance(size, int) else None,
+    )

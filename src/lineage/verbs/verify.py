@@ -1,0 +1,95 @@
+"""Whether the record is whole: the gate of a CI."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lineage.project import Project
+from lineage.repository.workspace import open_repo
+from lineage.tracking.facts import facts_of
+from lineage.verbs.verify_break import Break, Check, Found
+from lineage.verbs.verify_commits import check_commits
+from lineage.verbs.verify_data import check_data
+from lineage.verbs.verify_stages import check_stages
+from lineage.verbs.verify_tree import defined_stages, differences
+from lineage.verbs.verify_versions import check_runs, versions_to_check
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found, and how much was looked at.
+
+    Attributes:
+        breaks: Every one; empty where the record is whole.
+        stages: How many entries of locks were looked up in MLflow.
+        backfilled: How many of those have a run that was written down later.
+        model_versions: How many versions were checked.
+        hashes: How many different data were looked for in cache and remote.
+        commits: How many different commits the runs of all these name.
+        skipped: A phrase for everything that was not checked, and why.
+    """
+
+    breaks: tuple[Break, ...]
+    stages: int
+    backfilled: int
+    model_versions: int
+    hashes: int
+    commits: int
+    skipped: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        counts = ("stages", "backfilled", "model_versions", "hashes", "commits")
+        return {
+            "breaks": [asdict(each) for each in self.breaks],
+            "checked": {name: getattr(self, name) for name in counts},
+            "skipped": list(self.skipped),
+        }
+
+
+def verify(project: Project, rev: str | None = None) -> Verified:
+    """Check that what DVC, git and MLflow know of a revision fits together, and is there.
+
+    Every locked stage has a run; the model versions have their runs, and their data in cache
+    or remote; the commits that those runs name can be reached; the working tree is what it
+    records.
+
+    Args:
+        project: Whose.
+        rev: A git revision, of which only the model versions whose files it records are
+            checked; by default the working tree, and all versions of this repository.
+
+    Raises:
+        LineageError: If there is no such revision, a DVC file of the working tree cannot be
+            read, or MLflow or the DVC remote does not answer.
+    """
+    history = project.history
+    commit = history.present if rev is None else history.named(rev)
+    snapshot = history.snapshot(commit)
+    with open_repo(project.workspace, commit.id or None) as repo:
+        defined = defined_stages(project.workspace, repo)
+        tree = Found(tuple(differences(repo, snapshot))) if rev is None else Found()
+    resolutions = {
+        stage.execution.stage: project.runs.resolve(stage.execution) for stage in snapshot.stages
+    }
+    stages = Found(tuple(check_stages(defined, resolutions, rev)))
+    versions, others = versions_to_check(project, None if rev is None else snapshot, rev)
+    runs = check_runs(project, versions)
+    hashes, data = check_data(project, versions)
+    commits, code = check_commits(project, resolutions, versions)
+    unreadable = Found(
+        tuple(Break(Check.UNREADABLE, commit.short, each) for each in history.unreadable)
+    )
+    producers = [found.producer for found in resolutions.values() if found.producer]
+    parts = (unreadable, stages, runs, data, tree, code, others)
+    return Verified(
+        breaks=tuple(each for part in parts for each in part.breaks),
+        stages=len(resolutions),
+        backfilled=sum(facts_of(run).backfilled for run in producers),
+        model_versions=len(versions),
+        hashes=hashes,
+        commits=commits,
+        skipped=tuple(each for part in parts for each in part.skipped),
+    )

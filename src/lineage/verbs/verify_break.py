@@ -1,0 +1,77 @@
+"""A place where the record is not whole, and what one check came to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lineage.tracking.producer import Status
+
+if TYPE_CHECKING:
+    pass
+
+
+SHOWN = 3
+"""How many of many things a sentence names."""
+
+
+class Check(StrEnum):
+    """What is wrong."""
+
+    NOT_RUN = "not run"
+    """``dvc.yaml`` has a stage of which ``dvc.lock`` has no entry."""
+
+    UNRECORDED = Status.UNRECORDED.value
+    ACCEPTED = Status.ACCEPTED.value
+    CHANGED = Status.CHANGED.value
+
+    RUN_GONE = "run gone"
+    """The run that made a model version is deleted, or not in this store at all."""
+
+    DATA_LOST = "data lost"
+    """What a model version was made of, or its files, are in neither cache nor remote."""
+
+    DIFFERS = "differs from the lock"
+    """The working tree is not what ``dvc.lock`` and the ``.dvc`` files record."""
+
+    UNREACHABLE = "commit unreachable"
+    """No branch, tag or experiment reaches a commit that a run names."""
+
+    SHALLOW = "shallow clone"
+    """Commits are missing here, so that nobody can say whether they are lost."""
+
+    UNREADABLE = "unreadable"
+    """A DVC file of a revision cannot be read."""
+
+
+@dataclass(frozen=True)
+class Break:
+    """A place where the record is not whole.
+
+    Attributes:
+        check: What is wrong.
+        subject: Of what: a stage, a model version, ``path@hash``, a path, a commit.
+        sentence: What, where, and what to do about it.
+    """
+
+    check: Check
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one check came to."""
+
+    breaks: tuple[Break, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

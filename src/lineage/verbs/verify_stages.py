@@ -1,0 +1,63 @@
+"""Every locked stage has its run."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from lineage.identity import StageId
+from lineage.tracking.producer import Resolution, Status
+from lineage.verbs.verify_break import some
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+from lineage.verbs.verify_break import Break, Check
+
+# Every locked stage has its run.
+
+
+def check_stages(
+    defined: Mapping[StageId, bool],
+    resolutions: Mapping[StageId, Resolution],
+    rev: str | None,
+) -> Iterator[Break]:
+    for stage, is_frozen in defined.items():
+        if stage not in resolutions:
+            lock = stage.pipeline.removesuffix(".yaml") + ".lock"
+            frozen = f" after `dvc unfreeze {stage}`" if is_frozen else ""
+            yield Break(
+                Check.NOT_RUN,
+                str(stage),
+                f"stage {stage} has no entry in {lock}: run it with `dvc repro {stage}`{frozen}.",
+            )
+    sync = "lineage sync" if rev is None else f"lineage sync {rev}"
+    for stage_id, found in resolutions.items():
+        match found:
+            case Resolution(Status.UNRECORDED):
+                problem = (
+                    "this tracking store has no run of what its lock records: write it down with"
+                    f" `{sync}`"
+                )
+            case Resolution(Status.ACCEPTED):
+                problem = (
+                    "it ran, but no run here wrote the outputs that its lock records: they were"
+                    " accepted with `dvc commit`, or made by a run that another tracking store has;"
+                    f" make them here with `dvc repro -f {stage_id}`"
+                )
+            case Resolution(Status.CHANGED, producer) if producer is not None:
+                problem = (
+                    f"{some(_changed(producer))} changed while its run {producer.info.run_id}"
+                    " went on, so that it may have read other bytes than its lock records: run it"
+                    f" again with `dvc repro -f {stage_id}`"
+                )
+            case _:
+                continue
+        yield Break(Check(found.status.value), str(stage_id), f"stage {stage_id}: {problem}.")
+
+
+def _changed(run: "Run") -> list[str]:
+    """What changed under a run, as its tag says."""
+    try:
+        return list(json.loads(run.data.tags["dvc.changed"]))
+    except ValueError:  # so much that the tag was cut
+        return ["much of what it reads"]

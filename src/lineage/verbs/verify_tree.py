@@ -1,0 +1,63 @@
+"""The working tree is what DVC recorded of it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineage.identity import StageId, from_root
+from lineage.repository.snapshot import Snapshot
+from lineage.repository.workspace import Workspace
+
+if TYPE_CHECKING:
+    pass
+
+from lineage.verbs.verify_break import Break, Check
+
+# The working tree is what DVC recorded of it.
+
+
+def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:
+    """Every stage of an open DVC repository, and whether it is frozen."""
+    prefix = workspace.name_of(workspace.root)
+    return {
+        StageId(from_root(repo.fs.relpath(stage.path, repo.root_dir), prefix), stage.name): bool(
+            stage.frozen
+        )
+        for stage in repo.index.stages
+        if getattr(stage, "name", None)
+    }
+
+
+def differences(repo: Any, snapshot: Snapshot) -> Iterator[Break]:
+    """What ``dvc status`` says, but for data that is not checked out."""
+    tracked = [item.location for item in snapshot.data]
+    for stage, changes in repo.status().items():
+        for change in changes:
+            for path, state in _flat(change):
+                place = Path(repo.root_dir, path).resolve()
+                is_data = any(place.is_relative_to(each) for each in tracked)
+                # Data that is elsewhere is not different, and nothing else needs it here.
+                if is_data and state in ("deleted", "not in cache"):
+                    continue
+                parts = [each for each in tracked if each.is_relative_to(place)]
+                if not is_data and not all(part.exists() for part in parts):
+                    continue
+                yield Break(
+                    Check.DIFFERS,
+                    path,
+                    f"{path} ({stage}) is {state} against what DVC recorded: bring the recorded"
+                    f" state back with git and `dvc checkout`, or run `dvc repro {stage}`.",
+                )
+
+
+def _flat(change: Any) -> Iterator[tuple[str, str]]:
+    """(path or param, state) of each change that ``dvc status`` reports for a stage."""
+    if isinstance(change, str):  # such as "changed command"
+        yield change.removeprefix("changed "), "changed"
+        return
+    for changed in change.values():
+        for path, state in changed.items():
+            if isinstance(state, Mapping):
+                yield from ((f"{path}:{param}", str(each)) for param, each in state.items())
+            else:
+                yield path, str(state)
