@@ -7,7 +7,7 @@ entry points:
     ``facts(path) -> {"profile": {name: value}, "schema": [{"name": …, "type": …}]}``, or
     None for data that it does not know. Only facts of the content, so that they are the
     same whoever asks.
-``lineage.tracking.models``
+``lineage.models``
     ``log_model(path, model_id, name) -> bool``: write the MLflow model of the files at
     ``path`` into the logged model ``model_id``; False for files that it does not know.
 """
@@ -46,7 +46,7 @@ def facts(path: Path) -> Facts:
 
 def log_model(path: Path, model_id: str, name: str) -> bool:
     """Let the package that knows this kind of model write it into MLflow."""
-    return any(plugin(path, model_id, name) for plugin in _plugins("lineage.tracking.models"))
+    return any(plugin(path, model_id, name) for plugin in _plugins("lineage.models"))
 
 
 def check() -> None:
@@ -56,7 +56,7 @@ def check() -> None:
         LineageError: If one cannot be imported.
     """
     _plugins("lineage.facts")
-    _plugins("lineage.tracking.models")
+    _plugins("lineage.models")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A detector as an MLflow model; the bridge's ``lineage.tracking.models`` entry point."""
+"""A detector as an MLflow model; the bridge's ``lineage.models`` entry point."""
 
 import logging
 from collections.abc import Iterator

@@ -107,7 +107,7 @@ def register(
     if model_id is None:
         raise LineageError(
             f"MLflow has no model made of {registration.model_path} ({registration.model_digest}),"
-            " and no installed package has a `lineage.tracking.models` entry point for its files."
+            " and no installed package has a `lineage.models` entry point for its files."
         )
     tags = {
         "verdict": registration.verdict,
