@@ -17,8 +17,6 @@ HASH_KEYS = ("md5", "etag", "checksum")
 """Where a lock entry keeps a hash: local files and DVC remotes, http and s3, hdfs."""
 
 SIGNATURE_LENGTH = 32
-TAG_LIMIT = 8000
-"""Characters of a run tag; MLflow cuts longer ones without a word."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,26 @@ class StageId:
 
     def __str__(self) -> str:
         return self.name if self.pipeline in ("", "dvc.yaml") else f"{self.pipeline}:{self.name}"
+
+
+@dataclass(frozen=True, order=True)
+class DataId:
+    """Some bytes at some path: a dataset version, a model's files, a report, a piece of code.
+
+    Attributes:
+        path: Relative to the root of the git repository, or what names it outside of that.
+        hash: The DVC hash, with ``.dir`` for a folder; empty where DVC keeps none.
+    """
+
+    path: str
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.hash}"
+
+    def is_inside(self, folder: "DataId") -> bool:
+        """Whether its path lies below that of the other."""
+        return self.path.startswith(f"{folder.path}/")
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,20 @@ class Execution:
     signature: str
     deps: Mapping[str, str]
     outs: Mapping[str, str]
+
+    @property
+    def read(self) -> list[DataId]:
+        """What it read, code included."""
+        return [DataId(path, digest) for path, digest in self.deps.items()]
+
+    @property
+    def written(self) -> list[DataId]:
+        """What it wrote."""
+        return [DataId(path, digest) for path, digest in self.outs.items()]
+
+    def wrote(self, data: DataId) -> bool:
+        """Whether it wrote these bytes to this path."""
+        return self.outs.get(data.path) == data.hash
 
     @property
     def outs_digest(self) -> str:
@@ -136,21 +168,3 @@ def _with_string_keys(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_string_keys(item) for item in value]
     return value
-
-
-def hashes_tag(hashes: Mapping[str, str]) -> str:
-    """Path -> hash as the value of a run tag, comparable by equality.
-
-    A mapping too long for a tag is replaced by its own hash; the whole stands in the
-    run's ``lineage.json``.
-    """
-    text = canonical_json(dict(hashes))
-    if len(text) <= TAG_LIMIT:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return canonical_json({"sha256": digest, "see": "lineage.json"})
-
-
-def is_elsewhere(value: Mapping[str, Any]) -> bool:
-    """Whether a run tag only says that its paths and hashes stand in ``lineage.json``."""
-    return set(value) == {"sha256", "see"}

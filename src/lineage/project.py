@@ -68,6 +68,11 @@ class Project:
 
         return Runs(self.client, repository_url(self.workspace))
 
+    def forget_store(self) -> None:
+        """Forget what the store answered, after something was written to it."""
+        for remembered in ("runs", "registry"):
+            self.__dict__.pop(remembered, None)
+
     @cached_property
     def registry(self) -> "Registry":
         """The model versions of the store."""

@@ -9,9 +9,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
-from lineage.repository.commits import WORKSPACE
+from lineage.repository.commits import SHORT, WORKSPACE
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
+from lineage.words import DIGITS_IN_TABLES, count, metrics, short
 
 if TYPE_CHECKING:
     from lineage.verbs.checkout import Brought
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
     from lineage.verbs.sync import Synced
     from lineage.verbs.verify import Verified
 
-HASH_DIGITS = 10
-"""Of a hash in a table; any prefix that is not ambiguous is a REF."""
-
-METRICS_SHOWN = 3
 FILES_SHOWN = 20
 KIND_COLOURS = {"dataset": "green", "model": "magenta", "report": "blue", "code": "white"}
-STATUS_COLOURS = {Status.RECORDED: "green", None: "yellow"}
 
 
 def log(answer: "Log") -> RenderableType:
@@ -41,7 +37,7 @@ def log(answer: "Log") -> RenderableType:
             f"{version.commit.time:%Y-%m-%d %H:%M}",
             _named(version.commit.short, version.names),
             Text(item.path, style=KIND_COLOURS.get(item.kind, "")),
-            short(item.hash),
+            _short(item.hash),
             str(item.files),
             size(item.size_bytes),
             ", ".join(f"{key} {value}" for key, value in _numbers(version.facts).items()),
@@ -96,21 +92,21 @@ def line(node: Node) -> Text:
 
 
 def _version(node: VersionNode) -> Text:
-    evaluated = f"on {short(node.evaluated_on)}" if node.evaluated_on else ""
+    evaluated = f"on {_short(node.evaluated_on)}" if node.evaluated_on else ""
     return _parts(
         Text(node.id, style="bold magenta"),
         Text(" ".join(f"@{alias}" for alias in node.aliases), style="bold"),
         node.verdict,
-        f"{_metrics(node.metrics)} {evaluated}".strip(),
+        f"{', '.join(metrics(node.metrics))} {evaluated}".strip(),
     )
 
 
 def _data(node: DataNode) -> Text:
-    files = "" if node.files is None else f"{node.files} file{'' if node.files == 1 else 's'}"
+    files = "" if node.files is None else count(node.files, "file")
     others = f"{node.others} other executions gave the same bytes" if node.others else ""
     return _parts(
         Text(node.path, style=KIND_COLOURS.get(node.kind, "")),
-        short(node.hash),
+        _short(node.hash),
         node.kind,
         ", ".join(part for part in (files, size(node.size_bytes)) if part),
         ", ".join(node.revisions[:4]) + (", …" if len(node.revisions) > 4 else ""),
@@ -120,7 +116,7 @@ def _data(node: DataNode) -> Text:
 
 def _execution(node: ExecutionNode) -> Text:
     stage = node.execution.stage
-    known = f"signature {node.execution.signature[:HASH_DIGITS]}" if stage.pipeline else "no stage"
+    known = f"signature {_short(node.execution.signature)}" if stage.pipeline else "no stage"
     status = "" if node.status in (None, Status.RECORDED) else node.status.value
     confirmed = f"confirmed by {len(node.confirmations)}" if node.confirmations else ""
     return _parts(
@@ -129,19 +125,19 @@ def _execution(node: ExecutionNode) -> Text:
         known,
         Text(status, style="yellow"),
         confirmed,
-        _metrics(node.run.metrics) if node.run else "",
+        ", ".join(metrics(node.run.metrics)) if node.run else "",
     )
 
 
 def _run(run: RunFacts) -> str:
-    parts = [f"run {run.id[:HASH_DIGITS]}"]
+    parts = [f"run {_short(run.id)}"]
     if run.status != "FINISHED":
         parts.append(run.status.lower())
     if run.backfilled:
         parts.append("written down later")
     parts.append(f"{run.started:%Y-%m-%d %H:%M}")
     if run.commit:
-        parts.append(f"on {run.commit[:8]}{'+changes' if run.dirty else ''}")
+        parts.append(f"on {run.commit[:SHORT]}{'+changes' if run.dirty else ''}")
     if run.experiment:
         parts.append(f"experiment {run.experiment}")
     return " ".join(parts)
@@ -188,10 +184,6 @@ def _facts(answer: "Shown", node: Node) -> list[RenderableType]:
     ]
 
 
-def _command(command: str | list[str]) -> str:
-    return command if isinstance(command, str) else "; ".join(command)
-
-
 def _near(word: str, nodes: Iterable[Node]) -> list[RenderableType]:
     return [Text.assemble("  ", Text(f"{word} ", style="dim"), line(node)) for node in nodes]
 
@@ -205,7 +197,7 @@ def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
         remote = place.stored.remote
         table.add_row(
             paths.get(digest, ""),
-            short(digest),
+            _short(digest),
             ", ".join(place.workspace) or "no",
             "yes" if place.stored.cache else "no",
             "none is set up" if remote is None else ("yes" if remote else "no"),
@@ -232,7 +224,7 @@ def synced(answer: "Synced") -> RenderableType:
         f"{stage}: accepted with `dvc commit`; no run made these outputs"
         for stage in answer.accepted
     ]
-    lines += [f"{version}: {verdict}" for version, verdict in answer.versions]
+    lines += [f"{version.id}: {version.verdict}" for version in answer.versions]
     return Group(*map(Text, lines))
 
 
@@ -266,7 +258,7 @@ def difference(answer: "Difference") -> RenderableType:
 
 
 def _side(sign: str, side: "Side") -> Text:
-    name = side.commit if side.commit == WORKSPACE else side.commit[:8]
+    name = side.commit if side.commit == WORKSPACE else side.commit[:SHORT]
     commit = f"on {name}{'+changes' if side.dirty else ''}" if name else ""
     return _parts(Text(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
 
@@ -282,7 +274,12 @@ def _value(value: object) -> str:
 
 
 def _code_change(change: "Change[str]") -> tuple[str, str, str, str]:
-    return change.stage, change.name, short(change.before or "none"), short(change.after or "none")
+    return (
+        change.stage,
+        change.name,
+        _short(change.before or "none"),
+        _short(change.after or "none"),
+    )
 
 
 def _data_change(change: "DataChange") -> tuple[str, str, str, str]:
@@ -290,7 +287,7 @@ def _data_change(change: "DataChange") -> tuple[str, str, str, str]:
         if node is None:
             return "none"
         files = "" if node.files is None else f" {node.files} files"
-        return f"{short(node.hash)}{files} {size(node.size_bytes)}".rstrip()
+        return f"{_short(node.hash)}{files} {size(node.size_bytes)}".rstrip()
 
     return change.path, change.kind, bytes_of(change.before), bytes_of(change.after)
 
@@ -306,15 +303,14 @@ def _sides_of_stage(change: "StageChange") -> tuple[str, str]:
 
 def checked_out(answer: "Brought") -> RenderableType:
     """A line for each thing that was written."""
-    lines = [f"{digest}  {path}" for path, digest in answer.places]
+    lines = [f"{placed.hash}  {placed.path}" for placed in answer.places]
     if answer.commit:
         lines.append(f"with the code of commit {answer.commit}")
     return Group(*map(Text, lines))
 
 
-def short(digest: str) -> str:
-    """A hash for people."""
-    return digest[:HASH_DIGITS]
+def _short(digest: str) -> str:
+    return short(digest, DIGITS_IN_TABLES)
 
 
 def size(size_bytes: int | None) -> str:
@@ -344,11 +340,6 @@ def _named(commit: str, names: Iterable[str]) -> str:
 
 def _numbers(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if isinstance(value, int | float)}
-
-
-def _metrics(metrics: Mapping[str, float]) -> str:
-    shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:METRICS_SHOWN]]
-    return ", ".join(shown)
 
 
 def _parts(first: Text, *others: str | Text) -> Text:

@@ -18,7 +18,8 @@ from lineage.repository.code import CodeState
 from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
 from lineage.tracking.connection import pages
-from lineage.tracking.producer import Status, resolve
+from lineage.tracking.producer import Status
+from lineage.tracking.runs import Runs
 from lineage.tracking.tags import RECORD
 
 SIZE = Size(runs=60, dataset_versions=5, model_versions=6, commits=12)
@@ -75,7 +76,7 @@ def test_every_locked_stage_has_the_run_that_made_it(
     stages = locked_stages(Workspace.find(project.root), rev)
     assert len(stages) == 6
     for stage in stages:
-        found = resolve(client, stage.execution)
+        found = Runs(client).resolve(stage.execution)
         assert found.status is Status.RECORDED
         assert found.producer is not None
         assert json.loads(found.producer.data.tags["dvc.deps"]) == stage.execution.deps
@@ -119,7 +120,7 @@ def test_the_whole_record_has_the_fields_of_a_genuine_one(
     (train,) = [
         stage for stage in locked_stages(workspace) if stage.execution.stage.name == "train"
     ]
-    producer = resolve(client, train.execution).producer
+    producer = Runs(client).resolve(train.execution).producer
     path = project.root / "mlartifacts" / producer.info.run_id / "artifacts" / RECORD
     genuine = run_record.document(workspace, train, CodeState("", "", False, "", ""))
     made = json.loads(path.read_text())

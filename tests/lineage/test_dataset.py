@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+import lineage
 from lineage.errors import LineageError, without_secrets
 from lineage.plugins import Facts
 from lineage.recording.backfill import ensure_run
@@ -169,8 +170,9 @@ def test_a_backfilled_run_has_all_facts_where_only_the_cache_has_the_bytes(
     workspace = Workspace.find(clone)
     (stage,) = locked_stages(workspace)
     mlflow.set_tracking_uri(f"sqlite:///{project.root / 'mlflow.db'}")
-    run, is_new = ensure_run(project.client, workspace, stage)
-    assert is_new and not (clone / "raw").exists() and not (clone / "made").exists()
+    ensured = ensure_run(lineage.Project(workspace), stage)
+    run = ensured.run
+    assert ensured.is_new and not (clone / "raw").exists() and not (clone / "made").exists()
     for logged in run.inputs.dataset_inputs:
         profile = json.loads(logged.dataset.profile)
         assert profile == {"words": "read", "files": 1, "bytes": 4}

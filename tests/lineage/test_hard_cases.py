@@ -319,7 +319,7 @@ def test_a_checkout_brings_the_inputs_of_a_versions_own_run(
     constant: Project, ask: Ask, tmp_path: Path
 ) -> None:
     brought = checkout(ask(constant), "models:/toy/1", tmp_path / "inputs", inputs=True)
-    assert [digest for _, digest in brought.places] == [folder_of(constant, "v2")]
+    assert [placed.hash for placed in brought.places] == [folder_of(constant, "v2")]
     assert (tmp_path / "inputs" / "rows.txt").read_text() == "other"
 
 
@@ -445,7 +445,7 @@ def test_a_checkout_names_what_git_keeps_and_brings_the_rest(
     brought = checkout(ask(kept), "models:/toy/1", tmp_path / "inputs", inputs=True)
     (warning,) = brought.warnings
     assert "git show" in warning
-    (digest,) = [digest for _, digest in brought.places]
+    (digest,) = [placed.hash for placed in brought.places]
     assert digest == folder_of(kept, "v1")
 
 

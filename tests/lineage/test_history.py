@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
 from lineage.repository.stage_reader import locked_stages
@@ -82,7 +83,7 @@ def project(new_project: Callable[[], Project]) -> Project:
 def test_a_revision_is_read_as_dvc_reads_it(project: Project, rev: str | None) -> None:
     workspace = Workspace.find(project.root)
     history = History(workspace)
-    commit = history.named(rev) if rev else history.present
+    commit = history.commits.named(rev) if rev else history.commits.present
     expected = {stage.execution.stage: stage for stage in locked_stages(workspace, rev)}
     found = {stage.execution.stage: stage for stage in history.snapshot(commit).stages}
     assert found.keys() == expected.keys()
@@ -94,7 +95,7 @@ def test_a_revision_is_read_as_dvc_reads_it(project: Project, rev: str | None) -
 def test_what_was_added_is_there(project: Project) -> None:
     history = History(Workspace.find(project.root))
     text = project.run("git", "show", "v1:added.txt.dvc").stdout
-    (added,) = history.snapshot(history.named("v1")).added
+    (added,) = history.snapshot(history.commits.named("v1")).added
     assert (added.item.path, added.file) == ("added.txt", "added.txt.dvc")
     assert added.item.hash in text
 
@@ -110,7 +111,7 @@ def test_hashes_are_found_where_git_grep_finds_them(project: Project) -> None:
         == 0
     }
     assert {commit.id for commit in history.containing(digest)} == grepped
-    assert {commit.id for commit in history.commits} == set(every)
+    assert {commit.id for commit in history.commits.all} == set(every)
     stages = {str(each.observed.execution.stage) for each in history.reading(digest)}
     # raw.txt has the same bytes as made.txt.
     of_raw, of_made = {"plain", "each@one", "each@two"}, {"several", "elsewhere"}
@@ -119,18 +120,23 @@ def test_hashes_are_found_where_git_grep_finds_them(project: Project) -> None:
 
 def test_a_lock_that_cannot_be_read_is_told_and_the_rest_is_answered(project: Project) -> None:
     history = History(Workspace.find(project.root))
-    broken = history.snapshot(history.named("broken"))
+    broken = history.snapshot(history.commits.named("broken"))
     assert {str(stage.execution.stage) for stage in broken.stages} == {"below/dvc.yaml:plain"}
     (warning,) = history.warnings
     assert "merge conflict" in warning
-    assert history.named("broken").short in warning
+    assert history.commits.named("broken").short in warning
 
 
 def test_names_are_those_of_branches_and_tags(project: Project) -> None:
     history = History(Workspace.find(project.root))
-    assert history.tips.keys() == {"main", "broken", "v1", "v2"}  # and not the tag on a blob
-    assert history.named("v1").names == ("v1",)
-    assert history.head == project.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert history.commits.tips.keys() == {
+        "main",
+        "broken",
+        "v1",
+        "v2",
+    }  # and not the tag on a blob
+    assert history.commits.named("v1").names == ("v1",)
+    assert history.commits.head == project.run("git", "rev-parse", "HEAD").stdout.strip()
 
 
 def test_a_worktree_has_the_same_history(project: Project) -> None:
@@ -141,8 +147,10 @@ def test_a_worktree_has_the_same_history(project: Project) -> None:
         check=True,
     )
     history = History(Workspace.find(other))
-    assert history.find("HEAD") == history.find("v1")
-    assert history.snapshot(history.present) == history.snapshot(history.named("v1"))
+    assert history.commits.find("HEAD") == history.commits.find("v1")
+    assert history.snapshot(history.commits.present) == history.snapshot(
+        history.commits.named("v1")
+    )
 
 
 UNUSUAL = """
@@ -239,7 +247,7 @@ def assert_as_dvc(project: Project, history: History, rev: str | None) -> None:
             for stage in stages
         }
 
-    commit = history.named(rev) if rev else history.present
+    commit = history.commits.named(rev) if rev else history.commits.present
     expected = comparable(locked_stages(history.workspace, rev))
     assert comparable(history.snapshot(commit).stages) == expected
     assert expected
@@ -249,7 +257,10 @@ def test_equal_locks_of_other_commits_are_read_as_dvc_reads_them(unusual: Projec
     history = History(Workspace.find(unusual.root))
     for rev in ("all", "fewer", "moved", "nested", "below", "one-ignored", "ignored", None):
         assert_as_dvc(unusual, history, rev)
-    names = {stage.execution.stage.name for stage in history.snapshot(history.named("all")).stages}
+    names = {
+        stage.execution.stage.name
+        for stage in history.snapshot(history.commits.named("all")).stages
+    }
     assert {"listed@true", "grid@1-deep0", "grid@2-y"} < names
 
 
@@ -268,7 +279,7 @@ def test_a_script_that_an_earlier_commit_forgot_is_code_once_it_is_there(
     kinds = [
         dep.kind
         for commit in (forgot, added)
-        for stage in history.snapshot(history.named(commit)).stages
+        for stage in history.snapshot(history.commits.named(commit)).stages
         for dep in stage.deps
     ]
     assert kinds == ["dataset", "code"]
@@ -303,12 +314,12 @@ def test_a_name_of_two_revisions_hides_neither(copied: Project) -> None:
     copied.run("git", "switch", "--quiet", "main")
     history = History(Workspace.find(copied.root))
     every = copied.run("git", "rev-list", "--all").stdout.split()
-    assert {commit.id for commit in history.commits} == set(every)
-    assert [commit.names for commit in history.commits] == [("twice",), ("main", "twice")]
+    assert {commit.id for commit in history.commits.all} == set(every)
+    assert [commit.names for commit in history.commits.all] == [("twice",), ("main", "twice")]
     with pytest.raises(LineageError, match=r"refs/heads/twice .*, refs/tags/twice"):
-        history.find("twice")
-    assert history.named("refs/heads/twice").subject == "only there"
-    assert history.named("refs/tags/twice").subject == "first"
+        history.commits.find("twice")
+    assert history.commits.named("refs/heads/twice").subject == "only there"
+    assert history.commits.named("refs/tags/twice").subject == "first"
 
 
 def test_an_experiment_has_its_name_and_its_data(copied: Project) -> None:
@@ -320,13 +331,13 @@ def test_an_experiment_has_its_name_and_its_data(copied: Project) -> None:
     copied.run("git", "checkout", "--quiet", "--force", "HEAD~0")
     copied.run("dvc", "checkout", "--quiet", "--force")
     history = History(Workspace.find(copied.root))
-    assert history.named("trial") == history.named(commit)
+    assert history.commits.named("trial") == history.commits.named(commit)
     assert [found.id for found in history.containing(digest)] == [commit]
     (writing,) = history.writing(digest)
-    assert writing.commits == (history.named("trial"),)
-    assert history.names_of_data("made.txt", digest) == ("trial",)
+    assert writing.commits == (history.commits.named("trial"),)
+    assert history.names_of_data(DataId("made.txt", digest)) == ("trial",)
     # The head is detached.
-    assert history.head == copied.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert history.commits.head == copied.run("git", "rev-parse", "HEAD").stdout.strip()
     assert_as_dvc(copied, history, "trial")
 
 
@@ -342,7 +353,7 @@ def test_a_shallow_clone_knows_what_it_has_and_says_what_it_lacks(
         check=True,
     )
     history = History(Workspace.find(tmp_path / "clone"))
-    assert [commit.id for commit in history.commits] == [head]
+    assert [commit.id for commit in history.commits.all] == [head]
     assert history.containing(first) == []
     (warning,) = history.warnings
     assert f"commits before {head[:8]}" in warning
@@ -360,7 +371,10 @@ def test_a_clone_without_old_blobs_is_told_how_to_get_them(copied: Project, tmp_
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", "--filter", "blob:none", url, clone], check=True)
     history = History(Workspace.find(clone))
-    for ask in (lambda: history.containing(digest), lambda: history.snapshot(history.named(first))):
+    for ask in (
+        lambda: history.containing(digest),
+        lambda: history.snapshot(history.commits.named(first)),
+    ):
         with pytest.raises(LineageError, match="`git fetch --refetch --no-filter` brings all"):
             ask()
     subprocess.run(["git", "fetch", "--quiet", "--refetch", "--no-filter"], cwd=clone, check=True)
@@ -376,9 +390,9 @@ def test_before_the_first_commit_there_is_the_working_tree(project: Project) -> 
     project.run("dvc", "repro", "--quiet", cwd=str(fresh))
     history = History(Workspace.find(fresh))
     (stage,) = locked_stages(history.workspace)
-    assert (history.head, history.commits) == ("", ())
+    assert (history.commits.head, history.commits.all) == ("", ())
     digest = stage.execution.outs["made.txt"]
-    assert [each.commits for each in history.writing(digest)] == [(history.present,)]
+    assert [each.commits for each in history.writing(digest)] == [(history.commits.present,)]
     assert history.first(stage.execution) is None
 
 
@@ -402,8 +416,8 @@ def test_a_dvc_project_below_the_top_of_git(project: Project, tmp_path: Path) ->
     commit("a project")
     history = History(Workspace.find(tmp_path / "inner"))
     assert_as_dvc(project, history, "HEAD")
-    assert history.snapshot(history.named("HEAD")).item("inner/made.txt") is not None
-    assert history.snapshot(history.named("HEAD~1")).data == []
+    assert history.snapshot(history.commits.named("HEAD")).item("inner/made.txt") is not None
+    assert history.snapshot(history.commits.named("HEAD~1")).data == []
 
 
 @pytest.mark.parametrize(
@@ -420,7 +434,7 @@ def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
     copied.write("dvc.lock", lock)
     broken = copied.commit("not a lock")
     history = History(Workspace.find(copied.root))
-    assert history.snapshot(history.named(broken)).stages == ()
+    assert history.snapshot(history.commits.named(broken)).stages == ()
     (warning,) = history.warnings
     assert warning.startswith(f"at commit {broken[:8]}, dvc.lock and dvc.yaml do not hold stages")
 
@@ -441,9 +455,9 @@ def test_commits_whose_ids_begin_alike_are_listed(copied: Project) -> None:
     for name, identity in (("one", commit), ("other", other)):
         repository.references.create(f"refs/tags/{name}", identity)
     with pytest.raises(LineageError, match=f"{commit[:4]} may mean 2 commits: ") as error:
-        history.find(commit[:4])
+        history.commits.find(commit[:4])
     assert commit in str(error.value)
     assert other in str(error.value)
-    found = history.find(commit[:20])
+    found = history.commits.find(commit[:20])
     assert isinstance(found, Commit)
     assert found.id == commit

@@ -3,14 +3,13 @@ import json
 import pytest
 
 from lineage.identity import (
-    TAG_LIMIT,
     Execution,
     StageId,
     canonical_json,
     from_root,
-    hashes_tag,
     signature,
 )
+from lineage.tracking.tag_values import TAG_LIMIT, hashes_tag
 
 ENTRY = {
     "cmd": "python train.py",

@@ -7,7 +7,8 @@ import pytest
 from lineage.identity import Execution, StageId, signature
 from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
-from lineage.tracking.producer import Resolution, Status, resolve
+from lineage.tracking.producer import Resolution, Status
+from lineage.tracking.runs import Runs
 from tests.lineage.conftest import Project, hashes, tag
 
 PIPELINE = """
@@ -112,7 +113,7 @@ def test_every_lock_entry_of_a_revision_is_recorded(
     assert {(one.execution.stage.pipeline, one.execution.stage.name) for one in stages} == set(
         STAGES
     )
-    producers = [resolve(project.client, stage.execution).producer for stage in stages]
+    producers = [Runs(project.client).resolve(stage.execution).producer for stage in stages]
     place = 0 if rev == "old" else 1
     assert [run and run.info.run_id for run in producers] == [
         project.runs(one.execution.stage.name, one.execution.stage.pipeline)[place].info.run_id
@@ -164,7 +165,7 @@ def made(project: Project, extras: str = "") -> None:
 
 def resolved(project: Project) -> Resolution:
     (stage,) = locked_stages(Workspace.find(project.root))
-    return resolve(project.client, stage.execution)
+    return Runs(project.client).resolve(stage.execution)
 
 
 @pytest.mark.slow
@@ -181,7 +182,7 @@ def test_a_forced_rerun_with_other_bytes_is_another_execution(project: Project) 
     assert (found.status, found.producer.info.run_id) == (Status.RECORDED, second.info.run_id)
     for run, entry in [(first, first_lock), (second, second_lock)]:
         execution = Execution.from_lock_entry(StageId("dvc.yaml", "make"), entry, ".")
-        assert resolve(project.client, execution).producer.info.run_id == run.info.run_id
+        assert Runs(project.client).resolve(execution).producer.info.run_id == run.info.run_id
 
 
 @pytest.mark.slow

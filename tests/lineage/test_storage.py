@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
-from lineage.repository.items import Item
+from lineage.identity import DataId
 from lineage.repository.workspace import Workspace
 from lineage.storage.borrow import readable
 from lineage.storage.locate import Whereabouts, locate
@@ -354,15 +354,12 @@ def test_data_that_dvc_2_stored_are_found(there: Workspace, tmp_path: Path) -> N
 
 
 def test_readable_data_are_in_place_or_links_into_the_cache(there: Workspace) -> None:
-    def item(path: str, digest: str) -> Item:
-        return Item(path, there.root / path, digest, "dataset", (), 0, 1)
-
-    now = item("pictures", recorded(there, "pictures"))
-    then = item("pictures", recorded(there, "pictures", "v1"))
-    file = item("one.txt", md5("first"))
-    empty = item("empty", EMPTY_FOLDER)
-    lost = item("one.txt", NOWHERE)
-    half = item("pictures", recorded(there, "pictures"))
+    now = DataId("pictures", recorded(there, "pictures"))
+    then = DataId("pictures", recorded(there, "pictures", "v1"))
+    file = DataId("one.txt", md5("first"))
+    empty = DataId("empty", EMPTY_FOLDER)
+    lost = DataId("one.txt", NOWHERE)
+    half = now
     (there.root / "pictures/a.txt").touch()  # the same bytes, with another time
     with readable(there, [now, then, file, empty, lost]) as places:
         assert places.keys() == {now, then, file, empty}

@@ -59,7 +59,7 @@ with lineage.stage({"train": "training"} if verb == "train" else {}) as run:
         )
         run.out("register").parent.mkdir(exist_ok=True)
         run.out("register").write_text(json.dumps(registration.as_dict()))
-        lineage.register(run.client, run.workspace, registration)
+        lineage.register(run.project, registration)
 """
 PLUGIN = """
 import mlflow

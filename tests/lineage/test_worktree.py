@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.repository.workspace import Workspace
 from lineage.storage.worktree import write_out
 from tests.lineage.conftest import Project
@@ -69,13 +70,16 @@ def test_one_item_is_the_destination_itself(
     versions: Project, here: Workspace, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert write_out(here, [("data/made", recorded(versions, "old"))], out) == [out]
+    assert write_out(here, [DataId("data/made", recorded(versions, "old"))], out) == [out]
     assert content(out) == {"a.txt": "old", "deep/b.txt": "same"}
 
 
 def test_several_lie_at_their_paths(versions: Project, here: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    items = [("data/made", recorded(versions, "old")), ("raw", recorded(versions, "new"))]
+    items = [
+        DataId("data/made", recorded(versions, "old")),
+        DataId("raw", recorded(versions, "new")),
+    ]
     assert write_out(here, items, out) == [out / "data" / "made", out / "raw"]
     assert content(out) == {
         "data/made/a.txt": "old",
@@ -92,7 +96,7 @@ def test_the_code_is_a_detached_worktree(
     branch = versions.run("git", "symbolic-ref", "HEAD").stdout
     before = versions.run("git", "status", "--porcelain").stdout
     out = tmp_path / "some" / "out"
-    items = [("data/made", digest), ("data/raw", digest)]
+    items = [DataId("data/made", digest), DataId("data/raw", digest)]
     assert write_out(here, items, out, commit="old") == [out / "data/made", out / "data/raw"]
     assert content(out / "data" / "made") == {"a.txt": "old", "deep/b.txt": "same"}
     assert (out / "code.py").read_text() == "print('old')\n"
@@ -126,7 +130,7 @@ def test_no_hook_runs(versions: Project, here: Workspace, tmp_path: Path) -> Non
 def test_a_failure_leaves_nothing(
     versions: Project, here: Workspace, tmp_path: Path, commit: str | None
 ) -> None:
-    items = [("data/made", recorded(versions, "old")), ("other", "0" * 32)]
+    items = [DataId("data/made", recorded(versions, "old")), DataId("other", "0" * 32)]
     with pytest.raises(LineageError, match=f"{'0' * 32} are neither in"):
         write_out(here, items, tmp_path / "some" / "out", commit=commit)
     assert not list(tmp_path.iterdir())
@@ -142,7 +146,9 @@ def test_ctrl_c_leaves_nothing(
 
     monkeypatch.setattr("lineage.storage.materialise._copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_out(here, [("data/made", recorded(versions, "old"))], tmp_path / "out", commit="old")
+        write_out(
+            here, [DataId("data/made", recorded(versions, "old"))], tmp_path / "out", commit="old"
+        )
     assert not list(tmp_path.iterdir())
     assert worktrees(versions) == [str(versions.root)]
 
@@ -152,7 +158,7 @@ def test_what_is_there_stays(
     versions: Project, here: Workspace, tmp_path: Path, commit: str | None
 ) -> None:
     with pytest.raises(LineageError, match="exists already"):
-        write_out(here, [("data/made", recorded(versions, "old"))], tmp_path, commit=commit)
+        write_out(here, [DataId("data/made", recorded(versions, "old"))], tmp_path, commit=commit)
     assert worktrees(versions) == [str(versions.root)]
 
 
@@ -170,7 +176,7 @@ def test_data_never_take_the_place_of_code(
 ) -> None:
     digest = recorded(versions, "new")
     with pytest.raises(LineageError, match=f"^{path} cannot be put .* where git tracks {tracked}"):
-        write_out(here, [(path, digest)], tmp_path / "out", commit="HEAD")
+        write_out(here, [DataId(path, digest)], tmp_path / "out", commit="HEAD")
     assert not (tmp_path / "out").exists()
     assert worktrees(versions) == [str(versions.root)]
 
@@ -180,7 +186,10 @@ def test_data_never_take_the_place_of_code(
 def test_a_path_that_leads_out_is_refused(
     versions: Project, here: Workspace, tmp_path: Path, path: str, commit: str | None
 ) -> None:
-    items = [("data/made", recorded(versions, "old")), (path, recorded(versions, "old"))]
+    items = [
+        DataId("data/made", recorded(versions, "old")),
+        DataId(path, recorded(versions, "old")),
+    ]
     with pytest.raises(LineageError, match="lies outside of the repository"):
         write_out(here, items, tmp_path / "out", commit=commit)
     # Alone, it needs no path.
@@ -193,10 +202,10 @@ def test_items_in_each_others_way_are_refused(
 ) -> None:
     old, new = recorded(versions, "old"), recorded(versions, "new")
     with pytest.raises(LineageError, match=f"with the hashes {old} and {new}"):
-        write_out(here, [("data", old), ("data/", new)], tmp_path / "out")
+        write_out(here, [DataId("data", old), DataId("data/", new)], tmp_path / "out")
     with pytest.raises(LineageError, match="data/made lies inside data"):
-        write_out(here, [("data", old), ("data/made", new)], tmp_path / "out")
-    twice = write_out(here, [("data", old), ("data", old)], tmp_path / "out")
+        write_out(here, [DataId("data", old), DataId("data/made", new)], tmp_path / "out")
+    twice = write_out(here, [DataId("data", old), DataId("data", old)], tmp_path / "out")
     assert twice == [tmp_path / "out" / "data"] * 2
 
 

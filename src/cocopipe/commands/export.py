@@ -20,10 +20,11 @@ def run(options: argparse.Namespace) -> int:
     project = Project.find()
     items = converted(project, options.rev)
     with ExitStack() as stack:
-        places = stack.enter_context(readable(project.workspace, items))
+        data = [item.id for item in items]
+        places = stack.enter_context(readable(project.workspace, data))
         splits = [
-            places[item] if item in places else stack.enter_context(exact(project.workspace, item))
-            for item in items
+            places[each] if each in places else stack.enter_context(exact(project.workspace, each))
+            for each in data
         ]
         out = stack.enter_context(appearing(Path(options.directory)))
         if not options.zip:

@@ -168,7 +168,7 @@ def converted(project: "Project", rev: str | None) -> "list[Item]":
         LineageError: There is no such revision.
     """
     history = project.history
-    commit = history.present if rev is None else history.named(rev)
+    commit = history.commits.present if rev is None else history.commits.named(rev)
     stages = history.snapshot(commit).stages
     items = [
         item for stage in stages if stage.execution.stage.name == CONVERT for item in stage.outs

@@ -18,7 +18,7 @@ def register(run: StageRun, params: Params) -> None:
     """Write ``reports/register.json`` from files alone; make sure that the version exists."""
     registration = judge(run.dep("detector"), run.dep("evaluate").location, params.register)
     write_json(run.out("register"), registration.as_dict())
-    version = lineage.register(run.client, run.workspace, registration)
+    version = lineage.register(run.project, registration)
     mlflow.set_tags(
         {"verdict": registration.verdict, "model": f"models:/{version.name}/{version.version}"}
     )

@@ -10,22 +10,10 @@ from itertools import pairwise
 from lineage.formats import labels
 from lineage.formats.layout import HEIGHT, WIDTH, Layout, Point, layout
 from lineage.join.graph import Graph, Node
+from lineage.words import some
 
 COLUMNS_OF_TITLE, COLUMNS = 24, 32
 """That fit into a box, in the title and in the lines below, in wide fonts too."""
-
-RIM = 4
-"""Half the height of a cylinder's lid."""
-
-VIEW_WIDTH, VIEW_HEIGHT = 1200, 800
-"""Of the part of a window that is likely to be there for the drawing, in pixels."""
-
-TYPES = {
-    "data": "data",
-    "execution": "execution of a stage",
-    "version": "model version",
-    "origin": "origin",
-}
 
 RIM = 4
 """Half the height of a cylinder's lid."""
@@ -52,7 +40,7 @@ def html(graph: Graph) -> str:
     policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}"
     numbers = {node: number for number, node in enumerate(graph.nodes)}
     names = [labels.title(graph.nodes[root]) for root in graph.roots]
-    about = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    about = some(names)
     heading = f"Lineage of {about}" if about else "Lineage"
     lines = [
         "<!doctype html>",

@@ -6,14 +6,11 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 
 from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
+from lineage.repository.commits import SHORT
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
 from lineage.tracking.tags import INPUT
-
-SHORT = 8
-"""Digits of a hash or an id that are shown; as many usually are a REF of their own."""
-
-METRICS_SHOWN = 3
+from lineage.words import count, metrics, short
 
 Facts = Mapping[str, Mapping[str, str]]
 """Heading -> name -> value; the heading of what is the node's own is empty."""
@@ -39,12 +36,6 @@ def elided(text: str, columns: int) -> str:
     while cell_len(head) + 1 + cell_len(tail) > columns:
         tail = tail[1:]
     return f"{head}…{tail}"
-
-
-def short(digest: str) -> str:
-    """The first digits of a hash, with its algorithm where it names one."""
-    algorithm, colon, digits = digest.rpartition(":")
-    return f"{algorithm}{colon}{digits[:SHORT]}"
 
 
 def type_of(node: Node) -> str:
@@ -84,10 +75,10 @@ def summary(node: Node, columns: int) -> list[str]:
         case DataNode():
             lines = [[node.kind, short(node.hash)], _amount(node)]
         case ExecutionNode():
-            lines = [_certainty(node), _metrics(node.run.metrics) if node.run else []]
+            lines = [_certainty(node), metrics(node.run.metrics) if node.run else []]
         case VersionNode():
             lines = [[*(f"@{alias}" for alias in node.aliases), node.verdict]]
-            lines.append(_metrics(node.metrics))
+            lines.append(metrics(node.metrics))
         case OriginNode():
             lines = [[node.url if node.url != node.name else ""]]
             lines.append([short(node.checksum), _size(node.size_bytes)])
@@ -136,7 +127,7 @@ def _of_data(node: DataNode) -> dict[str, str]:
             "Bytes": _exact_size(node.size_bytes),
             "Files": "" if node.files is None else f"{node.files:,}",
             "Revisions": ", ".join(node.revisions),
-            "Also made by": _count(node.others, "other execution") if node.others else "",
+            "Also made by": count(node.others, "other execution") if node.others else "",
         }
     )
 
@@ -213,12 +204,8 @@ def _certainty(node: ExecutionNode) -> list[str]:
         return [doubt]
     run = node.run
     outcome = run.status.lower() if run.status != "FINISHED" else ""
-    commit = f"commit {short(run.commit)}" if run.commit else ""
+    commit = f"commit {run.commit[:SHORT]}" if run.commit else ""
     return [doubt, outcome, f"run {short(run.id)}", commit]
-
-
-def _metrics(metrics: Mapping[str, float]) -> list[str]:
-    return [f"{name} {value:.4g}" for name, value in sorted(metrics.items())[:METRICS_SHOWN]]
 
 
 def _fitted(words: Sequence[str], columns: int) -> str:
@@ -236,7 +223,7 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, str]:
 
 
 def _amount(node: DataNode) -> list[str]:
-    files = "" if node.files is None else _count(node.files, "file")
+    files = "" if node.files is None else count(node.files, "file")
     times = f"made {node.others + 1} times" if node.others else ""
     return [_size(node.size_bytes), files, times]
 
@@ -247,7 +234,3 @@ def _size(size_bytes: int | None) -> str:
 
 def _exact_size(size_bytes: int | None) -> str:
     return "" if size_bytes is None else f"{size_bytes:,} ({decimal(size_bytes)})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -23,6 +23,7 @@ def amounts(before: Any, after: Any) -> str:
 
 
 def figure(value: Any, sign: str = "") -> str:
+    """A value as a table has it: digits in groups, floats with six of them."""
     match value:
         case None:
             return ""
@@ -39,11 +40,9 @@ def figure(value: Any, sign: str = "") -> str:
 
 
 def listed(words: Sequence[str]) -> str:
+    """Words with commas and an *and*."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
-
-
-# Markdown in which no name means anything.
 
 
 def section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -80,7 +79,7 @@ def fence(text: str, least: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Words."""
+    """Text as it is, whatever Markdown or HTML it looks like."""
     plain = re.sub(r"[\\`*_~\[\]#]", r"\\\g<0>", visible(text))
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

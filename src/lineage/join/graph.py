@@ -7,15 +7,16 @@ it, and in which form, is for others to say.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import ClassVar, NamedTuple
 
-from lineage.identity import Execution
+from lineage.answer import Answer
+from lineage.identity import DataId, Execution
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
 
 
 @dataclass(frozen=True)
-class DataNode:
+class DataNode(Answer):
     """Bytes at a path: a dataset version, a model's files, a report.
 
     Attributes:
@@ -28,6 +29,19 @@ class DataNode:
         others: How many executions made the same bytes, beside the one that is shown.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "id",
+        "type",
+        "path",
+        "hash",
+        "kind",
+        "bytes=size_bytes",
+        "files",
+        "revisions",
+        "other_executions=others",
+    )
+    type: ClassVar[str] = "data"
+
     path: str
     hash: str
     kind: str
@@ -37,27 +51,18 @@ class DataNode:
     others: int = 0
 
     @property
+    def data(self) -> DataId:
+        """The bytes at the path."""
+        return DataId(self.path, self.hash)
+
+    @property
     def id(self) -> str:
         """Unique in a graph."""
-        return f"{self.path}@{self.hash}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "type": "data",
-            "path": self.path,
-            "hash": self.hash,
-            "kind": self.kind,
-            "bytes": self.size_bytes,
-            "files": self.files,
-            "revisions": list(self.revisions),
-            "other_executions": self.others,
-        }
+        return str(self.data)
 
 
 @dataclass(frozen=True)
-class ExecutionNode:
+class ExecutionNode(Answer):
     """One outcome of a stage.
 
     Attributes:
@@ -70,6 +75,23 @@ class ExecutionNode:
         command: With templates filled in; empty where only MLflow knows of it.
         params: Dotted name -> text of the declared params.
     """
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "id",
+        "type",
+        "stage=execution.stage.name",
+        "pipeline=execution.stage.pipeline",
+        "signature=execution.signature",
+        "status",
+        "deps=execution.deps",
+        "outs=execution.outs",
+        "command",
+        "params",
+        "revisions",
+        "run",
+        "confirmations",
+    )
+    type: ClassVar[str] = "execution"
 
     execution: Execution
     status: Status | None = None
@@ -84,27 +106,14 @@ class ExecutionNode:
         """Unique in a graph."""
         return execution_id(self.execution)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "type": "execution",
-            "stage": self.execution.stage.name,
-            "pipeline": self.execution.stage.pipeline,
-            "signature": self.execution.signature,
-            "status": self.status.value if self.status else None,
-            "deps": dict(self.execution.deps),
-            "outs": dict(self.execution.outs),
-            "command": self.command,
-            "params": dict(self.params),
-            "revisions": list(self.revisions),
-            "run": self.run.as_dict() if self.run else None,
-            "confirmations": [run.as_dict() for run in self.confirmations],
-        }
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that made it; None where the store has none."""
+        return self.run.id if self.run else None
 
 
 @dataclass(frozen=True)
-class OriginNode:
+class OriginNode(Answer):
     """Where bytes came from that no stage made: an archive, a folder, a Hub, ``dvc add``.
 
     Attributes:
@@ -113,6 +122,16 @@ class OriginNode:
         checksum: What determines its bytes, such as ``md5:…``; may be empty.
         size_bytes: How many were taken; None where nothing recorded it.
     """
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "id",
+        "type",
+        "name",
+        "url",
+        "checksum",
+        "bytes=size_bytes",
+    )
+    type: ClassVar[str] = "origin"
 
     name: str
     url: str
@@ -124,19 +143,15 @@ class OriginNode:
         """Unique in a graph."""
         return f"{self.url}#{self.name}@{self.checksum}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "type": "origin",
-            "name": self.name,
-            "url": self.url,
-            "checksum": self.checksum,
-            "bytes": self.size_bytes,
-        }
-
 
 Node = DataNode | ExecutionNode | VersionNode | OriginNode
+
+
+class Edge(NamedTuple):
+    """The ids of two nodes of a graph: the second was made of, or by, the first."""
+
+    source: str
+    target: str
 
 
 def execution_id(execution: Execution) -> str:
@@ -145,19 +160,26 @@ def execution_id(execution: Execution) -> str:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Answer):
     """Nodes, and what flowed from one to another.
 
     Attributes:
         roots: Ids of what was asked for.
         nodes: Id -> node, in the order in which they were found.
-        edges: (id, id): the second was made of, or by, the first.
+        edges: What was made of what.
         warnings: Sentences about what this answer cannot know.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "roots",
+        "nodes=listed_nodes",
+        "edges=listed_edges",
+        "warnings",
+    )
+
     roots: tuple[str, ...]
     nodes: Mapping[str, Node]
-    edges: tuple[tuple[str, str], ...]
+    edges: tuple[Edge, ...]
     warnings: tuple[str, ...] = ()
 
     def upstream(self, node: str) -> list[str]:
@@ -167,6 +189,16 @@ class Graph:
     def downstream(self, node: str) -> list[str]:
         """Ids of what was made of the node."""
         return self._targets.get(node, [])
+
+    @property
+    def listed_nodes(self) -> list[Node]:
+        """The nodes as JSON has them."""
+        return list(self.nodes.values())
+
+    @property
+    def listed_edges(self) -> list[dict[str, str]]:
+        """The edges as JSON has them."""
+        return [{"from": source, "to": target} for source, target in self.edges]
 
     @cached_property
     def _sources(self) -> dict[str, list[str]]:
@@ -182,22 +214,13 @@ class Graph:
             targets.setdefault(source, []).append(target)
         return targets
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "roots": list(self.roots),
-            "nodes": [node.as_dict() for node in self.nodes.values()],
-            "edges": [{"from": source, "to": target} for source, target in self.edges],
-            "warnings": list(self.warnings),
-        }
-
 
 class GraphBuilder:
     """Gathers nodes and edges, each once."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
-        self.edges: dict[tuple[str, str], None] = {}
+        self.edges: dict[Edge, None] = {}
         self._made: set[str] = set()
         self.warnings: dict[str, None] = {}
 
@@ -208,7 +231,7 @@ class GraphBuilder:
 
     def link(self, source: str, target: str) -> None:
         """Say that the target was made of the source."""
-        self.edges.setdefault((source, target))
+        self.edges.setdefault(Edge(source, target))
         self._made.add(target)
 
     def has_source(self, node: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lineage.errors import LineageError
-from lineage.identity import Execution, canonical_json
+from lineage.identity import DataId, Execution, canonical_json
 from lineage.join.graph import DataNode, ExecutionNode
 from lineage.project import Project
 from lineage.recording.run_record import flat_params
@@ -13,9 +13,10 @@ from lineage.repository.commits import Commit
 from lineage.repository.history import Locked
 from lineage.repository.items import Item, Observed
 from lineage.repository.snapshot import Snapshot
+from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.tracking.producer import Resolution, Status, find_producer
-from lineage.tracking.runs import NO_PIPELINE
+from lineage.tracking.tags import SIGNATURE_AFTER
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -41,12 +42,12 @@ class Known:
         """The paths under which the execution read these bytes."""
         return [path for path, read in self.execution.deps.items() if read == digest]
 
-    def only_copied(self, path: str, digest: str) -> bool:
-        """Whether it wrote these bytes to the path, having read them under another name.
+    def only_copied(self, data: DataId) -> bool:
+        """Whether it wrote these bytes to their path, having read them under another name.
 
         It made this version, and was not reached by it.
         """
-        return self.execution.outs.get(path) == digest and path not in self.execution.deps
+        return self.execution.wrote(data) and data.path not in self.execution.deps
 
 
 class Knowledge:
@@ -124,7 +125,7 @@ class Knowledge:
             status=status,
             run=facts_of(producer) if producer else None,
             confirmations=tuple(facts_of(run) for run in confirmations),
-            revisions=self._history.names(self.commits(known)),
+            revisions=self._history.commits.names(self.commits(known)),
             command=observed.command if observed else "",
             params=dict(params),
         )
@@ -143,18 +144,16 @@ class Knowledge:
             return ()
         return self._history.holding(known.execution) or known.commits
 
-    def data(self, path: str, digest: str, item: Item | None = None, others: int = 0) -> DataNode:
+    def data(self, data: DataId, item: Item | None = None, others: int = 0) -> DataNode:
         """The node of some bytes, which a lock describes as ``item`` if one does."""
-        commits = self._history.containing(digest)
-        if item is None:
-            item = self._item(path, digest, commits)
+        item = item or self._item(data)
         return DataNode(
-            path=path,
-            hash=digest,
-            kind=item.kind if item else self._kind(path, digest),
+            path=data.path,
+            hash=data.hash,
+            kind=item.kind if item else self._kind(data),
             size_bytes=item.size_bytes if item else None,
             files=item.files if item else None,
-            revisions=self._history.names_of_data(path, digest),
+            revisions=self._history.names_of_data(data),
             others=others,
         )
 
@@ -164,33 +163,33 @@ class Knowledge:
             return False
         if known.observed is not None:
             return any(dep.path == path and dep.kind == "code" for dep in known.observed.deps)
-        return self._kind(path, known.execution.deps[path]) == "code"
+        return self._kind(DataId(path, known.execution.deps[path])) == "code"
 
     def snapshot(self, known: Known) -> Snapshot | None:
         """The oldest revision with the execution: it tells which bytes belong together."""
         return self._history.snapshot(known.commits[0]) if known.commits else None
 
-    def _item(self, path: str, digest: str, commits: Iterable[Commit]) -> Item | None:
-        for commit in commits:
+    def _item(self, data: DataId) -> Item | None:
+        """What the oldest lock that has these bytes says of them."""
+        for commit in self._history.containing(data.hash):
             snapshot = self._history.snapshot(commit)
             deps = [dep for stage in snapshot.stages for dep in stage.deps]
             for item in [*snapshot.data, *deps]:
-                if item.path == path and item.hash == digest:
+                if item.path == data.path and item.hash == data.hash:
                     return item
         return None
 
-    def _kind(self, path: str, digest: str) -> str:
+    def _kind(self, data: DataId) -> str:
         """Of bytes that no lock knows: as the present pipeline calls that path, else a guess."""
-        snapshot = self._history.snapshot(self._history.present)
+        snapshot = self._history.snapshot(self._history.commits.present)
         for stage in snapshot.stages:
             for item in (*stage.outs, *stage.deps):
-                if item.path == path:
+                if item.path == data.path:
                     return item.kind
-        written = self._runs.writing(digest)
+        written = self._runs.writing(data.hash)
         if not written:
-            return "code" if self._history.keeps(path) else "dataset"
-        contexts = facts_of(written[0]).contexts
-        return "dataset" if path in contexts else "report"
+            return "code" if self._history.keeps(data.path) else "dataset"
+        return "dataset" if data.path in facts_of(written[0]).contexts else "report"
 
     def _locked(self, execution: Execution) -> list[Locked]:
         commits = self._history.holding(execution)
@@ -213,7 +212,7 @@ class Knowledge:
             if did is None:
                 continue
             # A lock holds what the dependencies had become by the end of the stage.
-            key = _key(did, run.data.tags.get("dvc.signature.after", did.signature))
+            key = _key(did, run.data.tags.get(SIGNATURE_AFTER, did.signature))
             known = found.get(key) or Known(did, None, (), ())
             found[key] = Known(known.execution, known.observed, known.commits, (*known.runs, run))
         return list(found.values())

@@ -17,6 +17,7 @@ from lineage.project import Project
 from lineage.repository.commits import Commit
 from lineage.tracking.facts import VersionNode
 from lineage.tracking.tags import MODEL_HASH
+from lineage.words import some
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -97,29 +98,32 @@ def resolve_ref(project: Project, ref: str) -> Subject:
         return meanings[0]
     if not meanings:
         raise LineageError(_unknown(project, ref))
-    listed = ", ".join(str(meaning) for meaning in meanings[:SHOWN])
-    more = f" and {len(meanings) - SHOWN} more" if len(meanings) > SHOWN else ""
+    listed = some([str(meaning) for meaning in meanings], SHOWN)
     raise LineageError(
-        f"{ref} may mean {len(meanings)} things: {listed}{more}; write more of it, or refs/heads/…"
+        f"{ref} may mean {len(meanings)} things: {listed}; write more of it, or refs/heads/…"
         " for a branch, refs/tags/… for a tag, path@revision for data."
     )
 
 
 def _meanings(project: Project, ref: str) -> Iterator[Subject]:
     history = project.history
-    commit = history.find(ref)
+    commit = history.commits.find(ref)
     if commit is not None:
         yield RevisionRef(ref, commit)
     path, separator, rev = ref.rpartition("@")
     if commit is None and separator and path:
-        at = history.present if rev == history.present.names[0] else history.find(rev)
+        at = (
+            history.commits.present
+            if rev == history.commits.present.names[0]
+            else history.commits.find(rev)
+        )
         if at is not None:
             yield _tracked(project, path, rev, at)
             return
-    here = history.snapshot(history.present)
+    here = history.snapshot(history.commits.present)
     item = here.item(_name(project, ref)) or here.dependency(_name(project, ref))
     if item is not None:
-        yield DataRef(item.hash, (item.path,), history.present)
+        yield DataRef(item.hash, (item.path,), history.commits.present)
     if RUN_ID.fullmatch(ref):
         run = project.runs.find(ref)
         if run is not None:
@@ -231,12 +235,18 @@ def _refuse_deleted(run: "Run") -> None:
 
 def _unknown(project: Project, ref: str) -> str:
     history = project.history
-    names = [*history.tips, *(item.path for item in history.snapshot(history.present).data)]
+    names = [
+        *history.commits.tips,
+        *(item.path for item in history.snapshot(history.commits.present).data),
+    ]
     path, separator, rev = ref.rpartition("@")
     if separator and path:
-        likely = get_close_matches(rev, list(history.tips), SHOWN) or list(history.tips)[:SHOWN]
+        likely = (
+            get_close_matches(rev, list(history.commits.tips), SHOWN)
+            or list(history.commits.tips)[:SHOWN]
+        )
         known = f"; known are {', '.join(likely)}" if likely else ", since nothing is committed yet"
-        missing = " in this shallow clone" if history.is_shallow else ""
+        missing = " in this shallow clone" if history.commits.is_shallow else ""
         return f"{ref}: {rev!r} is no git revision{missing}{known}."
     if EXPERIMENT.fullmatch(ref) and project.runs.of_experiment(ref):
         return (
@@ -247,7 +257,7 @@ def _unknown(project: Project, ref: str) -> str:
     hint = f"; near it are {', '.join(likely)}" if likely else ""
     shallow = (
         " This clone is shallow: `git fetch --unshallow` may bring it."
-        if history.is_shallow
+        if history.commits.is_shallow
         else ""
     )
     return (

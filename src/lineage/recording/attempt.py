@@ -18,6 +18,7 @@ from lineage.errors import LineageError
 from lineage.identity import StageId
 from lineage.repository.stage_reader import dvc_process
 from lineage.repository.workspace import Workspace
+from lineage.tracking.tags import ERROR
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -133,7 +134,7 @@ def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
             return
     try:
         if client.get_run(attempt["run_id"]).info.status == "RUNNING":
-            client.set_tag(attempt["run_id"], "error", "the process was killed")
+            client.set_tag(attempt["run_id"], ERROR, "the process was killed")
             client.set_terminated(attempt["run_id"], "KILLED")
             yield attempt["run_id"]
     except MlflowException as error:

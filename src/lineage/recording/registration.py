@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.errors import LineageError
-from lineage.identity import canonical_json
-from lineage.recording.backfill import ensure_recorded_model, producer_of
+from lineage.identity import DataId, canonical_json
+from lineage.project import Project
+from lineage.recording.backfill import ensure_recorded_model
 from lineage.repository.code import repository_url
-from lineage.repository.items import Item
-from lineage.repository.workspace import Workspace
-from lineage.tracking import models
-from lineage.tracking.producer import resolve
-from lineage.tracking.tags import CANDIDATE, EVALUATION, evaluation_tag
+from lineage.tracking import models, tags
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 LABEL = "registration"
@@ -75,68 +71,58 @@ class Registration:
 
 
 def register(
-    client: "MlflowClient",
-    workspace: Workspace,
-    registration: Registration,
-    *,
-    is_newest: bool = True,
+    project: Project, registration: Registration, *, is_newest: bool = True
 ) -> "ModelVersion":
     """Make sure that the version exists, tagged with what it was made of, as the candidate.
 
     May run any number of times, on any server: one version per model hash.
 
     Args:
-        client: Of the store.
-        workspace: A clone of the repository that the model belongs to.
+        project: A clone of the repository that the model belongs to, and its store.
         registration: What its pipeline decided.
         is_newest: Make it the candidate even if there is another one.
 
     Raises:
         LineageError: If MLflow has no such model, and none can be made of the files.
     """
-    item = Item(
-        path=registration.model_path,
-        location=workspace.git_root / registration.model_path,
-        hash=registration.model_digest,
-        kind="model",
-        labels=(),
-        size_bytes=0,
-        files=0,
-    )
-    model_id = ensure_recorded_model(client, workspace, item)
+    client = project.client
+    data = DataId(registration.model_path, registration.model_digest)
+    model_id = ensure_recorded_model(project, data)
     if model_id is None:
         raise LineageError(
-            f"MLflow has no model made of {registration.model_path} ({registration.model_digest}),"
+            f"MLflow has no model made of {data.path} ({data.hash}),"
             " and no installed package has a `lineage.models` entry point for its files."
         )
-    tags = {
-        "verdict": registration.verdict,
-        EVALUATION: registration.evaluation_digest,
-        evaluation_tag(registration.evaluation_digest): canonical_json(dict(registration.metrics)),
-        **_origin(client, workspace, item),
+    found = {
+        tags.VERDICT: registration.verdict,
+        tags.EVALUATION: registration.evaluation_digest,
+        tags.evaluation_tag(registration.evaluation_digest): canonical_json(
+            dict(registration.metrics)
+        ),
+        **_origin(project, data),
     }
     name = registration.model_name
-    version = models.ensure_version(client, name, item.hash, model_id, tags)
-    if is_newest or CANDIDATE not in client.get_registered_model(name).aliases:
-        client.set_registered_model_alias(name, CANDIDATE, version.version)
+    version = models.ensure_version(client, name, data.hash, model_id, found)
+    if is_newest or tags.CANDIDATE not in client.get_registered_model(name).aliases:
+        client.set_registered_model_alias(name, tags.CANDIDATE, version.version)
     return client.get_model_version(name, version.version)
 
 
-def _origin(client: "MlflowClient", workspace: Workspace, item: Item) -> dict[str, str]:
+def _origin(project: Project, data: DataId) -> dict[str, str]:
     """What made the model: the data, the code and the run, as tags of its version."""
-    stage = producer_of(workspace, item)
+    stage = project.history.producer(data)
     if stage is None:
         return {}
-    data = {dep.path: dep.hash for dep in stage.deps if dep.kind != "code"}
-    tags = {"dvc.data": canonical_json(data), "dvc.signature": stage.execution.signature}
-    repository = repository_url(workspace)
+    read = {dep.path: dep.hash for dep in stage.deps if dep.kind != "code"}
+    found = {tags.DATA: canonical_json(read), tags.SIGNATURE: stage.execution.signature}
+    repository = repository_url(project.workspace)
     if repository:
-        tags["git.repository"] = repository
-    found = resolve(client, stage.execution)
-    tags["lineage.status"] = found.status.value
-    if found.producer is not None:
-        tags["dvc.run"] = found.producer.info.run_id
-        commit = found.producer.data.tags.get("git.commit")
+        found[tags.REPOSITORY] = repository
+    resolution = project.runs.resolve(stage.execution)
+    found[tags.STATUS] = resolution.status.value
+    if resolution.producer is not None:
+        found[tags.RUN] = resolution.producer.info.run_id
+        commit = resolution.producer.data.tags.get(tags.COMMIT)
         if commit:
-            tags["git.commit"] = commit
-    return tags
+            found[tags.COMMIT] = commit
+    return found

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from lineage import environment
 from lineage.errors import without_secrets
-from lineage.identity import TAG_LIMIT, canonical_json, hashes_tag
+from lineage.identity import canonical_json
 from lineage.plugins import Facts, facts
 from lineage.repository.code import CodeState
 from lineage.repository.items import Item, Observed
 from lineage.repository.workspace import Workspace
+from lineage.tracking import tags
+from lineage.tracking.tag_values import TAG_LIMIT, hashes_tag
 from lineage.tracking.tags import DIGEST_LIMIT, INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -25,15 +27,27 @@ PARAM_LIMIT = 6000
 def identity_tags(observed: Observed) -> dict[str, str]:
     """The run tags that tie an execution to its ``dvc.lock`` entry."""
     execution = observed.execution
-    tags = {
-        "dvc.pipeline": execution.stage.pipeline,
-        "dvc.stage": execution.stage.name,
-        "dvc.signature": execution.signature,
-        "dvc.deps": hashes_tag(execution.deps),
+    found = {
+        tags.PIPELINE: execution.stage.pipeline,
+        tags.STAGE: execution.stage.name,
+        tags.SIGNATURE: execution.signature,
+        tags.DEPS: hashes_tag(execution.deps),
     }
     if observed.outs:
-        tags["dvc.outs"] = hashes_tag(execution.outs)
-    return tags
+        found[tags.OUTS] = hashes_tag(execution.outs)
+    return found
+
+
+def code_tags(code: CodeState) -> dict[str, str]:
+    """The run tags that say which code ran; what is empty is left out."""
+    found = {
+        tags.COMMIT: code.commit,
+        tags.BRANCH: code.branch,
+        tags.DIRTY: str(code.dirty).lower(),
+        tags.REPOSITORY: code.repository,
+        tags.EXPERIMENT: code.experiment,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def source_tags(observed: Observed) -> dict[str, str]:
@@ -41,9 +55,9 @@ def source_tags(observed: Observed) -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
-    tags = {name: without_secrets(value) for name, value in resolve_tags().items()}
+    found = {name: without_secrets(value) for name, value in resolve_tags().items()}
     # MLflow would name the script, which is the same for every stage.
-    return {**tags, MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
+    return {**found, MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
 
 
 def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:
@@ -91,7 +105,7 @@ def log_datasets(
     run_id: str,
     items: Iterable[Item],
     contexts: Mapping[str, str],
-    revision: CodeState,
+    code: CodeState,
     elsewhere: Collection[Item] = (),
 ) -> None:
     """Log data that DVC keeps as datasets of a run.
@@ -108,7 +122,7 @@ def log_datasets(
         items: Code among them is passed over, and so is what is written and no dataset.
         contexts: Name of an item -> context; `INPUT` for datasets that are not named, for
             others what they are.
-        revision: What belongs to this revision, for the input's tags.
+        code: Whose commit stands in the input's tags.
         elsewhere: Those whose bytes are not in their place, so that only their size is
             known.
     """
@@ -124,12 +138,12 @@ def log_datasets(
         is_passed_over = item.kind == "code" or (context == OUTPUT and not is_dataset)
         if is_passed_over or not 0 < len(item.hash) <= DIGEST_LIMIT:
             continue
-        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
-        if revision.commit:
-            tags.append(InputTag("git.commit", revision.commit))
+        about = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
+        if code.commit:
+            about.append(InputTag(tags.COMMIT, code.commit))
         known = Facts() if item in elsewhere else facts(item.location)
-        dataset = DVCDataset.of(item, known, revision.repository)
-        inputs.append(DatasetInput(dataset._to_mlflow_entity(), tags))
+        dataset = DVCDataset.of(item, known, code.repository)
+        inputs.append(DatasetInput(dataset._to_mlflow_entity(), about))
     if inputs:
         client.log_inputs(run_id, inputs)
 
@@ -137,7 +151,7 @@ def log_datasets(
 def document(
     workspace: Workspace,
     observed: Observed,
-    revision: CodeState,
+    code: CodeState,
     *,
     with_environment: bool = True,
 ) -> dict[str, Any]:
@@ -153,7 +167,7 @@ def document(
         "params": {file: dict(values) for file, values in observed.params.items()},
         "deps": [_item(item) for item in observed.deps],
         "outs": [_item(item) for item in observed.outs],
-        "git": asdict(revision),
+        "git": asdict(code),
         **({"environment": environment.describe(workspace.root)} if with_environment else {}),
     }
 
@@ -192,6 +206,6 @@ def change_tags(changed: Mapping[str, Any], after: Observed) -> dict[str, str]:
     if not changed:
         return {}
     return {
-        "dvc.changed": canonical_json(changed)[:TAG_LIMIT],
-        "dvc.signature.after": after.execution.signature,
+        tags.CHANGED: canonical_json(changed)[:TAG_LIMIT],
+        tags.SIGNATURE_AFTER: after.execution.signature,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineage import plugins
 from lineage.errors import LineageError, in_a_sentence, reason, without_secrets
+from lineage.project import Project
 from lineage.recording import attempt, run_record
 from lineage.recording.backfill import ensure_recorded_model
 from lineage.repository.code import CodeState
@@ -16,7 +17,7 @@ from lineage.repository.items import Item, Observed
 from lineage.repository.stage_reader import running_stage
 from lineage.repository.workspace import Workspace
 from lineage.tracking import connection, models
-from lineage.tracking.tags import OUTPUT, RECORD
+from lineage.tracking.tags import ERROR, OUTPUT, RECORD
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,22 +34,30 @@ class StageRun:
     Names are the last part of a path, without suffix: ``data/train`` is ``train``.
 
     Attributes:
-        workspace: Where it runs.
-        client: Of the tracking store.
+        project: Where it runs, and its tracking store.
         run_id: Its MLflow run, which is the active one of ``mlflow``'s own functions.
-        revision: Which code it runs.
+        code: Which code it runs.
         observed: The stage and its dependencies, hashed before the work.
         outs: Where it is to write.
         model_ids: DVC hash of a model it reads -> the logged model in MLflow.
     """
 
-    workspace: Workspace
-    client: "MlflowClient"
+    project: Project
     run_id: str
-    revision: CodeState
+    code: CodeState
     observed: Observed
     outs: tuple[Path, ...]
     model_ids: Mapping[str, str]
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where it runs."""
+        return self.project.workspace
+
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's client of the tracking store."""
+        return self.project.client
 
     def dep(self, name: str) -> Item:
         """The dependency of this name.
@@ -81,7 +90,7 @@ class StageRun:
         from lineage.tracking.dataset import DVCDataset
 
         item = self.dep(name)
-        return DVCDataset.of(item, plugins.facts(item.location), self.revision.repository)
+        return DVCDataset.of(item, plugins.facts(item.location), self.code.repository)
 
     def declares(self, path: Path) -> bool:
         """Whether a dependency of the stage covers this path."""
@@ -111,21 +120,22 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
         LineageError: Before any work, if this is not a DVC stage, if another process runs
             it here, or if the tracking store does not answer.
     """
-    workspace = Workspace.find()
+    project = Project.find()
+    workspace = project.workspace
     with (
         in_a_sentence(),
         running_stage(workspace) as reader,
         attempt.alone(workspace, reader.id) as this_attempt,
     ):
         plugins.check()
-        client = connection.connect(workspace)
         store = connection.store_uri(workspace)
-        for killed in this_attempt.close_earlier(client, store):
+        for killed in this_attempt.close_earlier(project.client, store):
             log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
         before = reader.before()
-        model_ids = _models_of(client, workspace, before)
-        revision = CodeState.of(workspace, before.execution.deps, reader.written())
-        run = _create_run(client, workspace, revision, before, reader.outs, model_ids)
+        model_ids = _models_of(project, before)
+        code = CodeState.of(workspace, before.execution.deps, reader.written())
+        run_id = _create_run(project, code, before)
+        run = StageRun(project, run_id, code, before, reader.outs, model_ids)
         this_attempt.begin(run.run_id, store)
         with _active(run):
             _log_inputs(run, contexts or {})
@@ -134,7 +144,7 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
         this_attempt.end(store)
 
 
-def _models_of(client: "MlflowClient", workspace: Workspace, before: Observed) -> dict[str, str]:
+def _models_of(project: Project, before: Observed) -> dict[str, str]:
     """Make sure that MLflow has the models that the stage reads.
 
     It has none where their stage did not run against this store. That must happen before
@@ -143,37 +153,30 @@ def _models_of(client: "MlflowClient", workspace: Workspace, before: Observed) -
     found = {}
     for item in before.deps:
         if item.kind == "model":
-            model_id = ensure_recorded_model(client, workspace, item)
+            model_id = ensure_recorded_model(project, item.id)
             if model_id is not None:
                 found[item.hash] = model_id
     return found
 
 
-def _create_run(
-    client: "MlflowClient",
-    workspace: Workspace,
-    revision: CodeState,
-    before: Observed,
-    outs: tuple[Path, ...],
-    model_ids: Mapping[str, str],
-) -> StageRun:
-    run = client.create_run(
-        connection.experiment_id(client, workspace),
+def _create_run(project: Project, code: CodeState, before: Observed) -> str:
+    run = project.client.create_run(
+        connection.experiment_id(project.client, project.workspace),
         run_name=before.execution.stage.name,
         tags={
             **run_record.identity_tags(before),
-            **revision.tags(),
+            **run_record.code_tags(code),
             **run_record.source_tags(before),
         },
     )
-    return StageRun(workspace, client, run.info.run_id, revision, before, outs, model_ids)
+    return str(run.info.run_id)
 
 
 def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
     from mlflow.entities import LoggedModelInput
 
     run_record.log_params(run.client, run.run_id, run.observed)
-    run_record.log_datasets(run.client, run.run_id, run.observed.deps, contexts, run.revision)
+    run_record.log_datasets(run.client, run.run_id, run.observed.deps, contexts, run.code)
     if run.model_ids:
         inputs = [LoggedModelInput(model_id) for model_id in run.model_ids.values()]
         run.client.log_inputs(run.run_id, models=inputs)
@@ -192,7 +195,7 @@ def _active(run: StageRun) -> Iterator[None]:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         sentence = without_secrets(str(error)) or type(error).__name__
         try:
-            mlflow.set_tags({"error": sentence, "mlflow.note.content": sentence})
+            mlflow.set_tags({ERROR: sentence, "mlflow.note.content": sentence})
             mlflow.end_run(status)
         except MlflowException as lost:
             # What stopped the stage matters more, and is raised below.
@@ -222,10 +225,10 @@ def _close_run(run: StageRun, after: Observed) -> None:
         {**run_record.identity_tags(observed), **run_record.change_tags(changed, after)}
     )
     contexts = {item.name: OUTPUT for item in after.outs}
-    run_record.log_datasets(run.client, run.run_id, after.outs, contexts, run.revision)
+    run_record.log_datasets(run.client, run.run_id, after.outs, contexts, run.code)
     for item in after.outs:
         if item.kind == "model":
             experiment = run.client.get_run(run.run_id).info.experiment_id
             models.ensure_model(run.client, experiment, run.run_id, item.location, item.hash)
-    whole = run_record.document(run.workspace, observed, run.revision)
+    whole = run_record.document(run.workspace, observed, run.code)
     mlflow.log_dict({**whole, **({"changed": changed} if changed else {})}, RECORD)

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from lineage.errors import without_secrets
@@ -52,24 +53,13 @@ class CodeState:
             commit=git(top, "rev-parse", "--verify", "--quiet", "HEAD", check=False),
             branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD", check=False),
             dirty=any(
-                _is_code_change(workspace, status, path, dependencies)
-                for status, path in _changes(top)
-                if not _is_inside(path, outputs)
+                _is_code_change(workspace, change, dependencies)
+                for change in _changes(top)
+                if not _is_inside(change.path, outputs)
             ),
             experiment=os.environ.get("DVC_EXP_NAME", ""),
             repository=repository_url(workspace),
         )
-
-    def tags(self) -> dict[str, str]:
-        """As MLflow run tags; what is empty is left out."""
-        tags = {
-            "git.commit": self.commit,
-            "git.branch": self.branch,
-            "git.dirty": str(self.dirty).lower(),
-            "git.repository": self.repository,
-            "dvc.exp.name": self.experiment,
-        }
-        return {key: value for key, value in tags.items() if value}
 
 
 def repository_url(workspace: Workspace) -> str:
@@ -91,18 +81,25 @@ def address(url: str) -> str:
     return f"{host.lower()}/{path.strip('/').removesuffix('.git')}" if host else ""
 
 
-def _changes(top: Any) -> list[tuple[str, str]]:
-    """(status, path) of every changed or untracked file, renames as their new name."""
+class _Change(NamedTuple):
+    """A file that differs from the commit; ``status`` as in ``git status --porcelain``."""
+
+    status: str
+    path: str
+
+
+def _changes(top: Path) -> list[_Change]:
+    """Every changed or untracked file, renames as their new name."""
     listing = git(top, "status", "--porcelain=v1", "-z", "--untracked-files=all")
     fields = iter(listing.split("\0"))
-    changes = []
+    changes: list[_Change] = []
     for field in fields:
         if not field:
             continue
         status, path = field[:2], field[3:]
         if "R" in status or "C" in status:
             next(fields)  # the old name
-        changes.append((status, path))
+        changes.append(_Change(status, path))
     return changes
 
 
@@ -110,15 +107,12 @@ def _is_inside(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
-def _is_code_change(
-    workspace: Workspace, status: str, path: str, dependencies: Iterable[str]
-) -> bool:
-    name = path.rpartition("/")[2]
-    if name in ("dvc.lock", ".gitignore"):
+def _is_code_change(workspace: Workspace, change: _Change, dependencies: Iterable[str]) -> bool:
+    if change.path.rpartition("/")[2] in ("dvc.lock", ".gitignore"):
         return False
-    if status == "??":
-        return _is_inside(path, dependencies)
-    if path == workspace.name_of(workspace.root / "params.yaml"):
+    if change.status == "??":
+        return _is_inside(change.path, dependencies)
+    if change.path == workspace.name_of(workspace.root / "params.yaml"):
         return _code_params(workspace, "HEAD") != _code_params(workspace, None)
     return True
 

@@ -17,6 +17,7 @@ def git(folder: Path, *arguments: str, check: bool = True) -> str:
 
 
 def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git in a folder, in English, and say what it came to."""
     return subprocess.run(
         ["git", *arguments],
         cwd=folder,

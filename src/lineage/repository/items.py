@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lineage.identity import Execution
+from lineage.identity import DataId, Execution
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Item:
     size_bytes: int
     files: int
     unpushed: str = ""
+
+    @property
+    def id(self) -> DataId:
+        """Its bytes at its path."""
+        return DataId(self.path, self.hash)
 
     @property
     def name(self) -> str:

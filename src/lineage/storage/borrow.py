@@ -6,58 +6,60 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lineage.repository.items import Item
+from lineage.identity import DataId
 from lineage.repository.workspace import Workspace, present_bytes
 from lineage.storage.locate import FOLDER, folders_among, listings_in
 from lineage.storage.materialise import bring, materialise
 from lineage.storage.stores import Store, cache_of
 
 
-def in_place(workspace: Workspace, items: Iterable[Item]) -> list[Item]:
-    """Those of the items whose bytes are in the workspace, just as their hashes say."""
+def in_place(workspace: Workspace, data: Iterable[DataId]) -> list[DataId]:
+    """Those of the data whose bytes are in the workspace, just as their hashes say."""
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
-        return _in_place(repo, items)
+        return _in_place(workspace, repo, data)
 
 
 @contextmanager
-def exact(workspace: Workspace, item: Item) -> Iterator[Path]:
-    """Yield a path with exactly the item's bytes: its place if they are there, else a copy.
+def exact(workspace: Workspace, data: DataId) -> Iterator[Path]:
+    """Yield a path with exactly these bytes: their place if they are there, else a copy.
 
     Raises:
         LineageError: If workspace, cache and remote all lack them.
     """
-    if in_place(workspace, [item]):
-        yield item.location
+    place = workspace.git_root / data.path
+    if in_place(workspace, [data]):
+        yield place
         return
     with TemporaryDirectory(prefix="lineage-") as folder:
-        yield materialise(workspace, item.hash, Path(folder) / item.location.name)
+        yield materialise(workspace, data.hash, Path(folder) / place.name)
 
 
 @contextmanager
-def readable(workspace: Workspace, items: Iterable[Item]) -> Iterator[dict[Item, Path]]:
-    """Yield where the bytes of items can be read on this machine, without copying them.
+def readable(workspace: Workspace, data: Iterable[DataId]) -> Iterator[dict[DataId, Path]]:
+    """Yield where bytes can be read on this machine, without copying them.
 
-    That is an item's place where its bytes are there, else a temporary folder of links
-    into the cache: never write to it.
+    That is their own place where they are there, else a temporary folder of links into the
+    cache: never write to it.
 
     Returns:
-        Only those items that workspace or cache have completely.
+        Only those data that workspace or cache have completely.
     """
     from dvc.repo import Repo
 
-    items = list(items)
+    data = list(data)
     with TemporaryDirectory(prefix="lineage-") as temporary:
         with Repo(str(workspace.root)) as repo:
-            places = {item: item.location for item in _in_place(repo, items)}
+            here = _in_place(workspace, repo, data)
+            places = {each: workspace.git_root / each.path for each in here}
             cache = cache_of(repo)
-            elsewhere = [item for item in items if item not in places]
-            listings = dict(listings_in(cache, folders_among(item.hash for item in elsewhere)))
-            for number, item in enumerate(elsewhere):
-                view = Path(temporary) / str(number) / item.location.name
-                if _link(cache, item.hash, listings, view):
-                    places[item] = view
+            elsewhere = [each for each in data if each not in places]
+            listings = dict(listings_in(cache, folders_among(each.hash for each in elsewhere)))
+            for number, each in enumerate(elsewhere):
+                view = Path(temporary) / str(number) / Path(each.path).name
+                if _link(cache, each.hash, listings, view):
+                    places[each] = view
         yield places
 
 
@@ -84,12 +86,12 @@ def linked(workspace: Workspace, files: Mapping[str, str]) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _in_place(repo: Any, items: Iterable[Item]) -> list[Item]:
-    return [
-        item
-        for item in items
-        if item.location.exists() and present_bytes(repo, item.location)[0] == item.hash
-    ]
+def _in_place(workspace: Workspace, repo: Any, data: Iterable[DataId]) -> list[DataId]:
+    return [each for each in data if _is_there(repo, workspace.git_root / each.path, each.hash)]
+
+
+def _is_there(repo: Any, place: Path, digest: str) -> bool:
+    return place.exists() and present_bytes(repo, place)[0] == digest
 
 
 def _link(cache: Store, digest: str, listings: Mapping[str, Any], view: Path) -> bool:

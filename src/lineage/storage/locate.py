@@ -95,6 +95,7 @@ def listings(workspace: Workspace, folders: Iterable[str]) -> dict[str, dict[str
 
 
 def folders_among(digests: Iterable[str]) -> set[str]:
+    """Those of the hashes that are of folders."""
     return {digest for digest in digests if digest.endswith(FOLDER)}
 
 

@@ -12,6 +12,7 @@ from lineage.errors import LineageError, reason
 from lineage.repository.workspace import Workspace
 from lineage.storage.locate import folders_among, listings_in
 from lineage.storage.stores import Store, cache_of, remotes_of
+from lineage.words import some
 
 
 def materialise(workspace: Workspace, digest: str, destination: Path) -> Path:
@@ -115,8 +116,8 @@ def bring(repo: Any, cache: Store, hashes: set[str]) -> None:
     remotes = remotes_of(repo)
     if not remotes:
         raise LineageError(
-            f"the data {_some(lacking)} are not in the DVC cache, and no default DVC remote is set"
-            " up to fetch them from: add one with `dvc remote add -d`."
+            f"the data {some(sorted(lacking), 1)} are not in the DVC cache, and no default DVC"
+            " remote is set up to fetch them from: add one with `dvc remote add -d`."
         )
     for remote in remotes:
         _bring_from(remote, cache, lacking)
@@ -125,8 +126,8 @@ def bring(repo: Any, cache: Store, hashes: set[str]) -> None:
             return
     names = " nor in ".join(remote.name for remote in remotes)
     raise LineageError(
-        f"the data {_some(lacking)} are neither in the DVC cache nor in {names}: push them with"
-        " `dvc push` where they are."
+        f"the data {some(sorted(lacking), 1)} are neither in the DVC cache nor in {names}: push"
+        " them with `dvc push` where they are."
     )
 
 
@@ -158,14 +159,10 @@ def _bring_from(remote: Store, cache: Store, lacking: set[str]) -> None:
     refused = held.keys() - cache.holding(set(held)).keys()
     if refused:
         raise LineageError(
-            f"{remote.name} holds other bytes under the name {_some(refused)} than that hash says:"
-            " remove them there, and push them again with `dvc push` where they are sound."
+            f"{remote.name} holds other bytes under the name {some(sorted(refused), 1)} than that"
+            " hash says: remove them there, and push them again with `dvc push` where they are"
+            " sound."
         )
-
-
-def _some(hashes: set[str]) -> str:
-    first = min(hashes)
-    return f"{first} and {len(hashes) - 1:,} more" if len(hashes) > 1 else first
 
 
 def _copy(cache: Store, files: list[tuple[str, Path]]) -> None:

@@ -10,12 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+from lineage.identity import DataId
 from lineage.repository.history import History
-from lineage.repository.items import Item
 from lineage.storage.locate import FOLDER, listings
-
-Place = tuple[str, str]
-"""Path and DVC hash."""
 
 
 class Parts:
@@ -29,22 +26,22 @@ class Parts:
         self._history = history
         self._listings: dict[str, Mapping[str, str] | None] = {}
 
-    def belong(self, one: Place, others: Iterable[Place]) -> tuple[list[Place], list[Place]]:
+    def belong(self, one: DataId, others: Iterable[DataId]) -> tuple[list[DataId], list[DataId]]:
         """Those of the others that hold this one, or are part of it; and those nobody knows of.
 
         Args:
-            one: A path and its hash.
-            others: Inside of that path, or around it.
+            one: Some data.
+            others: Inside of its path, or around it.
         """
         others = list(others)
-        around = [other for other in others if _is_inside(one[0], other[0])]
-        self._read(digest for _, digest in [*around, one])
+        around = [other for other in others if one.is_inside(other)]
+        self._read(each.hash for each in [*around, one])
         for folder in (*around, one):
-            if folder[1].endswith(FOLDER) and self._listings[folder[1]] is None:
-                self._listings[folder[1]] = self._put_together(folder)
+            if folder.hash.endswith(FOLDER) and self._listings[folder.hash] is None:
+                self._listings[folder.hash] = self._put_together(folder)
         belonging, unknown = [], []
         for other in others:
-            folder, part = (other, one) if _is_inside(one[0], other[0]) else (one, other)
+            folder, part = (other, one) if one.is_inside(other) else (one, other)
             match self._holds(folder, part):
                 case True:
                     belonging.append(other)
@@ -58,54 +55,46 @@ class Parts:
             found = listings(self._history.workspace, new)
             self._listings.update({digest: found.get(digest) for digest in new})
 
-    def _put_together(self, folder: Place) -> Mapping[str, str] | None:
+    def _put_together(self, folder: DataId) -> Mapping[str, str] | None:
         """The listing of a folder that is only read: DVC keeps one of outputs alone.
 
         Made from what a revision has in it, which counts only if it comes to the same hash.
         """
-        path, digest = folder
-        for commit in self._history.containing(digest):
-            inside = [
-                item
-                for item in self._history.snapshot(commit).data
-                if item.hash and _is_inside(item.path, path)
-            ]
+        for commit in self._history.containing(folder.hash):
+            data = [item.id for item in self._history.snapshot(commit).data]
+            inside = [each for each in data if each.hash and each.is_inside(folder)]
             if inside:
-                files = self._history.files_below(commit, path) | self._files_of(inside, path)
-                if _hash_of(files) == digest:
+                in_git = self._history.files_below(commit, folder.path)
+                files = in_git | self._files_of(inside, folder.path)
+                if _hash_of(files) == folder.hash:
                     return files
         return None
 
-    def _files_of(self, items: Iterable[Item], folder: str) -> dict[str, str]:
+    def _files_of(self, outputs: list[DataId], folder: str) -> dict[str, str]:
         """Path relative to the folder -> hash, of every file of these outputs that is known."""
-        items = list(items)
-        self._read(item.hash for item in items)
+        self._read(each.hash for each in outputs)
         files: dict[str, str] = {}
-        for item in items:
-            name = item.path.removeprefix(f"{folder}/")
-            if not item.hash.endswith(FOLDER):
-                files[name] = item.hash
-            for below, digest in (self._listings.get(item.hash) or {}).items():
+        for each in outputs:
+            name = each.path.removeprefix(f"{folder}/")
+            if not each.hash.endswith(FOLDER):
+                files[name] = each.hash
+            for below, digest in (self._listings.get(each.hash) or {}).items():
                 files[f"{name}/{below}"] = digest
         return files
 
-    def _holds(self, folder: Place, part: Place) -> bool | None:
-        listing = self._listings.get(folder[1])
+    def _holds(self, folder: DataId, part: DataId) -> bool | None:
+        listing = self._listings.get(folder.hash)
         if listing is None:
             return None
-        name = part[0].removeprefix(f"{folder[0]}/")
-        if not part[1].endswith(FOLDER):
-            return listing.get(name) == part[1]
+        name = part.path.removeprefix(f"{folder.path}/")
+        if not part.hash.endswith(FOLDER):
+            return listing.get(name) == part.hash
         below = {
             path.removeprefix(f"{name}/"): digest
             for path, digest in listing.items()
             if path.startswith(f"{name}/")
         }
-        return _hash_of(below) == part[1]
-
-
-def _is_inside(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
+        return _hash_of(below) == part.hash
 
 
 def _hash_of(files: Mapping[str, str]) -> str:

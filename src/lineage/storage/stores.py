@@ -79,6 +79,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def cache_of(repo: Any) -> Store:
+    """The cache of an open DVC repository."""
     return Store(
         "the DVC cache",
         "make it readable for you",

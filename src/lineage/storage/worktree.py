@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.repository.git import git
 from lineage.repository.workspace import Workspace
 from lineage.storage.materialise import appearing, write
+from lineage.words import DIGITS_IN_TABLES
 
 
 def write_out(
     workspace: Workspace,
-    items: Sequence[tuple[str, str]],
+    data: Sequence[DataId],
     destination: Path,
     *,
     commit: str | None = None,
@@ -25,7 +27,7 @@ def write_out(
 
     Args:
         workspace: A clone of the repository that the data belong to.
-        items: (path relative to the git root, DVC hash) of each.
+        data: What to write.
         destination: Must not exist yet. One item alone becomes the destination itself;
             several lie in it, each at its path.
         commit: Make the destination a detached git worktree of this commit, with every
@@ -40,44 +42,45 @@ def write_out(
             cache nor remote; a path leads out of the destination, lies inside another
             item's, or is one that git tracks at the commit; or the clone lacks the commit.
     """
-    if commit is None and len(items) == 1:
+    if commit is None and len(data) == 1:
         with appearing(destination) as path:
-            write(workspace, {path: items[0][1]})
+            write(workspace, {path: data[0].hash})
         return [destination]
-    data = _apart(items)
+    apart = _apart(data)
     if commit is None:
         with appearing(destination) as folder:
             folder.mkdir()
-            write(workspace, {folder / path: digest for path, digest in data.items()})
+            write(workspace, {folder / path: digest for path, digest in apart.items()})
     else:
         sha = _known(workspace, commit)
-        _check_untracked(workspace, sha, data)
+        _check_untracked(workspace, sha, apart)
         with _worktree(workspace, sha, destination) as folder:
-            write(workspace, {folder / path: digest for path, digest in data.items()})
+            write(workspace, {folder / path: digest for path, digest in apart.items()})
             _share_cache(workspace, folder)
-    return [destination / path for path, _ in items]
+    return [destination / each.path for each in data]
 
 
-def _apart(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Path -> hash, where each path lies in the destination and in no other item's."""
-    data: dict[str, str] = {}
-    for path, digest in items:
-        name = posixpath.normpath(path)
-        if posixpath.isabs(name) or "://" in path or name == "." or name.startswith(".."):
+def _apart(data: Iterable[DataId]) -> Mapping[str, str]:
+    """Path -> hash, where each path lies in the destination and in no other data's."""
+    apart: dict[str, str] = {}
+    for each in data:
+        name = posixpath.normpath(each.path)
+        if posixpath.isabs(name) or "://" in each.path or name == "." or name.startswith(".."):
             raise LineageError(
-                f"{path} lies outside of the repository, so it has no place beside other data:"
+                f"{each.path} lies outside of the repository, so it has no place beside other data:"
                 " check it out alone."
             )
-        if data.setdefault(name, digest) != digest:
+        if apart.setdefault(name, each.hash) != each.hash:
             raise LineageError(
-                f"{path} is asked for with the hashes {data[name]} and {digest}: check them out"
-                " one by one."
+                f"{each.path} is asked for with the hashes {apart[name]} and {each.hash}: check"
+                " them out one by one."
             )
-    for name in data:
-        above = next((str(path) for path in PurePosixPath(name).parents if str(path) in data), None)
+    for name in apart:
+        parents = map(str, PurePosixPath(name).parents)
+        above = next((path for path in parents if path in apart), None)
         if above is not None:
             raise LineageError(f"{name} lies inside {above}: check them out one by one.")
-    return data
+    return apart
 
 
 def _known(workspace: Workspace, commit: str) -> str:
@@ -101,8 +104,8 @@ def _check_untracked(workspace: Workspace, sha: str, paths: Iterable[str]) -> No
             # Above it may be folders, but no file, nor a link that leads elsewhere.
             if name == path or (name in above and " tree " not in about):
                 raise LineageError(
-                    f"{path} cannot be put into the code of {sha[:10]}, where git tracks {name}:"
-                    " check it out without the code."
+                    f"{path} cannot be put into the code of {sha[:DIGITS_IN_TABLES]}, where git"
+                    f" tracks {name}: check it out without the code."
                 )
 
 

@@ -12,12 +12,13 @@ from filelock import FileLock
 from lineage import environment
 from lineage.errors import LineageError, reason, without_secrets
 from lineage.repository.workspace import Workspace
+from lineage.tracking.tags import EXPERIMENT_KIND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DEFAULT_EXPERIMENT = "lineage"
-TRAINING_UI = {"mlflow.experimentKind": "custom_model_development"}
+TRAINING_UI = {EXPERIMENT_KIND: "custom_model_development"}
 """Opens the MLflow page in its model-training mode; its default is for language models."""
 
 IMPATIENT = {

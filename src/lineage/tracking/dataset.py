@@ -9,6 +9,7 @@ from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.plugins import Facts, facts
 from lineage.repository.items import Item
 from lineage.repository.workspace import Workspace
@@ -130,14 +131,14 @@ class DVCDataset(Dataset):
         return config
 
 
-def facts_of(workspace: Workspace, item: Item) -> Facts:
+def facts_of_data(workspace: Workspace, data: DataId) -> Facts:
     """Ask the project's packages what they know of data, in the workspace or DVC's cache.
 
     Returns:
         No facts where neither has the bytes.
     """
-    with readable(workspace, [item]) as places:
-        return facts(places[item]) if item in places else Facts()
+    with readable(workspace, [data]) as places:
+        return facts(places[data]) if data in places else Facts()
 
 
 def from_dvc(
@@ -163,7 +164,7 @@ def from_dvc(
     item = workspace.tracked(Path(path).absolute(), rev)
     if digest is not None and digest != item.hash:
         raise LineageError(f"{item.path} has the DVC hash {item.hash}, not {digest}.")
-    known = facts(item.location) if rev is None else facts_of(workspace, item)
+    known = facts(item.location) if rev is None else facts_of_data(workspace, item.id)
     dataset = DVCDataset.of(item, known, repository_url(workspace))
     if name is not None:
         dataset._name = name

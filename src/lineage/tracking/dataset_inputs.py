@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from lineage.tracking.tag_index import json_object
+from lineage.tracking.tag_values import json_object
 
 if TYPE_CHECKING:
     from mlflow.entities import Dataset, Run

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
+from lineage.answer import Answer
 from lineage.tracking.dataset_inputs import datasets_of
-from lineage.tracking.tags import BACKFILLED
+from lineage.tracking.tags import BACKFILLED, BRANCH, COMMIT, DIRTY, EXPERIMENT, REPOSITORY
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunFacts(Answer):
     """An MLflow run, as far as lineage asks for it.
 
     Attributes:
@@ -34,6 +35,7 @@ class RunFacts:
     id: str
     status: str
     started: datetime
+    ended: datetime | None = None
     commit: str = ""
     branch: str = ""
     dirty: bool = False
@@ -42,28 +44,10 @@ class RunFacts:
     backfilled: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
-    ended: datetime | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "status": self.status,
-            "started": self.started.isoformat(),
-            "ended": self.ended.isoformat() if self.ended else None,
-            "commit": self.commit,
-            "branch": self.branch,
-            "dirty": self.dirty,
-            "experiment": self.experiment,
-            "repository": self.repository,
-            "backfilled": self.backfilled,
-            "metrics": dict(self.metrics),
-            "contexts": dict(self.contexts),
-        }
 
 
 @dataclass(frozen=True)
-class VersionNode:
+class VersionNode(Answer):
     """A version of a registered model.
 
     Attributes:
@@ -77,6 +61,21 @@ class VersionNode:
         run_id: The run that MLflow or the bridge says it came from, or empty.
         data: Path -> hash of the data that its model was made of, as its tags say.
     """
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "id",
+        "type",
+        "name",
+        "version",
+        "hash",
+        "aliases",
+        "verdict",
+        "metrics",
+        "evaluated_on",
+        "run=run_id",
+        "data",
+    )
+    type: ClassVar[str] = "model version"
 
     name: str
     version: str
@@ -93,22 +92,6 @@ class VersionNode:
         """Unique in a graph, and a REF."""
         return f"models:/{self.name}/{self.version}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "type": "model version",
-            "name": self.name,
-            "version": self.version,
-            "hash": self.hash,
-            "aliases": list(self.aliases),
-            "verdict": self.verdict,
-            "metrics": dict(self.metrics),
-            "evaluated_on": self.evaluated_on,
-            "run": self.run_id,
-            "data": dict(self.data),
-        }
-
 
 SYSTEM_METRICS = "system/"
 
@@ -121,11 +104,11 @@ def facts_of(run: "Run") -> RunFacts:
         status=run.info.status,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         ended=datetime.fromtimestamp(run.info.end_time / 1000, UTC) if run.info.end_time else None,
-        commit=tags.get("git.commit", ""),
-        branch=tags.get("git.branch", ""),
-        dirty=tags.get("git.dirty") == "true",
-        experiment=tags.get("dvc.exp.name", ""),
-        repository=tags.get("git.repository", ""),
+        commit=tags.get(COMMIT, ""),
+        branch=tags.get(BRANCH, ""),
+        dirty=tags.get(DIRTY) == "true",
+        experiment=tags.get(EXPERIMENT, ""),
+        repository=tags.get(REPOSITORY, ""),
         backfilled=tags.get(BACKFILLED) == "true",
         metrics={
             name: value

@@ -15,21 +15,27 @@ from lineage.tracking.tags import MODEL_HASH, evaluation_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 _REFUSED = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
 """What MLflow refuses in the name of a logged model, and a file's name may hold."""
 
 
-def find_model(client: "MlflowClient", digest: str) -> str | None:
-    """The id of the oldest logged model that was made of the files with this hash."""
+def logged_models(client: "MlflowClient", digest: str) -> "list[LoggedModel]":
+    """The logged models that were made of the files with this hash."""
     found = pages(
         client.search_logged_models,
         experiment_ids=all_experiment_ids(client),
         filter_string=f"tags.`{MODEL_HASH}` = '{digest}'",
     )
-    ready = [model for model in found if str(model.status) == "READY"]
-    return min(ready, key=lambda model: model.creation_timestamp).model_id if ready else None
+    return [model for model in found if str(model.status) == "READY"]
+
+
+def find_model(client: "MlflowClient", digest: str) -> str | None:
+    """The id of the oldest logged model that was made of the files with this hash."""
+    found = logged_models(client, digest)
+    return min(found, key=lambda model: model.creation_timestamp).model_id if found else None
 
 
 def ensure_model(

@@ -1,16 +1,23 @@
 """From a lock entry to the run that made it, and never to the nearest match."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lineage.identity import Execution, hashes_tag
-from lineage.tracking.connection import all_experiment_ids, pages
-from lineage.tracking.tags import BACKFILLED
+from lineage.identity import Execution
+from lineage.tracking.tag_values import hashes_tag
+from lineage.tracking.tags import (
+    BACKFILLED,
+    CHANGED,
+    OUTS,
+    PIPELINE,
+    SIGNATURE,
+    SIGNATURE_AFTER,
+    STAGE,
+)
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
@@ -46,21 +53,10 @@ class Resolution:
     confirmations: "tuple[Run, ...]" = ()
 
 
-def resolve(client: "MlflowClient", execution: Execution) -> Resolution:
-    """Find the run of an execution among the finished runs of the store."""
-    experiments = all_experiment_ids(client)
-
-    def search(tag: str) -> "Iterator[Run]":
-        query = f"tags.`{tag}` = '{execution.signature}'"
-        return pages(client.search_runs, experiment_ids=experiments, filter_string=query)
-
-    return find_producer(execution, search)
-
-
 def find_producer(
     execution: Execution,
     search: "Callable[[str], Iterable[Run]]",
-    is_foreign: "Callable[[Run], bool]" = lambda _run: False,
+    is_foreign: "Callable[[Run], bool]",
 ) -> Resolution:
     """Tell which of the runs with an execution's signature made it.
 
@@ -79,18 +75,18 @@ def find_producer(
             run
             for run in search(tag)
             if run.info.status == "FINISHED"
-            and run.data.tags.get("dvc.stage") == execution.stage.name
-            and run.data.tags.get("dvc.pipeline") == execution.stage.pipeline
+            and run.data.tags.get(STAGE) == execution.stage.name
+            and run.data.tags.get(PIPELINE) == execution.stage.pipeline
         ]
         return sorted(runs, key=lambda run: (is_foreign(run), run.info.start_time, run.info.run_id))
 
-    seen = finished("dvc.signature")
+    seen = finished(SIGNATURE)
     matching = [run for run in seen if _wrote(run) == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
-    sound = [run for run in matching if "dvc.changed" not in run.data.tags]
+    sound = [run for run in matching if CHANGED not in run.data.tags]
     if sound:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
-    changed = matching or [run for run in finished("dvc.signature.after") if _wrote(run) == outs]
+    changed = matching or [run for run in finished(SIGNATURE_AFTER) if _wrote(run) == outs]
     if changed:
         return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
     # What was written down later than it ran says nothing of how this lock came about.
@@ -100,4 +96,4 @@ def find_producer(
 
 def _wrote(run: "Run") -> str:
     """The hashes of its outputs; a stage that declares none has no tag."""
-    return str(run.data.tags.get("dvc.outs", "{}"))
+    return str(run.data.tags.get(OUTS, "{}"))

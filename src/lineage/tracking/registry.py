@@ -3,11 +3,11 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lineage.tracking.connection import all_experiment_ids, pages
+from lineage.tracking.connection import pages
 from lineage.tracking.facts import VersionNode
-from lineage.tracking.models import evaluation
-from lineage.tracking.tag_index import json_object
-from lineage.tracking.tags import EVALUATION, MODEL_HASH
+from lineage.tracking.models import evaluation, logged_models
+from lineage.tracking.tag_values import json_object
+from lineage.tracking.tags import DATA, EVALUATION, MODEL_HASH, RUN, VERDICT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,12 +44,7 @@ class Registry:
 
     def logged(self, digest: str) -> list[str]:
         """Ids of the logged models that were made of these files."""
-        found = pages(
-            self.client.search_logged_models,
-            experiment_ids=all_experiment_ids(self.client),
-            filter_string=f"tags.`{MODEL_HASH}` = '{digest}'",
-        )
-        return [str(model.model_id) for model in found if str(model.status) == "READY"]
+        return [str(model.model_id) for model in logged_models(self.client, digest)]
 
     def find(self, name: str, version: str) -> VersionNode | None:
         """One version, by number or, with a leading ``@``, by alias; None if there is none."""
@@ -92,13 +87,13 @@ class Registry:
             version=str(version.version),
             hash=digest,
             aliases=tuple(sorted(aliases)),
-            verdict=tags.get("verdict", ""),
+            verdict=tags.get(VERDICT, ""),
             metrics=(evaluation(version, evaluated_on) or {}) if evaluated_on else {},
             evaluated_on=evaluated_on,
-            run_id=tags.get("dvc.run") or version.run_id or "",
+            run_id=tags.get(RUN) or version.run_id or "",
             data=json_object(
-                tags.get("dvc.data", "{}"),
-                f"the tag dvc.data of models:/{version.name}/{version.version}",
+                tags.get(DATA, "{}"),
+                f"the tag {DATA} of models:/{version.name}/{version.version}",
             ),
         )
 

@@ -6,15 +6,11 @@ that it reached, or to count the runs of all versions, one pass over one kind of
 enough. A tracking server hides its database; there, searches have to do.
 """
 
-import json
-import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
-from lineage.identity import is_elsewhere
-
-log = logging.getLogger("lineage")
+from lineage.tracking.tag_values import is_elsewhere, json_object
+from lineage.tracking.tags import DEPS, OUTPUT, OUTS, SIGNATURE
 
 TAGS = """
 SELECT tags.run_uuid, tags.value
@@ -26,7 +22,6 @@ WHERE tags.key = :key
 ORDER BY runs.start_time, runs.run_uuid
 """
 
-
 SCRIPTS = """
 SELECT runs.run_uuid, datasets.digest
 FROM inputs
@@ -34,25 +29,16 @@ JOIN datasets ON datasets.dataset_uuid = inputs.source_id
 JOIN runs ON runs.run_uuid = inputs.destination_id
 JOIN experiments ON experiments.experiment_id = runs.experiment_id
 LEFT JOIN input_tags
-  ON input_tags.input_uuid = inputs.input_uuid AND input_tags.name = 'mlflow.data.context'
+  ON input_tags.input_uuid = inputs.input_uuid AND input_tags.name = :context
 WHERE inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN'
   AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
-  AND COALESCE(input_tags.value, '') {comparison} 'output'
+  AND COALESCE(input_tags.value, '') {comparison} :output
   AND NOT EXISTS (
-    SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = 'dvc.signature'
+    SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = :signature
   )
 ORDER BY runs.start_time, runs.run_uuid
 """
 """The datasets of runs that no stage made, but a user's own script."""
-
-
-def json_object(text: str, what: str) -> dict[str, Any]:
-    """A JSON object that people may have edited; empty, and told, where it is none."""
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError):
-        log.warning("%s is no JSON object and is passed over", what)
-        return {}
 
 
 def is_database(uri: str) -> bool:
@@ -75,21 +61,28 @@ class TagIndex:
     @cached_property
     def reading(self) -> Mapping[str, list[str]]:
         """Hash -> ids of the runs that read it, oldest first."""
-        return self._by_hash("dvc.deps", written=False)
+        return self._by_hash(DEPS, written=False)
 
     @cached_property
     def writing(self) -> Mapping[str, list[str]]:
         """Hash -> ids of the runs that wrote it, oldest first."""
-        return self._by_hash("dvc.outs", written=True)
+        return self._by_hash(OUTS, written=True)
 
     def _by_hash(self, key: str, *, written: bool) -> dict[str, list[str]]:
+        from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
         found: dict[str, list[str]] = {}
         for run_id, value in self._rows(TAGS, key=key):
             hashes = json_object(value, f"the tag {key} of the run {run_id}")
             # Those with too many paths for a tag stand under the empty hash.
             for digest in {""} if is_elsewhere(hashes) else set(hashes.values()):
                 found.setdefault(digest, []).append(run_id)
-        for run_id, digest in self._rows(SCRIPTS.format(comparison="=" if written else "<>")):
+        for run_id, digest in self._rows(
+            SCRIPTS.format(comparison="=" if written else "<>"),
+            signature=SIGNATURE,
+            context=MLFLOW_DATASET_CONTEXT,
+            output=OUTPUT,
+        ):
             found.setdefault(digest, []).append(run_id)
         return found
 

@@ -1,13 +1,92 @@
-"""Names of what the bridge writes into MLflow: every tag, context and artifact, once."""
+"""Names of what the bridge writes into MLflow: every tag, context and artifact, once.
+
+``docs/lineage.md`` tells users of each.
+"""
+
+# Tags of a run.
+
+PIPELINE = "dvc.pipeline"
+"""The pipeline file, relative to the root of the git repository."""
+
+STAGE = "dvc.stage"
+"""The stage's name in that file."""
+
+SIGNATURE = "dvc.signature"
+"""What determines a stage's result. Every run of a stage has it, and no other run."""
+
+SIGNATURE_AFTER = "dvc.signature.after"
+"""The signature that DVC recorded, where something changed while the stage ran."""
+
+CHANGED = "dvc.changed"
+"""What changed while the stage ran: path or param -> before and after, as JSON."""
+
+DEPS = "dvc.deps"
+"""Path -> DVC hash of all that a stage read, code included, as JSON."""
+
+OUTS = "dvc.outs"
+"""The same for what it wrote; absent where the stage declares none."""
+
+COMMIT = "git.commit"
+"""The commit that was checked out; of a model version, the one of its run."""
+
+BRANCH = "git.branch"
+DIRTY = "git.dirty"
+"""``true`` where code differed from the commit."""
+
+REPOSITORY = "git.repository"
+"""The URL of ``origin``, without credentials."""
+
+EXPERIMENT = "dvc.exp.name"
+"""The DVC experiment that the run was part of."""
+
+BACKFILLED = "lineage.backfilled"
+"""``true`` for a run that was written down later, from what git and DVC know."""
+
+ERROR = "error"
+"""The sentence that a failed stage ended with."""
+
+# Tags of logged models and of model versions.
 
 MODEL_HASH = "dvc.hash"
-"""Tag of a logged model and of a model version: the DVC hash of the model's files."""
+"""The DVC hash of the model's files."""
+
+DATA = "dvc.data"
+"""Path -> DVC hash of what the model was made of, as JSON."""
+
+RUN = "dvc.run"
+"""The run that made the model."""
+
+STATUS = "lineage.status"
+"""How sure that is; see `lineage.tracking.producer.Status`."""
+
+VERDICT = "verdict"
+"""What the pipeline decided about a version."""
+
+EVALUATION = "dvc.evaluation"
+"""The DVC hash of the dataset that a version was evaluated on last."""
+
+EVALUATION_PREFIX = "evaluation."
+"""Before the DVC hash of a dataset: the metrics of a version on it, as JSON."""
 
 
 def evaluation_tag(digest: str) -> str:
     """The tag of a model version that holds its metrics on one evaluation dataset."""
-    return f"evaluation.{digest}"
+    return f"{EVALUATION_PREFIX}{digest}"
 
+
+# Tags of the experiment, aliases, contexts and artifacts.
+
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""Which of its modes MLflow's page opens in."""
+
+CANDIDATE = "candidate"
+"""Alias of the version that was registered last."""
+
+INPUT = "input"
+"""The context of a dataset that a stage reads, unless it names another."""
+
+OUTPUT = "output"
+"""The context of a dataset that a run wrote; MLflow has no output datasets of its own."""
 
 RECORD = "lineage.json"
 """The artifact with the whole record, where tags and params are too small."""
@@ -15,24 +94,8 @@ RECORD = "lineage.json"
 ORIGINS = "origins.json"
 """The artifact of a stage that fetched bytes from outside: which, from where, and checksums."""
 
-BACKFILLED = "lineage.backfilled"
-"""Tag of a run that was written down later, from what git and DVC know."""
+# Limits.
+
 DIGEST_LIMIT = 36
 """Characters of a dataset's digest in MLflow. An md5 with ``.dir`` has just as many; the
-checksum of a URL may have more, and stands in ``dvc.deps`` only."""
-OUTPUT = "output"
-"""The context of a dataset that a run wrote; MLflow has no output datasets of its own."""
-
-INPUT = "input"
-"""The context of a dataset that a stage reads, unless it names another."""
-
-
-CANDIDATE = "candidate"
-"""Alias of the version that was registered last."""
-
-EVALUATION = "dvc.evaluation"
-"""Tag of a version: the DVC hash of the dataset that it was evaluated on last."""
-
-
-SIGNATURE = "dvc.signature"
-"""The tag that every run of a stage has, and no other run."""
+checksum of a URL may have more, and stands in `DEPS` only."""

@@ -1,11 +1,13 @@
 """Bring data or a model back, exactly, into a folder of its own."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from lineage.answer import Answer
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
@@ -13,36 +15,37 @@ from lineage.repository.commits import Commit
 from lineage.repository.items import Item
 from lineage.storage.worktree import write_out
 from lineage.tracking.facts import VersionNode
+from lineage.tracking.tags import COMMIT, DIRTY
 
 
 @dataclass(frozen=True)
-class Brought:
+class Placed(Answer):
+    """Some bytes with this DVC hash, checked, and where they are now."""
+
+    path: Path
+    hash: str
+
+
+@dataclass(frozen=True)
+class Brought(Answer):
     """What `checkout` wrote.
 
     Attributes:
-        places: (where, DVC hash) of each thing; checked.
+        places: Each thing that is there now.
         commit: The commit whose code is there too; empty without ``code``.
         warnings: Sentences about what is not there.
     """
 
-    places: tuple[tuple[Path, str], ...]
+    places: tuple[Placed, ...]
     commit: str
     warnings: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "places": [{"path": str(path), "hash": digest} for path, digest in self.places],
-            "commit": self.commit,
-            "warnings": list(self.warnings),
-        }
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Paths and hashes, with what is known of the code that made them."""
+    """Data, with what is known of the code that made them."""
 
-    items: tuple[tuple[str, str], ...]
+    data: tuple[DataId, ...]
     commits: tuple[Commit, ...]
     ran_on: str = ""
     warnings: tuple[str, ...] = ()
@@ -57,7 +60,7 @@ def checkout(
     each lies at its path in it. The user's workspace stays as it is.
 
     Args:
-        project: Whose.
+        project: The repository and its tracking store.
         ref: Data or a model; a run stands for what it wrote, a revision for all that it
             records but what is never pushed.
         destination: Must not exist yet.
@@ -69,12 +72,13 @@ def checkout(
             neither cache nor remote, the destination exists, or no commit has the code.
     """
     wanted = _wanted(project, resolve_ref(project, ref), inputs=inputs)
-    if not wanted.items:
+    if not wanted.data:
         raise LineageError(f"{ref} names no data to check out.")
     commit = _commit(ref, wanted) if code else None
-    places = write_out(project.workspace, wanted.items, destination, commit=commit)
-    hashes = [digest for _, digest in wanted.items]
-    return Brought(tuple(zip(places, hashes, strict=True)), commit or "", wanted.warnings)
+    written = write_out(project.workspace, wanted.data, destination, commit=commit)
+    hashes = [data.hash for data in wanted.data]
+    places = tuple(Placed(path, digest) for path, digest in zip(written, hashes, strict=True))
+    return Brought(places, commit or "", wanted.warnings)
 
 
 def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
@@ -82,34 +86,34 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
     match subject:
         case ModelRef(version) if not inputs:
             made = _makers(knowledge, version)
-            outs = [item for known in made for item in known.execution.outs.items()]
-            path = next((path for path, out in outs if out == version.hash), version.name)
+            outs = [data for known in made for data in known.execution.written]
+            path = next((data.path for data in outs if data.hash == version.hash), version.name)
             if not version.hash:
                 raise LineageError(
                     f"{version.id} was registered without the DVC hash of its files:"
                     " `mlflow artifacts download` has what MLflow keeps of it."
                 )
-            return _of(knowledge, [(path, version.hash)], made)
+            return _of(knowledge, [DataId(path, version.hash)], made)
         case ModelRef(version):
             made = _makers(knowledge, version)
             if made:
                 return _inputs(knowledge, made)
-            return _Wanted(tuple(version.data.items()), ())
+            return _Wanted(tuple(itertools.starmap(DataId, version.data.items())), ())
         case RunRef(run) if inputs:
             return _inputs(knowledge, [knowledge.of_run(run)])
         case RunRef(run):
             known = knowledge.of_run(run)
-            outs = [(path, digest) for path, digest in known.execution.outs.items() if digest]
+            outs = [data for data in known.execution.written if data.hash]
             return _of(knowledge, outs, [known])
         case DataRef(digest, paths, commit):
             path = paths[0] if paths else digest
             commits = (commit,) if commit else tuple(project.history.containing(digest))
-            return _Wanted(((path, digest),), commits)
+            return _Wanted((DataId(path, digest),), commits)
         case RevisionRef(_, commit):
             data = [item for item in project.history.snapshot(commit).data if item.hash]
             kept = [item for item in data if not item.unpushed]
             left = tuple(_left(item, commit) for item in data if item.unpushed)
-            return _Wanted(tuple((item.path, item.hash) for item in kept), (commit,), "", left)
+            return _Wanted(tuple(item.id for item in kept), (commit,), "", left)
 
 
 def _left(item: Item, commit: Commit) -> str:
@@ -129,13 +133,13 @@ def _left(item: Item, commit: Commit) -> str:
             )
 
 
-def _of(knowledge: Knowledge, items: Iterable[tuple[str, str]], made: list[Known]) -> _Wanted:
+def _of(knowledge: Knowledge, data: Iterable[DataId], made: list[Known]) -> _Wanted:
     commits = [commit for known in made for commit in knowledge.commits(known)]
     runs = [run for known in made for run in known.runs]
-    ran_on = runs[0].data.tags.get("git.commit", "") if runs else ""
-    if runs and runs[0].data.tags.get("git.dirty") == "true":
+    ran_on = runs[0].data.tags.get(COMMIT, "") if runs else ""
+    if runs and runs[0].data.tags.get(DIRTY) == "true":
         ran_on = ""
-    return _Wanted(tuple(items), tuple(commits), ran_on)
+    return _Wanted(tuple(data), tuple(commits), ran_on)
 
 
 def _makers(knowledge: Knowledge, version: VersionNode) -> list[Known]:
@@ -149,16 +153,18 @@ def _inputs(knowledge: Knowledge, made: list[Known]) -> _Wanted:
     """What the first of some executions read, with the code of all."""
     first = made[0]
     known = {dep.path: dep for dep in first.observed.deps} if first.observed else {}
-    data = {
-        path: digest
-        for path, digest in first.execution.deps.items()
-        if digest and not knowledge.is_code(first, path)
-    }
-    kept = [path for path in data if path in known and known[path].unpushed == "cache: false"]
+    data = [
+        each
+        for each in first.execution.read
+        if each.hash and not knowledge.is_code(first, each.path)
+    ]
+    kept = [
+        each for each in data if each.path in known and known[each.path].unpushed == "cache: false"
+    ]
     commits = knowledge.commits(first)
-    left = tuple(_left(known[path], commits[0]) for path in kept if commits)
-    items = [item for item in data.items() if item[0] not in kept]
-    return replace(_of(knowledge, items, made), warnings=left)
+    left = tuple(_left(known[each.path], commits[0]) for each in kept if commits)
+    brought = [each for each in data if each not in kept]
+    return replace(_of(knowledge, brought, made), warnings=left)
 
 
 def _commit(ref: str, wanted: _Wanted) -> str:

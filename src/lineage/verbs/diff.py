@@ -11,8 +11,8 @@ from lineage.join.graph import DataNode, ExecutionNode, Graph
 from lineage.join.reference import RevisionRef, Subject, resolve_ref
 from lineage.project import Project
 from lineage.repository.commits import WORKSPACE
+from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode
-from lineage.tracking.runs import NO_PIPELINE
 from lineage.verbs.diff_sides import Traced, names, part, recorded, traced
 from lineage.verbs.difference import Change, DataChange, Difference, Side, StageChange, T
 
@@ -85,16 +85,10 @@ def compare(project: Project, before: Traced, after: Traced) -> Difference:
     return replace(difference, warnings=tuple(dict.fromkeys(warnings)))
 
 
-# What is upstream.
-
-
 def _subject(project: Project, ref: str) -> Subject:
-    if ref == WORKSPACE and project.history.find(ref) is None:
-        return RevisionRef(ref, project.history.present)
+    if ref == WORKSPACE and project.history.commits.find(ref) is None:
+        return RevisionRef(ref, project.history.commits.present)
     return resolve_ref(project, ref)
-
-
-# What differs.
 
 
 def _executions(graph: Graph) -> dict[StageId, list[ExecutionNode]]:
@@ -162,11 +156,7 @@ def _stage(node: ExecutionNode | None) -> str:
 
 def _code(graph: Graph, node: ExecutionNode) -> dict[str, str]:
     data = set(graph.upstream(node.id))
-    return {
-        path: digest
-        for path, digest in node.execution.deps.items()
-        if f"{path}@{digest}" not in data
-    }
+    return {each.path: each.hash for each in node.execution.read if str(each) not in data}
 
 
 def _commands(before: ExecutionNode, after: ExecutionNode) -> tuple[dict[str, str], dict[str, str]]:
@@ -224,7 +214,7 @@ def _files(project: Project, before: Side, after: Side) -> tuple[tuple[str, ...]
         f"the commit {side.commit} of {side.meaning} is not in this clone, so that the files that"
         " differ are unknown; `git fetch` may bring it."
         for side in (before, after)
-        if side.commit != WORKSPACE and project.history.find(side.commit) is None
+        if side.commit != WORKSPACE and project.history.commits.find(side.commit) is None
     ]
     if lacking:
         return None, lacking
@@ -238,9 +228,6 @@ def _files(project: Project, before: Side, after: Side) -> tuple[tuple[str, ...]
     found = repository.diff(first, second[0] if second else None, flags=untracked)
     names = {file.path for each in found.deltas for file in (each.old_file, each.new_file)}
     return tuple(sorted(names)), []
-
-
-# What the answer cannot know.
 
 
 def _unmeasured(

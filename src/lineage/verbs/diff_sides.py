@@ -78,10 +78,10 @@ def _with_outputs(project: Project, graph: Graph) -> Graph:
     for root in graph.roots:
         node = graph.nodes[root]
         if isinstance(node, ExecutionNode):
-            for path, digest in node.execution.outs.items():
-                if f"{path}@{digest}" not in builder.nodes:
-                    builder.add(knowledge.data(path, digest))
-                builder.link(root, f"{path}@{digest}")
+            for data in node.execution.written:
+                if str(data) not in builder.nodes:
+                    builder.add(knowledge.data(data))
+                builder.link(root, str(data))
     return builder.graph(graph.roots)
 
 
@@ -143,4 +143,5 @@ def _called(graph: Graph, key: str) -> set[StageId | str]:
 
 
 def names(graph: Graph) -> set[StageId | str]:
+    """What all nodes are called in every version."""
     return {name for key in graph.nodes for name in _called(graph, key)}

@@ -1,16 +1,16 @@
 """What changed between two things, as values."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
 
+from lineage.answer import Answer
 from lineage.join.graph import DataNode, ExecutionNode
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Answer):
     """One of the two things.
 
     Attributes:
@@ -26,13 +26,9 @@ class Side:
     commit: str = ""
     dirty: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Change(Generic[T]):
+class Change(Answer, Generic[T]):
     """A value that is not the same on both sides.
 
     Attributes:
@@ -48,18 +44,9 @@ class Change(Generic[T]):
     before: T | None
     after: T | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no infinity and no NaN: they are text."""
-        return {
-            "stage": self.stage,
-            "name": self.name,
-            "before": _json(self.before),
-            "after": _json(self.after),
-        }
-
 
 @dataclass(frozen=True)
-class StageChange:
+class StageChange(Answer):
     """A stage with another execution on each side, or that only one side has.
 
     Attributes:
@@ -68,21 +55,43 @@ class StageChange:
         after: None where only the first side has it.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "stage",
+        "before=before_in_brief",
+        "after=after_in_brief",
+    )
+
     stage: str
     before: ExecutionNode | None
     after: ExecutionNode | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "stage": self.stage,
-            "before": _execution(self.before),
-            "after": _execution(self.after),
-        }
+    @property
+    def before_in_brief(self) -> "_Execution | None":
+        """The first side as JSON has it."""
+        return _Execution(self.before) if self.before else None
+
+    @property
+    def after_in_brief(self) -> "_Execution | None":
+        """The second side as JSON has it."""
+        return _Execution(self.after) if self.after else None
 
 
 @dataclass(frozen=True)
-class DataChange:
+class _Execution(Answer):
+    """An execution without what it read and wrote."""
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "id=node.id",
+        "signature=node.execution.signature",
+        "status=node.status",
+        "run=node.run_id",
+    )
+
+    node: ExecutionNode
+
+
+@dataclass(frozen=True)
+class DataChange(Answer):
     """A path with other bytes on each side, or that only one side has.
 
     Attributes:
@@ -92,23 +101,44 @@ class DataChange:
         after: None where it was removed.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "path",
+        "kind",
+        "before=before_in_brief",
+        "after=after_in_brief",
+    )
+
     path: str
     kind: str
     before: DataNode | None
     after: DataNode | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "path": self.path,
-            "kind": self.kind,
-            "before": _bytes(self.before),
-            "after": _bytes(self.after),
-        }
+    @property
+    def before_in_brief(self) -> "_Bytes | None":
+        """The first side as JSON has it."""
+        return _Bytes(self.before) if self.before else None
+
+    @property
+    def after_in_brief(self) -> "_Bytes | None":
+        """The second side as JSON has it."""
+        return _Bytes(self.after) if self.after else None
 
 
 @dataclass(frozen=True)
-class Difference:
+class _Bytes(Answer):
+    """Some bytes without their path, which both sides have."""
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "hash=node.hash",
+        "files=node.files",
+        "bytes=node.size_bytes",
+    )
+
+    node: DataNode
+
+
+@dataclass(frozen=True)
+class Difference(Answer):
     """What changed from A to B.
 
     Attributes:
@@ -124,6 +154,20 @@ class Difference:
         metrics: Of runs, and of the evaluation of model versions. Compared exactly.
         warnings: Sentences about what the answer cannot know.
     """
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "a",
+        "b",
+        "equal=is_equal",
+        "stages",
+        "code",
+        "files",
+        "commands",
+        "params",
+        "data",
+        "metrics",
+        "warnings",
+    )
 
     a: Side
     b: Side
@@ -144,43 +188,3 @@ class Difference:
         """
         changes = (self.stages, self.code, self.commands, self.params, self.data, self.metrics)
         return not any(changes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "a": self.a.as_dict(),
-            "b": self.b.as_dict(),
-            "equal": self.is_equal,
-            "stages": [change.as_dict() for change in self.stages],
-            "code": [change.as_dict() for change in self.code],
-            "files": None if self.files is None else list(self.files),
-            "commands": [change.as_dict() for change in self.commands],
-            "params": [change.as_dict() for change in self.params],
-            "data": [change.as_dict() for change in self.data],
-            "metrics": [change.as_dict() for change in self.metrics],
-            "warnings": list(self.warnings),
-        }
-
-
-# As JSON.
-
-
-def _json(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _execution(node: ExecutionNode | None) -> dict[str, Any] | None:
-    if node is None:
-        return None
-    return {
-        "id": node.id,
-        "signature": node.execution.signature,
-        "status": node.status.value if node.status else None,
-        "run": node.run.id if node.run else None,
-    }
-
-
-def _bytes(node: DataNode | None) -> dict[str, Any] | None:
-    if node is None:
-        return None
-    return {"hash": node.hash, "files": node.files, "bytes": node.size_bytes}

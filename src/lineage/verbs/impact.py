@@ -2,6 +2,7 @@
 
 from enum import Flag
 
+from lineage.identity import DataId
 from lineage.join.graph import DataNode, Graph, GraphBuilder, execution_id
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, resolve_ref
@@ -27,7 +28,7 @@ def impact(project: Project, ref: str) -> Graph:
         case RunRef(run):
             roots = [walk.execution(walk.knowledge.of_run(run))]
         case DataRef(digest, paths, _):
-            roots = [walk.data(path, digest) for path in paths]
+            roots = [walk.data(DataId(path, digest)) for path in paths]
         case RevisionRef(_, commit):
             roots = walk.commit(commit)
     walk.walk()
@@ -51,50 +52,51 @@ class _Downstream:
         self.builder = GraphBuilder()
         self.knowledge = Knowledge(project)
         self._project = project
-        self._waiting: dict[str, tuple[str, str]] = {}
-        self._ways: dict[str, _Way] = {}
+        self._waiting: dict[DataId, None] = {}
+        self._ways: dict[DataId, _Way] = {}
 
     def commit(self, commit: Commit) -> list[str]:
         """Add what ran on a commit, and the data that it was the first to record."""
         history = self._project.history
-        parents = [history.by_id[parent] for parent in commit.parents if parent in history.by_id]
-        before = {
-            (item.path, item.hash) for parent in parents for item in history.snapshot(parent).data
-        }
+        parents = [
+            history.commits.by_id[parent]
+            for parent in commit.parents
+            if parent in history.commits.by_id
+        ]
+        before = {item.id for parent in parents for item in history.snapshot(parent).data}
         runs = self._project.runs.at_commit(commit.id) if commit.id else []
         stages = [run for run in runs if self._project.runs.execution(run)]
         ran = [self.knowledge.of_run(run) for run in stages]
-        recorded = [(item.path, item.hash) for item in history.snapshot(commit).data]
+        recorded = [item.id for item in history.snapshot(commit).data]
         return [self.execution(known) for known in ran] + [
-            self.data(path, digest) for path, digest in recorded if (path, digest) not in before
+            self.data(data) for data in recorded if data not in before
         ]
 
     def version(self, version: VersionNode) -> str:
         """Add a model version, and its model's files."""
         for path in self.knowledge.paths_of(version.hash):
-            self.data(path, version.hash)
+            self.data(DataId(path, version.hash))
         return self.builder.add(version)
 
-    def data(self, path: str, digest: str, way: _Way = _Way.BOTH) -> str:
+    def data(self, data: DataId, way: _Way = _Way.BOTH) -> str:
         """Add some bytes, whose readers are looked up later.
 
         From a part to what holds it and down again would lead to its neighbours.
         """
-        node = f"{path}@{digest}"
-        ways = self._ways.get(node, _Way(0))
+        ways = self._ways.get(data, _Way(0))
         if way not in ways:
-            self.builder.add(self.knowledge.data(path, digest))
-            self._ways[node] = ways | way
-            self._waiting[node] = (path, digest)
-        return node
+            self.builder.add(self.knowledge.data(data))
+            self._ways[data] = ways | way
+            self._waiting[data] = None
+        return str(data)
 
     def execution(self, known: Known) -> str:
         """Add an execution and what it wrote."""
         is_new = execution_id(known.execution) not in self.builder.nodes
         node = self.builder.add(self.knowledge.execution(known)) if is_new else ""
-        for path, digest in known.execution.outs.items() if is_new else ():
-            if digest:
-                self.builder.link(node, self.data(path, digest))
+        for data in known.execution.written if is_new else ():
+            if data.hash:
+                self.builder.link(node, self.data(data))
         for run in known.runs if is_new else ():
             # A user's own model has no DVC hash, but a run.
             for version in self._project.registry.of_run(run.info.run_id):
@@ -107,45 +109,50 @@ class _Downstream:
         while self._waiting:
             step, self._waiting = self._waiting, {}
             if not is_first:  # what was asked about may be code, what runs wrote is data
-                self._project.runs.prepare({digest for _, digest in step.values()})
+                self._project.runs.prepare({data.hash for data in step})
             is_first = False
-            for node, (path, digest) in step.items():
-                self._follow(node, path, digest)
+            for data in step:
+                self._follow(data)
         self._versions_without_runs()
 
-    def _follow(self, node: str, path: str, digest: str) -> None:
-        for known in self.knowledge.reading(digest):
-            if known.only_copied(path, digest):
+    def _follow(self, data: DataId) -> None:
+        node = str(data)
+        for known in self.knowledge.reading(data.hash):
+            if known.only_copied(data):
                 continue
-            names = known.names_read(digest)
+            names = known.names_read(data.hash)
             # Under another name, these are the same bytes all the same.
-            if path in names or not any(f"{each}@{digest}" in self.builder.nodes for each in names):
+            same = [str(DataId(name, data.hash)) for name in names]
+            if data.path in names or not any(each in self.builder.nodes for each in same):
                 self.builder.link(node, self.execution(known))
-        for other, other_digest in self._overlapping(path, digest, self._ways[node]):
-            way = _Way.INSIDE if other.startswith(f"{path}/") else _Way.AROUND
-            self.builder.link(node, self.data(other, other_digest, way))
-        for version in self._project.registry.made_of(digest):
+        for other in self._overlapping(data):
+            self.builder.link(node, self.data(other, _way(data, other)))
+        for version in self._project.registry.made_of(data.hash):
             self.builder.link(node, self.builder.add(version))
 
-    def _overlapping(self, path: str, digest: str, ways: _Way) -> list[tuple[str, str]]:
+    def _overlapping(self, data: DataId) -> list[DataId]:
         """Dependencies that are part of these bytes, or that these bytes are part of."""
         history = self._project.history
-        found = {
-            (dep.path, dep.hash): None
-            for commit in history.containing(digest)
+        read = dict.fromkeys(
+            dep.id
+            for commit in history.containing(data.hash)
             for stage in history.snapshot(commit).stages
             for dep in stage.deps
-            if dep.path != path and dep.hash and overlap(dep.path, path)
-            if (_Way.INSIDE if dep.path.startswith(f"{path}/") else _Way.AROUND) in ways
-        }
+        )
+        found = [
+            each
+            for each in read
+            if each.path != data.path and each.hash and overlap(each.path, data.path)
+            if _way(data, each) in self._ways[data]
+        ]
         if not found:
             return []
-        belonging, unknown = self._project.parts.belong((path, digest), found)
-        for other, other_digest in unknown:
+        belonging, unknown = self._project.parts.belong(data, found)
+        for other in unknown:
             self.builder.warn(
-                f"whether {other} ({other_digest}) belongs to {path} ({digest}) cannot be told, so"
-                " that what read it is left out: the listing of the folder is neither in the DVC"
-                " cache nor in the remote."
+                f"whether {other.path} ({other.hash}) belongs to {data.path} ({data.hash}) cannot"
+                " be told, so that what read it is left out: the listing of the folder is neither"
+                " in the DVC cache nor in the remote."
             )
         return belonging
 
@@ -164,3 +171,8 @@ class _Downstream:
                 f"{version.id} was made of {', '.join(named)}, as its own tags say; the run that"
                 " made it is neither in this store nor in a lock of this repository."
             )
+
+
+def _way(data: DataId, other: DataId) -> _Way:
+    """Where the other lies, whose path overlaps with that of the data."""
+    return _Way.INSIDE if other.is_inside(data) else _Way.AROUND

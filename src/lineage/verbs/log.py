@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from lineage.answer import Answer
 from lineage.errors import LineageError
+from lineage.identity import DataId
 from lineage.project import Project
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
@@ -15,7 +17,7 @@ from lineage.repository.items import Item
 
 
 @dataclass(frozen=True)
-class Version:
+class Version(Answer):
     """A dataset version: bytes at a path, as history first recorded them.
 
     Attributes:
@@ -27,6 +29,20 @@ class Version:
         models: Model versions that were made of it directly.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "path=item.path",
+        "hash=item.hash",
+        "kind=item.kind",
+        "bytes=item.size_bytes",
+        "files=item.files",
+        "time=commit.time",
+        "commit=commit.id",
+        "names",
+        "facts",
+        "runs",
+        "models",
+    )
+
     item: Item
     commit: Commit
     names: tuple[str, ...]
@@ -34,25 +50,9 @@ class Version:
     runs: int
     models: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "path": self.item.path,
-            "hash": self.item.hash,
-            "kind": self.item.kind,
-            "bytes": self.item.size_bytes,
-            "files": self.item.files,
-            "time": self.commit.time.isoformat(),
-            "commit": self.commit.id,
-            "names": list(self.names),
-            "facts": dict(self.facts),
-            "runs": self.runs,
-            "models": list(self.models),
-        }
-
 
 @dataclass(frozen=True)
-class Log:
+class Log(Answer):
     """Dataset versions, newest first.
 
     Attributes:
@@ -65,20 +65,12 @@ class Log:
     older: int
     warnings: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "versions": [version.as_dict() for version in self.versions],
-            "older": self.older,
-            "warnings": list(self.warnings),
-        }
-
 
 def log(project: Project, path: str | None = None, number: int | None = None) -> Log:
     """The versions that a branch, tag, experiment or the working tree records.
 
     Args:
-        project: Whose.
+        project: The repository and its tracking store.
         path: Only what is tracked there or below, of any kind; all datasets by default.
         number: Only so many, the newest; all by default.
 
@@ -86,47 +78,49 @@ def log(project: Project, path: str | None = None, number: int | None = None) ->
         LineageError: If nothing was ever tracked at the path.
     """
     history = project.history
-    found, names = _first_seen(history)
+    found = _first_seen(history)
     if path is None:
-        wanted = [key for key in found if found[key][0].kind == "dataset"]
+        wanted = [seen for seen in found if seen.item.kind == "dataset"]
     else:
         name = project.workspace.name_of(Path(os.path.normpath(Path(path).absolute())))
-        wanted = [key for key in found if _is_below(key[0], name)]
+        wanted = [seen for seen in found if _is_below(seen.item.path, name)]
         if not wanted:
-            raise LineageError(_never(path, name, {tracked for tracked, _ in found}))
-    wanted.sort(key=lambda key: (found[key][1].time, key[0]), reverse=True)
+            raise LineageError(_never(path, name, {seen.item.path for seen in found}))
+    wanted.sort(key=lambda seen: (seen.commit.time, seen.item.id), reverse=True)
     shown = wanted[:number]
-    digests = {digest for _, digest in shown}
+    digests = {seen.item.hash for seen in shown}
     readers = project.runs.count_reading(digests if len(shown) < len(wanted) else None)
     facts = project.runs.facts_of_content(digests)
     versions = [
         Version(
-            item=found[key][0],
-            commit=found[key][1],
-            names=names[key],
-            facts=facts.get(key[1], {}),
-            runs=len(readers.get(key[1], ())),
-            models=_models(project, key[1], readers.get(key[1], set())),
+            item=seen.item,
+            commit=seen.commit,
+            names=tuple(seen.names),
+            facts=facts.get(seen.item.hash, {}),
+            runs=len(readers.get(seen.item.hash, ())),
+            models=_models(project, seen.item.hash, readers.get(seen.item.hash, set())),
         )
-        for key in shown
+        for seen in shown
     ]
     return Log(tuple(versions), len(wanted) - len(shown), tuple(history.warnings))
 
 
-def _first_seen(
-    history: History,
-) -> tuple[dict[tuple[str, str], tuple[Item, Commit]], dict[tuple[str, str], tuple[str, ...]]]:
-    """(path, hash) -> how and where it was first recorded; and -> names of all its revisions."""
-    found: dict[tuple[str, str], tuple[Item, Commit]] = {}
-    names: dict[tuple[str, str], tuple[str, ...]] = {}
-    present = history.present
-    is_new = history.snapshot(present) != history.snapshot_of_head
-    for commit in [*reversed(history.commits), *([present] if is_new else [])]:
+@dataclass
+class _Seen:
+    """How and where some bytes were first recorded, and the names of all their revisions."""
+
+    item: Item
+    commit: Commit
+    names: list[str] = field(default_factory=list)
+
+
+def _first_seen(history: History) -> list[_Seen]:
+    found: dict[DataId, _Seen] = {}
+    present = [history.commits.present] if history.is_dirty else []
+    for commit in [*reversed(history.commits.all), *present]:
         for item in history.snapshot(commit).data:
-            key = (item.path, item.hash)
-            found.setdefault(key, (item, commit))
-            names[key] = (*names.get(key, ()), *commit.names)
-    return found, names
+            found.setdefault(item.id, _Seen(item, commit)).names.extend(commit.names)
+    return list(found.values())
 
 
 def _models(project: Project, digest: str, readers: set[str]) -> tuple[str, ...]:

@@ -63,7 +63,3 @@ def report(
         warning_section(stages, (difference or now.graph).warnings),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"

@@ -19,27 +19,25 @@ class Base:
     sentence: str
 
 
-# Which revisions.
-
-
 def subject_of(history: History, rev: str | None) -> tuple[str, Commit]:
     """What the report is about, with a name for it."""
     if rev is not None:
         return rev, _found(history, rev)
-    head = history.find(history.head) if history.head else None
-    if head is None or history.snapshot(history.present) != history.snapshot(head):
-        return WORKSPACE, history.present
+    head = history.commits.find(history.commits.head) if history.commits.head else None
+    if head is None or history.snapshot(history.commits.present) != history.snapshot(head):
+        return WORKSPACE, history.commits.present
     return called(head), head
 
 
 def called(commit: Commit) -> str:
+    """One name of a commit: the first that points to it, else its own."""
     return next(iter(commit.names), commit.short)
 
 
 def _found(history: History, rev: str) -> Commit:
-    commit = history.find(rev)
+    commit = history.commits.find(rev)
     if commit is None:
-        fetch = "git fetch --unshallow" if history.is_shallow else "git fetch"
+        fetch = "git fetch --unshallow" if history.commits.is_shallow else "git fetch"
         raise LineageError(
             f"{rev} is no git revision of this clone: name a branch, a tag, a commit or a DVC"
             f" experiment, or get it with `{fetch}`."
@@ -48,6 +46,7 @@ def _found(history: History, rev: str) -> Commit:
 
 
 def base_of(project: Project, commit: Commit, base: str | None) -> Base:
+    """What a revision is compared with, and why that."""
     history = project.history
     if base is not None and not _is_branch(history, base):
         found = _found(history, base)
@@ -61,10 +60,10 @@ def base_of(project: Project, commit: Commit, base: str | None) -> Base:
         )
     common = reached(history, commit) & reached(history, _found(history, branch))
     # Newest first, and parents after their children.
-    fork = next((each for each in history.commits if each.id in common), None)
+    fork = next((each for each in history.commits.all if each.id in common), None)
     if fork and fork.id != commit.id:
         return Base(fork, f"Compared with {code(fork.short)}, where it left {code(branch)}.")
-    parent = history.by_id.get(commit.parents[0]) if commit.parents else None
+    parent = history.commits.by_id.get(commit.parents[0]) if commit.parents else None
     if fork and parent:
         return Base(parent, f"Compared with its parent {code(parent.short)}.")
     return Base(None, f"Compared with nothing: {_why_alone(history, commit, branch)}")
@@ -73,7 +72,7 @@ def base_of(project: Project, commit: Commit, base: str | None) -> Base:
 def _is_branch(history: History, name: str) -> bool:
     if re.search(r"[~^:{]", name):
         return False  # what git counts from a branch is another revision
-    return any(history.find(f"refs/{kind}/{name}") for kind in ("heads", "remotes"))
+    return any(history.commits.find(f"refs/{kind}/{name}") for kind in ("heads", "remotes"))
 
 
 def _default_branch(project: Project) -> str | None:
@@ -84,7 +83,7 @@ def _default_branch(project: Project) -> str | None:
 
 
 def _why_alone(history: History, commit: Commit, branch: str) -> str:
-    if history.is_shallow:
+    if history.commits.is_shallow:
         return (
             "this clone is shallow, and lacks the commit to compare with; fetch it with"
             " `git fetch --unshallow`."
@@ -100,7 +99,7 @@ def reached(history: History, commit: Commit) -> frozenset[str]:
     waiting = [commit.id] if commit.id else list(commit.parents)
     while waiting:
         each = waiting.pop()
-        found = history.by_id.get(each) or history.find(each)
+        found = history.commits.by_id.get(each) or history.commits.find(each)
         if found is not None and each not in reached:
             reached.add(each)
             waiting += found.parents
@@ -108,6 +107,7 @@ def reached(history: History, commit: Commit) -> frozenset[str]:
 
 
 def title(name: str, commit: Commit) -> str:
+    """A revision in a heading, by its name and its commit."""
     if not commit.id:
         return "the working tree"
     return code(name) if commit.id.startswith(name) else f"{code(name)} ({code(commit.short)})"

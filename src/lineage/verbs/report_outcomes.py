@@ -51,9 +51,6 @@ class Registered:
     version: VersionNode
 
 
-# What happened.
-
-
 @dataclass(frozen=True)
 class Past:
     """What was there before the revision.
@@ -95,13 +92,13 @@ class Past:
             return run.started >= self.since
         if self.base is None or node.id in self.locked:
             return False
-        at = self.history.find(run.commit) if run.commit else None
+        at = self.history.commits.find(run.commit) if run.commit else None
         if at is None:
             return run.started >= self.base.time
         if at.id in self.before:
             return at.id == self.base.id
         # A commit that was rebased away belonged to this, one of another branch did not.
-        return at.id in self.own or not self.history.reaches(at.id)
+        return at.id in self.own or not self.history.commits.reaches(at.id)
 
 
 def outcomes(now: Traced, past: Past) -> list[StageOutcome]:

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from lineage.errors import LineageError, without_secrets
-from lineage.formats.labels import short
 from lineage.formats.markdown import (
     amounts,
     code,
@@ -20,23 +19,21 @@ from lineage.formats.markdown import (
     sentence,
 )
 from lineage.formats.mermaid import mermaid
+from lineage.join.graph import Edge
 from lineage.project import Project
-from lineage.repository.commits import WORKSPACE
+from lineage.repository.commits import SHORT, WORKSPACE
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
 from lineage.verbs.diff_sides import Traced
 from lineage.verbs.difference import Change, DataChange, Difference
-from lineage.verbs.report import _count
 from lineage.verbs.report_outcomes import Outcome, Registered, StageOutcome, models_in
+from lineage.words import count, short
 
 METRICS_SHOWN = 4
 """Of a model version; the runs that measured it have them all."""
 
 NAMED = 3
 """Datasets that the headline lists by name."""
-
-
-# The sections.
 
 
 def headline(
@@ -48,8 +45,10 @@ def headline(
     counts = Counter(stage.outcome for stage in stages)
     made, ran = counts[Outcome.MADE], counts[Outcome.RAN]
     reused = counts[Outcome.UNCHANGED] + counts[Outcome.REUSED]
-    counted = [f"{_count(ran, 'stage')} ran, {reused} reused"] if not made else []
-    counted += [f"{_count(made, 'stage')} recorded"] if made else []
+    counted = (
+        [f"{count(ran, 'stage') if ran else 'no stage'} ran, {reused} reused"] if not made else []
+    )
+    counted += [f"{count(made, 'stage')} recorded"] if made else []
     doubtful = (Outcome.BACKFILLED, Outcome.ACCEPTED, Outcome.UNRECORDED)
     counted += [f"{counts[each]} {each.value}" for each in doubtful if counts[each]]
     parts = [", ".join(counted)]
@@ -80,7 +79,7 @@ def _metric_in_words(
     telling = sorted(evaluated) if len(difference.metrics) > 1 else changes
     shown = next((changes[name] for name in telling if name in changes), None)
     if shown is None:
-        return f"{_count(len(difference.metrics), 'metric')} changed"
+        return f"{count(len(difference.metrics), 'metric')} changed"
     if shown.before is None:
         return f"{code(shown.name)} is {figure(shown.after)}"
     step = f" ({_step(shown)})" if _step(shown) else ""
@@ -91,6 +90,7 @@ def _metric_in_words(
 def stage_section(
     project: Project, stages: Sequence[StageOutcome], difference: Difference | None
 ) -> str:
+    """A row for each stage: what became of it, in which run."""
     rows = [
         (
             code(str(stage.node.execution.stage)),
@@ -136,7 +136,7 @@ def _when(run: RunFacts) -> str:
 def _where(run: RunFacts) -> str:
     """At which commit a run ran, and what else is to know of its code."""
     words = [
-        f" at commit {code(short(run.commit))}" if run.commit else "",
+        f" at commit {code(run.commit[:SHORT])}" if run.commit else "",
         " with uncommitted changes" if run.dirty else "",
         f" as experiment {code(run.experiment)}" if run.experiment else "",
         ", written down later" if run.backfilled else "",
@@ -155,6 +155,7 @@ def _run_link(project: Project, facts: RunFacts | None) -> str:
 
 
 def change_sections(project: Project, difference: Difference) -> list[str]:
+    """A table for each kind of change against the base."""
     digests = {
         node.hash
         for change in difference.data
@@ -220,6 +221,7 @@ def _setting_row(change: Change[str]) -> tuple[str, ...]:
 
 
 def version_section(project: Project, now: Traced, registered: Sequence[Registered]) -> str:
+    """A row for each model version, and for each model that is not registered."""
     rows = [
         (
             _version_link(project, each.version),
@@ -255,8 +257,9 @@ def _evaluation(version: VersionNode) -> str:
 def graph_section(
     name: str, now: Traced, stages: Sequence[StageOutcome], registered: Sequence[Registered]
 ) -> str:
+    """The graph as a chart that folds, or where to see it if it is too large."""
     versions = {each.version.id: each.version for each in registered}
-    edges = [(each.source, each.version.id) for each in registered]
+    edges = [Edge(each.source, each.version.id) for each in registered]
     graph = replace(
         now.graph,
         roots=tuple(stage.node.id for stage in stages if stage.outcome is Outcome.RAN),
@@ -277,6 +280,7 @@ def graph_section(
 
 
 def warning_section(stages: Sequence[StageOutcome], warnings: Iterable[str]) -> str:
+    """What the report cannot know, and what is to be done about doubtful stages."""
     advice = {
         Status.UNRECORDED: "is unrecorded: `lineage sync` writes down what dvc.lock has.",
         Status.ACCEPTED: "was accepted by hand: `dvc repro -f` makes its outputs by a run.",
@@ -290,9 +294,6 @@ def warning_section(stages: Sequence[StageOutcome], warnings: Iterable[str]) -> 
     return (
         "\n".join(["### Warnings", "", *(f"- {each}" for each in sentences)]) if sentences else ""
     )
-
-
-# Figures.
 
 
 def _step(change: Change[float]) -> str:

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from lineage.answer import Answer
+from lineage.identity import DataId
 from lineage.join.graph import DataNode, Graph, GraphBuilder
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
-from lineage.repository.items import Item
 from lineage.storage.borrow import in_place
 from lineage.storage.locate import Whereabouts, locate
 
 
 @dataclass(frozen=True)
-class Copies:
+class Copies(Answer):
     """Where some bytes are.
 
     Attributes:
@@ -24,23 +25,21 @@ class Copies:
             and how many runs name them as a dataset.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = (
+        "workspace",
+        "cache=stored.cache",
+        "remote=stored.remote",
+        "missing=stored.missing",
+        "mlflow",
+    )
+
     workspace: tuple[str, ...]
     stored: Whereabouts
     mlflow: Mapping[str, Any]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "workspace": list(self.workspace),
-            "cache": self.stored.cache,
-            "remote": self.stored.remote,
-            "missing": list(self.stored.missing),
-            "mlflow": dict(self.mlflow),
-        }
-
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Answer):
     """A thing and its neighbours.
 
     Attributes:
@@ -50,6 +49,13 @@ class Shown:
         places: Hash -> where these bytes are, for the data among the roots, or the files of
             the model.
     """
+
+    json_names: ClassVar[tuple[str, ...]] = (
+        "subject=meaning",
+        *(f"{name.partition('=')[0]}=graph.{name.rpartition('=')[2]}" for name in Graph.json_names),
+        "facts",
+        "places",
+    )
 
     subject: Subject
     graph: Graph
@@ -61,14 +67,10 @@ class Shown:
         """Sentences about what the answer cannot know."""
         return self.graph.warnings
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "subject": str(self.subject),
-            **self.graph.as_dict(),
-            "facts": {digest: dict(facts) for digest, facts in self.facts.items()},
-            "places": {digest: place.as_dict() for digest, place in self.places.items()},
-        }
+    @property
+    def meaning(self) -> str:
+        """What the REF means, in words."""
+        return str(self.subject)
 
 
 def show(project: Project, ref: str) -> Shown:
@@ -82,13 +84,13 @@ def show(project: Project, ref: str) -> Shown:
     near = _Neighbours(project)
     match subject:
         case DataRef(digest, paths, _):
-            roots = [near.data(path, digest) for path in paths]
+            roots = [near.data(DataId(path, digest)) for path in paths]
             located = {digest}
         case ModelRef(version):
             roots = [near.builder.add(version)]
             located = {version.hash} - {""}
             for path in near.knowledge.paths_of(version.hash):
-                near.builder.link(near.data(path, version.hash), roots[0])
+                near.builder.link(near.data(DataId(path, version.hash)), roots[0])
             if not version.hash and version.run_id:
                 near.script(version.run_id, roots[0])
         case RunRef(run):
@@ -97,8 +99,7 @@ def show(project: Project, ref: str) -> Shown:
         case RevisionRef(_, commit):
             roots = [near.execution(known) for known in near.knowledge.at(commit)]
             for added in project.history.snapshot(commit).added:
-                node = near.knowledge.data(added.item.path, added.item.hash, added.item)
-                roots.append(near.builder.add(node))
+                roots.append(near.builder.add(near.knowledge.data(added.item.id, added.item)))
             located = {item.hash for item in project.history.snapshot(commit).data if item.hash}
     for warning in project.history.warnings:
         near.builder.warn(warning)
@@ -110,16 +111,11 @@ def show(project: Project, ref: str) -> Shown:
 
 def _places(project: Project, nodes: Iterable[DataNode], digests: set[str]) -> dict[str, Copies]:
     workspace = project.workspace
-    items = [
-        Item(node.path, workspace.git_root / node.path, node.hash, node.kind, (), 0, 0)
-        for node in nodes
-        if node.hash in digests
-    ]
-    here = in_place(workspace, items)
+    here = in_place(workspace, [node.data for node in nodes if node.hash in digests])
     stored = locate(workspace, digests)
     return {
         digest: Copies(
-            tuple(item.path for item in here if item.hash == digest),
+            tuple(data.path for data in here if data.hash == digest),
             stored[digest],
             {
                 "models": project.registry.logged(digest),
@@ -139,35 +135,32 @@ class _Neighbours:
         self.written: list[str] = []
         self._project = project
 
-    def data(self, path: str, digest: str) -> str:
+    def data(self, data: DataId) -> str:
         """Add bytes, every execution that made them, and every one that read them."""
         writing = [
-            known
-            for known in self.knowledge.writing(digest)
-            if known.execution.outs.get(path) == digest
+            known for known in self.knowledge.writing(data.hash) if known.execution.wrote(data)
         ]
-        node = self.builder.add(self.knowledge.data(path, digest, others=max(len(writing) - 1, 0)))
+        node = self.builder.add(self.knowledge.data(data, others=max(len(writing) - 1, 0)))
         for known in writing:
             self.builder.link(self.builder.add(self.knowledge.execution(known)), node)
-        for known in self.knowledge.reading(digest):
-            if known.names_read(digest) and not known.only_copied(path, digest):
+        for known in self.knowledge.reading(data.hash):
+            if known.names_read(data.hash) and not known.only_copied(data):
                 self.builder.link(node, self.builder.add(self.knowledge.execution(known)))
-        for version in self._project.registry.made_of(digest):
+        for version in self._project.registry.made_of(data.hash):
             self.builder.link(node, self.builder.add(version))
         return node
 
     def execution(self, known: Known) -> str:
         """Add an execution, what it read and what it wrote."""
         node = self.builder.add(self.knowledge.execution(known))
-        for path, digest in known.execution.deps.items():
-            if not self.knowledge.is_code(known, path):
-                source = self.builder.add(self.knowledge.data(path, digest))
-                self.builder.link(source, node)
-        for path, digest in known.execution.outs.items():
-            self.written.append(digest)
-            target = self.builder.add(self.knowledge.data(path, digest))
+        for data in known.execution.read:
+            if not self.knowledge.is_code(known, data.path):
+                self.builder.link(self.builder.add(self.knowledge.data(data)), node)
+        for data in known.execution.written:
+            self.written.append(data.hash)
+            target = self.builder.add(self.knowledge.data(data))
             self.builder.link(node, target)
-            for version in self._project.registry.made_of(digest):
+            for version in self._project.registry.made_of(data.hash):
                 self.builder.link(target, self.builder.add(version))
         for run in known.runs:
             for version in self._project.registry.of_run(run.info.run_id):

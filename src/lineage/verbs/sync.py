@@ -1,43 +1,41 @@
 """Bring a tracking store up to what the lock says."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from filelock import FileLock
 
+from lineage.answer import Answer
 from lineage.project import Project
 from lineage.recording.backfill import ensure_recorded_model, ensure_run
 from lineage.recording.registration import LABEL, Registration, register
-from lineage.repository.commits import Commit
-from lineage.repository.history import History
+from lineage.repository.items import Item
 from lineage.storage.borrow import exact
 
 
 @dataclass(frozen=True)
-class Synced:
+class SyncedVersion(Answer):
+    """A model version that exists now, as ``models:/name/version``, with the verdict on it."""
+
+    id: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Synced(Answer):
     """What `sync` found missing and made.
 
     Attributes:
         runs: Stages that got a backfilled run.
         accepted: Stages whose outputs no run made: somebody used ``dvc commit``.
-        versions: Model versions that exist now, as ``models:/name/version``, with the
-            verdict on each.
+        versions: Model versions that exist now.
         warnings: Sentences about what could not be written down.
     """
 
     runs: tuple[str, ...]
     accepted: tuple[str, ...]
-    versions: tuple[tuple[str, str], ...]
+    versions: tuple[SyncedVersion, ...]
     warnings: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "runs": list(self.runs),
-            "accepted": list(self.accepted),
-            "versions": [{"id": each, "verdict": verdict} for each, verdict in self.versions],
-            "warnings": list(self.warnings),
-        }
 
 
 def sync(project: Project, rev: str | None = None) -> Synced:
@@ -60,38 +58,35 @@ def sync(project: Project, rev: str | None = None) -> Synced:
 
 
 def _sync(project: Project, rev: str | None) -> Synced:
-    client, workspace, history = project.client, project.workspace, project.history
-    commit = history.present if rev is None else history.named(rev)
+    history = project.history
+    commit = history.commits.present if rev is None else history.commits.named(rev)
     stages = history.snapshot(commit).stages
-    made, accepted, cut = [], [], []
-    for stage in stages:
-        first = history.first(stage.execution)
-        run, is_new = ensure_run(client, workspace, stage, first, is_cut=_is_cut(history, first))
-        if run is None:
-            accepted.append(str(stage.execution.stage))
-        elif is_new:
-            made.append(str(stage.execution.stage))
-            if _is_cut(history, first):
-                cut.append(str(stage.execution.stage))
+    ensured = {str(stage.execution.stage): ensure_run(project, stage) for stage in stages}
     outs = [item for stage in stages for item in stage.outs]
     for item in outs:
         if item.kind == "model":
-            ensure_recorded_model(client, workspace, item)
-    versions = []
+            ensure_recorded_model(project, item.id)
+    is_newest = rev is None or commit.id == history.commits.head
+    return Synced(
+        runs=tuple(stage for stage, each in ensured.items() if each.is_new),
+        accepted=tuple(stage for stage, each in ensured.items() if each.run is None),
+        versions=tuple(_registered(project, outs, is_newest=is_newest)),
+        warnings=tuple(
+            f"the commit that {stage} ran for is not written down, since this clone is shallow and"
+            " it may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
+            for stage, each in ensured.items()
+            if each.is_cut
+        ),
+    )
+
+
+def _registered(
+    project: Project, outs: Iterable[Item], *, is_newest: bool
+) -> Iterator[SyncedVersion]:
+    """Make sure of the model versions that outputs of the pipeline speak of."""
     for item in outs:
         if LABEL in item.labels:
-            with exact(workspace, item) as path:
+            with exact(project.workspace, item.id) as path:
                 registration = Registration.read(path)
-            is_newest = rev is None or commit.id == history.head
-            version = register(client, workspace, registration, is_newest=is_newest)
-            versions.append((f"models:/{version.name}/{version.version}", registration.verdict))
-    warnings = [
-        f"the commit that {stage} ran for is not written down, since this clone is shallow and it"
-        " may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
-        for stage in cut
-    ]
-    return Synced(tuple(made), tuple(accepted), tuple(versions), tuple(warnings))
-
-
-def _is_cut(history: History, commit: Commit | None) -> bool:
-    return commit is not None and history.is_cut_at(commit)
+            version = register(project, registration, is_newest=is_newest)
+            yield SyncedVersion(f"models:/{version.name}/{version.version}", registration.verdict)

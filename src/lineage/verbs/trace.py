@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from lineage.identity import DataId
 from lineage.join.graph import Graph, GraphBuilder, OriginNode
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
 from lineage.repository.snapshot import Snapshot
 from lineage.tracking.facts import VersionNode
+from lineage.tracking.tags import CHANGED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -36,15 +38,13 @@ def upstream(project: Project, subject: Subject) -> Graph:
             roots = [walk.execution(walk.knowledge.of_run(run))]
         case DataRef(digest, paths, commit):
             snapshot = project.history.snapshot(commit) if commit else None
-            roots = [walk.data(path, digest, snapshot) for path in paths]
+            roots = [walk.data(DataId(path, digest), snapshot) for path in paths]
         case RevisionRef(name, commit):
             snapshot = project.history.snapshot(commit)
             if not snapshot.data:
                 walk.builder.warn(f"{name} records no data: it has no dvc.lock and no .dvc file.")
             roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
-            roots += [
-                walk.data(each.item.path, each.item.hash, snapshot) for each in snapshot.added
-            ]
+            roots += [walk.data(each.item.id, snapshot) for each in snapshot.added]
     for warning in project.history.warnings:
         walk.builder.warn(warning)
     return walk.builder.graph(roots)
@@ -55,7 +55,7 @@ class _Upstream:
         self.builder = GraphBuilder()
         self.knowledge = Knowledge(project)
         self._project = project
-        self._done: dict[str, str] = {}
+        self._done: set[str] = set()
 
     def version(self, version: VersionNode) -> str:
         node = self.builder.add(version)
@@ -71,11 +71,11 @@ class _Upstream:
             return node
         maker = self.knowledge.maker(version)
         if maker:
-            paths = [path for path, made in maker.execution.outs.items() if made == version.hash]
+            paths = [each.path for each in maker.execution.written if each.hash == version.hash]
         else:
             paths = self.knowledge.paths_of(version.hash)
         for path in paths:
-            self.builder.link(self.data(path, version.hash, None, maker), node)
+            self.builder.link(self.data(DataId(path, version.hash), None, maker), node)
         if version.run_id and (run is None or run.info.lifecycle_stage == "deleted"):
             self._gone(version, run)
         if not paths:
@@ -83,29 +83,28 @@ class _Upstream:
         return node
 
     def data(
-        self, path: str, digest: str, snapshot: Snapshot | None, maker: Known | None = None
+        self, data: DataId, snapshot: Snapshot | None = None, maker: Known | None = None
     ) -> str:
         """Add bytes and all that is upstream of them.
 
         Args:
-            path: Their path.
-            digest: Their hash.
+            data: The bytes.
             snapshot: The revision that they were met in, which knows best who wrote them.
             maker: Who wrote them, where that is known.
         """
-        key = f"{path}@{digest}"
-        if key in self._done:
-            return self._done[key]
-        self._done[key] = key
-        producer, others = self._producer(path, digest, snapshot)
+        node = str(data)
+        if node in self._done:
+            return node
+        self._done.add(node)
+        producer, others = self._producer(data, snapshot)
         producer = maker or producer
-        item = snapshot.item(path) if snapshot else None
-        node = self.builder.add(self.knowledge.data(path, digest, item, others))
+        item = snapshot.item(data.path) if snapshot else None
+        self.builder.add(self.knowledge.data(data, item, others))
         if producer:
-            in_lock = snapshot and snapshot.writer(path, digest)
+            in_lock = snapshot and snapshot.writer(data)
             self.builder.link(self.execution(producer, snapshot if in_lock else None), node)
         else:
-            self._sources(path, digest, snapshot, node)
+            self._sources(data, snapshot)
         return node
 
     def execution(self, known: Known, snapshot: Snapshot | None = None) -> str:
@@ -118,14 +117,14 @@ class _Upstream:
         found = self.knowledge.execution(known)
         if found.id in self._done:
             return found.id
-        self._done[found.id] = found.id
+        self._done.add(found.id)
         node = self.builder.add(found)
         snapshot = snapshot or self.knowledge.snapshot(known)
         is_first = True
-        for path, digest in known.execution.deps.items():
-            if self.knowledge.is_code(known, path):
+        for data in known.execution.read:
+            if self.knowledge.is_code(known, data.path):
                 continue
-            source = self.data(path, digest, snapshot)
+            source = self.data(data, snapshot)
             self.builder.link(source, node)
             is_first = is_first and not self.builder.has_source(source)
         if is_first and found.run:
@@ -133,18 +132,14 @@ class _Upstream:
                 self.builder.link(self.builder.add(_origin(origin)), node)
         return node
 
-    def _producer(
-        self, path: str, digest: str, snapshot: Snapshot | None
-    ) -> tuple[Known | None, int]:
+    def _producer(self, data: DataId, snapshot: Snapshot | None) -> tuple[Known | None, int]:
         """The execution to follow, and how many others came to the same bytes."""
-        writer = snapshot.writer(path, digest) if snapshot else None
+        writer = snapshot.writer(data) if snapshot else None
         if writer:
             commits = self._project.history.holding(writer.execution)
             return Known(writer.execution, writer, commits, ()), 0
         writing = [
-            known
-            for known in self.knowledge.writing(digest)
-            if known.execution.outs.get(path) == digest
+            known for known in self.knowledge.writing(data.hash) if known.execution.wrote(data)
         ]
         return self._oldest(writing), max(len(writing) - 1, 0)
 
@@ -152,45 +147,42 @@ class _Upstream:
         """Of several that came to the same bytes, the first to run, or else to be committed."""
 
         def age(known: Known) -> tuple[int, float]:
-            sound = [run for run in known.runs if "dvc.changed" not in run.data.tags]
+            sound = [run for run in known.runs if CHANGED not in run.data.tags]
             if sound:
                 return 0, sound[0].info.start_time
             return (1, known.commits[0].time.timestamp()) if known.commits else (2, 0)
 
         return min(writing, key=age, default=None)
 
-    def _sources(self, path: str, digest: str, snapshot: Snapshot | None, node: str) -> None:
+    def _sources(self, data: DataId, snapshot: Snapshot | None) -> None:
         """What is upstream of bytes that no stage wrote as a whole."""
+        history = self._project.history
+        commits = history.containing(data.hash)
         if snapshot is None:
-            commits = self._project.history.containing(digest)
-            snapshot = self._project.history.snapshot(commits[0]) if commits else None
+            snapshot = history.snapshot(commits[0]) if commits else None
         if snapshot is None:
             return
         for added in snapshot.added:
-            if added.item.path == path and added.item.hash == digest:
+            if added.item.id == data:
                 url = added.url or added.file
-                origin = OriginNode(added.item.path, url, added.checksum, added.item.size_bytes)
-                self.builder.link(self.builder.add(origin), node)
+                origin = OriginNode(data.path, url, added.checksum, added.item.size_bytes)
+                self.builder.link(self.builder.add(origin), str(data))
                 return
-        near = [(item.path, item.hash) for item in snapshot.overlapping(path)]
         # What the stage read may be older than what stands beside it in the same lock.
-        far = [
-            (item.path, item.hash)
-            for commit in self._project.history.containing(digest)
-            for item in self._project.history.snapshot(commit).overlapping(path)
-        ]
-        candidates = [each for each in dict.fromkeys([*near, *far]) if each[1]]
+        near = [snapshot, *map(history.snapshot, commits)]
+        overlapping = [item.id for each in near for item in each.overlapping(data.path)]
+        candidates = [each for each in dict.fromkeys(overlapping) if each.hash]
         if not candidates:
             return
-        belonging, unknown = self._project.parts.belong((path, digest), candidates)
-        taken = dict(reversed(belonging))  # the nearest of those with one path
-        for part, its in taken.items():
-            self.builder.link(self.data(part, its, snapshot), node)
+        belonging, unknown = self._project.parts.belong(data, candidates)
+        taken = {part.path: part for part in reversed(belonging)}  # the nearest of one path
+        for part in taken.values():
+            self.builder.link(self.data(part, snapshot), str(data))
         if not taken and unknown:
             self.builder.warn(
-                f"whether {path} ({digest}) belongs to {unknown[0][0]} cannot be told, so that"
-                " nothing upstream of it is known: the listing of the folder is neither in the"
-                " DVC cache nor in the remote; `dvc push --all-commits` where it is brings it."
+                f"whether {data.path} ({data.hash}) belongs to {unknown[0].path} cannot be told,"
+                " so that nothing upstream of it is known: the listing of the folder is neither in"
+                " the DVC cache nor in the remote; `dvc push --all-commits` where it is brings it."
             )
 
     def _gone(self, version: VersionNode, run: "Run | None") -> None:
@@ -205,7 +197,7 @@ class _Upstream:
     def _declared(self, version: VersionNode, node: str) -> None:
         """For a version whose run and lock are gone: the data that its own tags name."""
         for path, digest in version.data.items():
-            self.builder.link(self.data(path, digest, None), node)
+            self.builder.link(self.data(DataId(path, digest)), node)
         if not version.data:
             self.builder.warn(
                 f"{version.id} is made of {version.hash}, which no run of this store and no"

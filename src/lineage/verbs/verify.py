@@ -1,8 +1,9 @@
 """Whether the record is whole: the gate of a CI."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import ClassVar
 
+from lineage.answer import Answer
 from lineage.project import Project
 from lineage.repository.workspace import open_repo
 from lineage.tracking.facts import facts_of
@@ -13,12 +14,9 @@ from lineage.verbs.verify_stages import check_stages
 from lineage.verbs.verify_tree import defined_stages, differences
 from lineage.verbs.verify_versions import check_runs, versions_to_check
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Answer):
     """What was found, and how much was looked at.
 
     Attributes:
@@ -31,6 +29,8 @@ class Verified:
         skipped: A phrase for everything that was not checked, and why.
     """
 
+    json_names: ClassVar[tuple[str, ...]] = ("breaks", "checked", "skipped")
+
     breaks: tuple[Break, ...]
     stages: int
     backfilled: int
@@ -39,14 +39,11 @@ class Verified:
     commits: int
     skipped: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    @property
+    def checked(self) -> dict[str, int]:
+        """How much was looked at, by name."""
         counts = ("stages", "backfilled", "model_versions", "hashes", "commits")
-        return {
-            "breaks": [asdict(each) for each in self.breaks],
-            "checked": {name: getattr(self, name) for name in counts},
-            "skipped": list(self.skipped),
-        }
+        return {name: getattr(self, name) for name in counts}
 
 
 def verify(project: Project, rev: str | None = None) -> Verified:
@@ -57,7 +54,7 @@ def verify(project: Project, rev: str | None = None) -> Verified:
     records.
 
     Args:
-        project: Whose.
+        project: The repository and its tracking store.
         rev: A git revision, of which only the model versions whose files it records are
             checked; by default the working tree, and all versions of this repository.
 
@@ -66,7 +63,7 @@ def verify(project: Project, rev: str | None = None) -> Verified:
             read, or MLflow or the DVC remote does not answer.
     """
     history = project.history
-    commit = history.present if rev is None else history.named(rev)
+    commit = history.commits.present if rev is None else history.commits.named(rev)
     snapshot = history.snapshot(commit)
     with open_repo(project.workspace, commit.id or None) as repo:
         defined = defined_stages(project.workspace, repo)

@@ -1,18 +1,10 @@
 """A place where the record is not whole, and what one check came to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from lineage.answer import Answer
 from lineage.tracking.producer import Status
-
-if TYPE_CHECKING:
-    pass
-
-
-SHOWN = 3
-"""How many of many things a sentence names."""
 
 
 class Check(StrEnum):
@@ -45,7 +37,7 @@ class Check(StrEnum):
 
 
 @dataclass(frozen=True)
-class Break:
+class Break(Answer):
     """A place where the record is not whole.
 
     Attributes:
@@ -65,13 +57,3 @@ class Found:
 
     breaks: tuple[Break, ...] = ()
     skipped: tuple[str, ...] = ()
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

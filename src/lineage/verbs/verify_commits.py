@@ -1,22 +1,15 @@
 """The commits that runs name can be reached."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from lineage.identity import StageId
 from lineage.project import Project
 from lineage.repository.commits import SHORT
 from lineage.tracking.facts import facts_of
 from lineage.tracking.producer import Resolution
-from lineage.verbs.verify_break import count, some
-
-if TYPE_CHECKING:
-    pass
-
 from lineage.verbs.verify_break import Break, Check, Found
 from lineage.verbs.verify_versions import CheckedVersion
-
-# Recorded commits can be reached.
+from lineage.words import count, some
 
 
 def check_commits(
@@ -32,8 +25,8 @@ def check_commits(
         # Of another repository that shares the store, no commit can be here.
         if commit and run is not None and not project.runs.is_foreign(run):
             named.setdefault(commit, []).append(what)
-    lost = {commit: by for commit, by in named.items() if not history.reaches(commit)}
-    if lost and history.is_shallow:
+    lost = {commit: by for commit, by in named.items() if not history.commits.reaches(commit)}
+    if lost and history.commits.is_shallow:
         sentence = (
             f"{count(len(lost), 'recorded commit')} ({some([each[:SHORT] for each in lost])})"
             " cannot be looked up, since this clone is shallow: fetch the rest of the history with"

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from lineage.identity import StageId
 from lineage.tracking.producer import Resolution, Status
-from lineage.verbs.verify_break import some
+from lineage.words import some
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 from lineage.verbs.verify_break import Break, Check
-
-# Every locked stage has its run.
 
 
 def check_stages(
@@ -21,6 +19,7 @@ def check_stages(
     resolutions: Mapping[StageId, Resolution],
     rev: str | None,
 ) -> Iterator[Break]:
+    """Stages without an entry in a lock, and entries without a sure run."""
     for stage, is_frozen in defined.items():
         if stage not in resolutions:
             lock = stage.pipeline.removesuffix(".yaml") + ".lock"

@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineage.identity import StageId, from_root
 from lineage.repository.snapshot import Snapshot
 from lineage.repository.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
-
 from lineage.verbs.verify_break import Break, Check
-
-# The working tree is what DVC recorded of it.
 
 
 def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:

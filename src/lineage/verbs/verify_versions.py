@@ -10,14 +10,12 @@ from lineage.repository.code import address, repository_url
 from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
 from lineage.tracking.facts import VersionNode, facts_of
-from lineage.verbs.verify_break import count, some
+from lineage.words import count, some
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 from lineage.verbs.verify_break import Break, Check, Found
-
-# Model versions: which are of this repository, and whether their runs are there.
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _is_of(history: History, version: CheckedVersion, here: str, there: str) -> 
     """
     if version.node.hash and history.containing(version.node.hash):
         return True
-    if version.run and history.reaches(facts_of(version.run).commit):
+    if version.run and history.commits.reaches(facts_of(version.run).commit):
         return True
     if here and there:
         return here == there
@@ -167,5 +165,5 @@ def _or_write_down(history: History, node: VersionNode) -> str:
     commits = history.containing(node.hash) if node.hash else []
     if not commits:
         return "or delete the version"
-    rev = "" if not commits[-1].id else f" {history.names(commits)[0]}"
+    rev = "" if not commits[-1].id else f" {history.commits.names(commits)[0]}"
     return f"or write the run down again with `lineage sync{rev}`"

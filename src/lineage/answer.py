@@ -1,0 +1,48 @@
+"""Answers as JSON: which of a value's attributes ``--json`` prints, under which names."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from enum import Enum
+from operator import attrgetter
+from pathlib import PurePath
+from typing import Any, ClassVar
+
+
+class Answer:
+    """A dataclass that a question is answered with, or a part of one.
+
+    Attributes:
+        json_names: What JSON has, in this order: names of attributes, or ``name=attribute``, with
+            dots where it is an attribute of an attribute. By default the class's own fields.
+    """
+
+    json_names: ClassVar[tuple[str, ...]] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        names = self.json_names or [field.name for field in fields(self)]  # type: ignore[arg-type]
+        pairs = [name.partition("=") for name in names]
+        return {name: plain(attrgetter(value or name)(self)) for name, _, value in pairs}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it, which knows no infinity and no NaN: they are text."""
+    match value:
+        case Answer():
+            return value.as_dict()
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+        case PurePath():
+            return str(value)
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {name: plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case _:
+            return value

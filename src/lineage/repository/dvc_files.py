@@ -1,0 +1,144 @@
+"""The DVC files of a repository: those of a commit, without a process, and of the working tree."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from lineage.errors import LineageError
+from lineage.identity import from_root
+from lineage.repository.commits import Commit, Commits
+from lineage.repository.git import git
+from lineage.repository.snapshot import is_dvc_file
+from lineage.repository.workspace import Workspace
+
+IGNORE = ".dvcignore"
+
+
+class DvcFiles:
+    """Finds the files that say what DVC tracks, as DVC would: not those that it ignores.
+
+    Args:
+        workspace: The working tree.
+        commits: Of its repository.
+    """
+
+    def __init__(self, workspace: Workspace, commits: Commits) -> None:
+        self._workspace = workspace
+        self._commits = commits
+        self._prefix = workspace.name_of(workspace.root)
+        self._trees: dict[Any, dict[str, Any]] = {}
+
+    def of(self, commit: Commit) -> dict[str, Any]:
+        """Path -> id of the content, of each DVC file of a commit."""
+        tree = self._commits.tree(commit)
+        if self._prefix != ".":
+            try:
+                tree = tree[self._prefix]
+            except KeyError:
+                return {}
+            if tree.type_str != "tree":
+                return {}
+        below = self._below(tree, is_root=True)
+        return {from_root(path, self._prefix): blob for path, blob in below.items()}
+
+    def _below(self, tree: Any, *, is_root: bool) -> dict[str, Any]:
+        if tree.id in self._trees:
+            return self._trees[tree.id]
+        files = {}
+        is_other_repository = not is_root and ".dvc" in tree and tree[".dvc"].type_str == "tree"
+        for entry in () if is_other_repository else tree:
+            if entry.type_str == "tree" and entry.name != ".dvc":
+                below = self._below(entry, is_root=False)
+                files.update({f"{entry.name}/{path}": blob for path, blob in below.items()})
+            elif entry.type_str == "blob" and is_dvc_file(entry.name):
+                files[entry.name] = entry.id
+        if files and IGNORE in tree:
+            ignored = _ignored(self.text(tree[IGNORE].id), files)
+            files = {path: blob for path, blob in files.items() if path not in ignored}
+        self._trees[tree.id] = files
+        return files
+
+    def text(self, blob: Any) -> bytes:
+        """The content with this id.
+
+        Raises:
+            LineageError: If a partial clone lacks it.
+        """
+        try:
+            return bytes(self._commits.repository[blob].data)
+        except KeyError as error:
+            raise LineageError(
+                f"this clone of {self._workspace.git_root} lacks the object {blob} of its history,"
+                " as one made with --filter does: `git fetch --refetch --no-filter` brings all."
+            ) from error
+
+    @cached_property
+    def present(self) -> dict[str, bytes]:
+        """Path -> text of each DVC file in the working tree."""
+        top = self._workspace.git_root
+        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc", "*params.yaml"]
+        listed = git(
+            self._workspace.root,
+            *("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"),
+            "--",
+            *patterns,
+        )
+        paths = [path for path in dict.fromkeys(listed.split("\0")) if path]
+        found = {
+            path
+            for path in paths
+            if is_dvc_file(path)
+            and (top / path).is_file()
+            and not self._is_in_other_repository(path)
+        }
+        folders = {folder for path in found for folder in (top / path).parents}
+        for folder in folders:
+            if folder.is_relative_to(self._workspace.root) and (folder / IGNORE).is_file():
+                below = [path for path in found if (top / path).is_relative_to(folder)]
+                named = {(top / path).relative_to(folder).as_posix(): path for path in below}
+                ignored = _ignored((folder / IGNORE).read_bytes(), named)
+                found -= {named[name] for name in ignored}
+        return {path: (top / path).read_bytes() for path in paths if path in found}
+
+    def _is_in_other_repository(self, path: str) -> bool:
+        folder = (self._workspace.git_root / path).parent
+        while folder != self._workspace.root:
+            if (folder / ".dvc").is_dir():
+                return True
+            folder = folder.parent
+        return False
+
+
+def is_in_tree(tree: Any, path: str) -> bool:
+    """Whether git keeps the bytes of a path in a commit."""
+    try:
+        entry = tree[path]
+    except KeyError:
+        return False
+    return entry.type_str == "blob" or _has_visible(entry)
+
+
+def is_in_list(tracked: Iterable[str], path: str) -> bool:
+    """The same for a working tree, given what git tracks in it."""
+    return any(
+        name == path
+        or (name.startswith(f"{path}/") and not PurePosixPath(name).name.startswith("."))
+        for name in tracked
+    )
+
+
+def _has_visible(tree: Any) -> bool:
+    # A folder of which git keeps a `.gitkeep` and the like holds data that it ignores.
+    return any(
+        _has_visible(entry) if entry.type_str == "tree" else not entry.name.startswith(".")
+        for entry in tree
+    )
+
+
+def _ignored(patterns: bytes, paths: Iterable[str]) -> set[str]:
+    """Those of the paths that a ``.dvcignore`` beside them hides from DVC."""
+    from pathspec import GitIgnoreSpec
+
+    spec = GitIgnoreSpec.from_lines(patterns.decode(errors="replace").splitlines())
+    return set(spec.match_files(paths))
