@@ -130,8 +130,8 @@ def ensure_recorded_model(client: "MlflowClient", workspace: Workspace, item: It
     """Make sure that MLflow has a model that DVC has, with the run that produced it.
 
     Returns:
-        The id of the logged model; None where no package of the project knows this kind
-        of model.
+        The id of the logged model; None where neither a package of the project nor
+        `model_files` knows this kind of model.
     """
     existing = models.find_model(client, item.hash)
     if existing is not None:

@@ -107,7 +107,8 @@ def register(
     if model_id is None:
         raise LineageError(
             f"MLflow has no model made of {registration.model_path} ({registration.model_digest}),"
-            " and no installed package has a `lineage.models` entry point for its files."
+            " and none can be made of it: write it with `mlflow.<flavor>.save_model` or as"
+            " .safetensors, or install a package with a `lineage.models` entry point for its files."
         )
     tags = {
         "verdict": registration.verdict,
