@@ -20,7 +20,13 @@ def load(split: str | Path) -> "Dataset":
 
     Returns:
         One row per image; see `cocopipe.export.huggingface_columns.load` for its columns.
+
+    Raises:
+        UserError: If the packages of the extra ``pipeline`` are not installed.
     """
+    from cocopipe import installed
+
+    installed.check()
     # Late: importing cocopipe, as every stage does, must not import `datasets`.
     from cocopipe.export.huggingface_columns import load as load_split
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from cocopipe import installed
 from cocopipe.errors import UserError
 from lineage.console import positive
 from lineage.errors import LineageError, in_a_sentence
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with in_a_sentence():
+            installed.check()
             command = import_module(f"cocopipe.commands.{options.verb}")
             return int(command.run(options))
     except (UserError, LineageError) as error:

@@ -32,5 +32,38 @@ def describe(root: Path) -> dict[str, Any]:
     }
 
 
+def lacking(distribution: str, extra: str) -> list[str]:
+    """The packages of a distribution's extra that are not installed.
+
+    Empty also where the distribution itself is not installed, or has no such extra.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    try:
+        needed = [Requirement(line) for line in requires(distribution) or []]
+    except PackageNotFoundError:
+        return []
+    return [
+        need.name
+        for need in needed
+        if need.marker
+        and need.marker.evaluate({"extra": extra})
+        and not need.marker.evaluate({"extra": ""})
+        and not _is_installed(need.name)
+    ]
+
+
+def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def _md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -4,6 +4,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import TracebackType
 
 from lineage import environment
 
@@ -23,6 +25,10 @@ class LineageError(Exception):
     """One sentence that says what is wrong, where, and what to do about it."""
 
 
+class SaidByOthersError(LineageError):
+    """What DVC, MLflow, git or a database raised by themselves, or a stage's own use of them."""
+
+
 @contextmanager
 def in_a_sentence() -> Iterator[None]:
     """Turn what DVC, MLflow and git raise by themselves into a `LineageError`."""
@@ -31,7 +37,25 @@ def in_a_sentence() -> Iterator[None]:
         yield
     except tuple(_foreign()) as error:
         who = next(name for kind, name in _foreign().items() if isinstance(error, kind))
-        raise LineageError(f"{who}: {reason(error)}") from error
+        raise SaidByOthersError(f"{who}: {reason(error)}") from error
+
+
+@cache
+def tell_uncaught() -> None:
+    """From now on, a `LineageError` that nobody catches is printed as its sentence alone.
+
+    The process ends with code 1, as for any error. What others said keeps its traceback, since
+    it may come from a line of the stage's own.
+    """
+    shown_before = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, LineageError) and not isinstance(error, SaidByOthersError):
+            sys.stderr.write(f"lineage: {error}\n")
+        else:
+            shown_before(kind, error, trace)
+
+    sys.excepthook = show
 
 
 def _foreign() -> dict[type[Exception], str]:

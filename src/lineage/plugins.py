@@ -10,15 +10,19 @@ entry points:
 ``lineage.models``
     ``log_model(path, model_id, name) -> bool``: write the MLflow model of the files at
     ``path`` into the logged model ``model_id``; False for files that it does not know.
+
+An entry point that names an extra, as in ``package.module:facts [training]``, is passed over
+where that extra is not installed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from lineage.environment import lacking
 from lineage.errors import LineageError
 
 
@@ -63,11 +67,23 @@ def check() -> None:
 def _plugins(group: str) -> tuple[Callable[..., Any], ...]:
     plugins = []
     for entry_point in entry_points(group=group):
+        if _is_left_out(entry_point):
+            continue
         try:
             plugins.append(entry_point.load())
         except (ImportError, AttributeError) as error:
             raise LineageError(
                 f"the entry point {entry_point.value!r} of {group} cannot be loaded ({error}):"
-                " correct it in pyproject.toml and run `make setup`."
+                f" correct it in the pyproject.toml of {_package_of(entry_point)}, and install that"
+                " package again."
             ) from error
     return tuple(plugins)
+
+
+def _is_left_out(entry_point: EntryPoint) -> bool:
+    return any(lacking(_package_of(entry_point), extra) for extra in entry_point.extras)
+
+
+def _package_of(entry_point: EntryPoint) -> str:
+    # Those that `entry_points` finds have one.
+    return entry_point.dist.name if entry_point.dist else ""

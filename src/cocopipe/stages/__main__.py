@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import lineage
-from cocopipe import params
+from cocopipe import installed, params
 from cocopipe.errors import UserError
 
 VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
         return 2
     verb = arguments[0]
     try:
+        installed.check()
         with lineage.stage(CONTEXTS.get(verb)) as run, _full_disk_in_a_sentence():
             settings = params.read(run.workspace.root / "params.yaml")
             # Late, so that a wrong setting or a missing server is not told after torch's 5 s.

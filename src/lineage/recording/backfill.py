@@ -56,8 +56,8 @@ def ensure_recorded_model(project: Project, data: DataId) -> str | None:
     """Make sure that MLflow has a model that DVC has, with the run that produced it.
 
     Returns:
-        The id of the logged model; None where no package of the project knows this kind
-        of model.
+        The id of the logged model; None where neither a package of the project nor
+        `model_files` knows this kind of model.
     """
     client, workspace = project.client, project.workspace
     existing = models.find_model(client, data.hash)

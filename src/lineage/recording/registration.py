@@ -91,7 +91,8 @@ def register(
     if model_id is None:
         raise LineageError(
             f"MLflow has no model made of {data.path} ({data.hash}),"
-            " and no installed package has a `lineage.models` entry point for its files."
+            " and none can be made of it: write it with `mlflow.<flavor>.save_model` or as"
+            " .safetensors, or install a package with a `lineage.models` entry point for its files."
         )
     found = {
         tags.VERDICT: registration.verdict,

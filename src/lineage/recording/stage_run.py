@@ -1,14 +1,20 @@
 """The context in which a stage does its work, and which writes its lineage down."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from lineage import plugins
-from lineage.errors import LineageError, in_a_sentence, reason, without_secrets
+from lineage.errors import (
+    LineageError,
+    in_a_sentence,
+    reason,
+    tell_uncaught,
+    without_secrets,
+)
 from lineage.project import Project
 from lineage.recording import attempt, run_record
 from lineage.recording.backfill import ensure_recorded_model
@@ -60,47 +66,65 @@ class StageRun:
         return self.project.client
 
     def dep(self, name: str) -> Item:
-        """The dependency of this name.
+        """The dependency of this name: of DVC's, or else of those that git keeps.
 
         Raises:
-            LineageError: If ``dvc.yaml`` does not declare one.
+            LineageError: If ``dvc.yaml`` does not declare one, or several.
         """
-        named = [item for item in self.observed.deps if item.kind != "code" and item.name == name]
+        code = [item for item in self.observed.deps if item.kind == "code"]
+        data = [item for item in self.observed.deps if item.kind != "code"]
+        named = [item for item in data if item.name == name]
+        named = named or [item for item in code if item.name == name]
         if len(named) != 1:
-            raise LineageError(self._undeclared("deps", name))
+            paths = [item.path for item in named or [*data, *code]]
+            raise LineageError(self._not_one("deps", name, paths, is_named=bool(named)))
         return named[0]
 
     def out(self, name: str) -> Path:
         """Where to write the output of this name.
 
         Raises:
-            LineageError: If ``dvc.yaml`` does not declare one.
+            LineageError: If ``dvc.yaml`` does not declare one, or several.
         """
         named = [path for path in self.outs if path.stem == name]
         if len(named) != 1:
-            raise LineageError(self._undeclared("outs", name))
+            paths = [self.workspace.name_of(path) for path in named or self.outs]
+            raise LineageError(self._not_one("outs", name, paths, is_named=bool(named)))
         return named[0]
 
     def dataset(self, name: str) -> "DVCDataset":
         """The dataset version behind a dependency, to tie metrics to.
 
         Raises:
-            LineageError: If ``dvc.yaml`` does not declare one.
+            LineageError: If ``dvc.yaml`` does not declare one, or git keeps it.
         """
         from lineage.tracking.dataset import DVCDataset
 
         item = self.dep(name)
+        if item.kind == "code":
+            raise LineageError(
+                f"{item.path} is kept by git, which makes it code and no dataset version: give it"
+                " to `dvc add`, or read it with run.dep."
+            )
         return DVCDataset.of(item, plugins.facts(item.location), self.code.repository)
 
     def declares(self, path: Path) -> bool:
         """Whether a dependency of the stage covers this path."""
         return any(path.is_relative_to(item.location) for item in self.observed.deps)
 
-    def _undeclared(self, side: str, name: str) -> str:
+    def _not_one(self, side: str, name: str, paths: Sequence[str], *, is_named: bool) -> str:
+        """Why no one path has this name: several have it, or others are there."""
         stage = self.observed.execution.stage
+        where = f"{stage.pipeline}: stage {stage.name}"
+        if is_named:
+            return (
+                f"{where} declares {len(paths)} paths named {name!r} under {side},"
+                f" {', '.join(paths)}: rename all but one of them."
+            )
+        there = ", ".join(f"{PurePosixPath(path).stem!r} ({path})" for path in paths)
         return (
-            f"{stage.pipeline}: stage {stage.name} declares no single data path named {name!r}"
-            f" under {side}; add it there."
+            f"{where} declares no path named {name!r} under {side}: add it there, or say one of"
+            f" {there or 'none'}; a name is the last part of a path, without its suffix."
         )
 
 
@@ -110,7 +134,8 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
 
     Opens the MLflow run and records what determines the result; when the body succeeds,
     records what it wrote. When it fails, the run is FAILED with the error's sentence, or
-    KILLED when it was interrupted. Never changes what the stage computes.
+    KILLED when it was interrupted. Never changes what the stage computes. A `LineageError`
+    that the script does not catch is printed without a traceback.
 
     Args:
         contexts: Name of a data dependency -> MLflow's context for it, such as
@@ -120,6 +145,7 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
         LineageError: Before any work, if this is not a DVC stage, if another process runs
             it here, or if the tracking store does not answer.
     """
+    tell_uncaught()
     project = Project.find()
     workspace = project.workspace
     with (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage import plugins
+from lineage.tracking import model_files
 from lineage.tracking.connection import all_experiment_ids, pages
 from lineage.tracking.tags import MODEL_HASH, evaluation_tag
 
@@ -55,8 +56,8 @@ def ensure_model(
         digest: Their DVC hash.
 
     Returns:
-        The id of the logged model; None where no package of the project knows this kind
-        of model.
+        The id of the logged model; None where neither a package of the project nor
+        `model_files` knows this kind of model.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -84,7 +85,7 @@ def _log_model(
     model_id = str(model.model_id)
     known = False
     try:
-        known = plugins.log_model(path, model_id, name)
+        known = plugins.log_model(path, model_id, name) or model_files.log(client, path, model_id)
     finally:
         if not known:
             client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
