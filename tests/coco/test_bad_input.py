@@ -364,7 +364,7 @@ def test_an_annotated_size_that_is_not_the_files_is_listed_or_refused(
 CONVERT = """
 import re, sys
 from pathlib import Path
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.stages.__main__ import INTERRUPTED, _full_disk_in_a_sentence

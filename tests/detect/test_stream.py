@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 
+from cocopipe import load
 from cocopipe.convert import image_writer
 from cocopipe.detect.augment import augmentation
 from cocopipe.detect.data import Detections, Images
@@ -122,6 +123,6 @@ def test_a_shard_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_as_a_hugging_face_dataset(many: Path) -> None:
-    found = detections(many).to_hf()
+    found = load(many)
     assert found["image_id"] == list(range(IMAGES))
     assert found.features["objects"]["category"].feature.names == ["blue", "red"]

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,13 @@ from cocopipe.detect.augment import Augment, Target
 from cocopipe.detect.decoding import Decoded, File, decode, files
 from cocopipe.detect.order import WINDOW, Key
 from cocopipe.detect.seeds import derive, seeded
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
-from cocopipe.export import huggingface_columns
 from cocopipe.split import tables
 from cocopipe.split.boxes import boxes_of
 from cocopipe.split.images import ImageStore
 from cocopipe.split.masks import has_mask, mask
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.tables import read_table
-
-if TYPE_CHECKING:
-    import datasets
 
 _BOX_FIELDS = ("bbox", "category_id", "area", "iscrowd")
 _MASK_FIELDS = ("id", "polygons", "rle")
@@ -107,10 +103,6 @@ class Images(Dataset[Sample]):
                 f"image {self.image_ids[index]} of {self.split} can't be decoded ({error}):"
                 " replace it in the source and convert again"
             ) from error
-
-    def to_hf(self) -> "datasets.Dataset":
-        """Return the split as a Hugging Face dataset; see `cocopipe.load`."""
-        return huggingface_columns.load(self.split)
 
 
 class Detections(Dataset[Sample]):
@@ -195,10 +187,6 @@ class Detections(Dataset[Sample]):
             return image, target
         with seeded(derive(self.seed, "augment", epoch, index)):
             return self.augment(image, target)
-
-    def to_hf(self) -> "datasets.Dataset":
-        """Return the split as a Hugging Face dataset; see `cocopipe.load`."""
-        return self.images.to_hf()
 
     def _target(self, index: int, decoded: Decoded) -> Target:
         these = slice(int(self._starts[index]), int(self._starts[index + 1]))

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
 from cocopipe.split.fields import decode_object
 from cocopipe.split.images import ImageStore
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.tables import read_table
 
 

@@ -1,4 +1,4 @@
-"""The documents of a split by name, and which of them comes first."""
+"""The documents of COCO data by name, and which of them comes first."""
 
 from collections.abc import Iterable
 
