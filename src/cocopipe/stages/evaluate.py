@@ -8,9 +8,9 @@ import mlflow
 from cocopipe.detect.device import choose
 from cocopipe.detect.evaluation import Scores, predict, score
 from cocopipe.detect.models import load
+from cocopipe.drawing.sheets import compare
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
-from cocopipe.quality.comparison import compare
 from cocopipe.split.tables import read_document
 from lineage import StageRun
 

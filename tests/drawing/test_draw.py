@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from cocopipe.quality import draw
+from cocopipe.drawing import draw
 
 NAMES = {4: "cat", 9: "dog"}
 

@@ -1,18 +1,35 @@
-"""Ground truth beside predictions."""
+"""Sheets of pictures of a split: with their objects, and beside predictions."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocopipe.quality import draw
-from cocopipe.quality.selection import select
+from PIL import Image
+
+from cocopipe.drawing import draw
+from cocopipe.drawing.selection import select
 from cocopipe.split.tables import categories
 
 SCORE = 0.3
 """Predictions below are not drawn: a detector lists a hundred an image."""
 
-_COLUMNS = 2
+_COLUMNS, _COLUMNS_OF_PAIRS = 4, 2
+
+
+def pictures_of(split_dir: Path, count: int) -> Image.Image:
+    """Draw a sheet of up to ``count`` pictures of a split with their objects.
+
+    Raises:
+        UserError: not a converted split, one without an ``instances`` table, or a
+            picture that can't be decoded.
+    """
+    names = {category["id"]: category["name"] for category in categories(split_dir)}
+    drawn, captions = [], []
+    for shown in select(split_dir, count):
+        drawn.append(draw.picture(shown.image, shown.objects, names))
+        captions.append(shown.caption)
+    return draw.sheet(drawn, columns=_COLUMNS, captions=captions)
 
 
 def compare(
@@ -44,4 +61,4 @@ def compare(
         )
         for shown in select(split_dir, pictures)
     ]
-    draw.sheet(pairs, columns=_COLUMNS).save(path)
+    draw.sheet(pairs, columns=_COLUMNS_OF_PAIRS).save(path)
