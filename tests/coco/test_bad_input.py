@@ -291,7 +291,7 @@ def test_a_cmyk_jpeg_is_kept_and_decodes_to_rgb(
 ) -> None:
     import torch  # slow, and nothing else here needs it
 
-    from cocopipe.detect.data import decode
+    from cocopipe.detect.reading.decoding import decode
 
     image = Image.new("CMYK", (20, 12), (200, 30, 90, 40))
     data = encoded(image, quality=95)

@@ -18,7 +18,9 @@ OBSERVERS = ["cocopipe.tracking"]
 """What MLflow gets changes no result."""
 
 NO_RESULT = {"cocopipe", "cocopipe.errors", "cocopipe.params", "cocopipe.stages"}
-"""Errors end a stage; params has no defaults, and the values it reads are declared."""
+NO_RESULT |= {"cocopipe.checked", "cocopipe.detect.settings"}
+"""Errors end a stage; params and the settings it is made of have no defaults, and the values
+that they hold are declared."""
 
 HOW_AND_WHERE = {"machine", "tracking"}
 
@@ -29,6 +31,7 @@ UNUSED = {
         "src/cocopipe/split/images.py": READERS,
         "src/cocopipe/split/masks.py": READERS,
     },
+    "evaluate": {"src/cocopipe/split/boxes.py": READERS},
 }
 """Modules in declared folders that a stage reruns for, but never imports, each with the reason."""
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import mlflow
 
-from cocopipe.detect.device import choose
-from cocopipe.detect.evaluation import Scores, predict, score
-from cocopipe.detect.models import load
+from cocopipe.detect.evaluation.predict import predict
+from cocopipe.detect.evaluation.score import Scores, score
+from cocopipe.detect.network.detector import load
+from cocopipe.detect.network.device import choose
 from cocopipe.drawing.sheets import compare
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params

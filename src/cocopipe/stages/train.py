@@ -8,13 +8,13 @@ from typing import Any
 import mlflow
 from mlflow.entities import Metric
 
-from cocopipe.detect.device import choose
-from cocopipe.detect.models import build, save
-from cocopipe.detect.training import EpochEnd, Step
-from cocopipe.detect.training import train as fit
+from cocopipe.detect.network.detector import build, save
+from cocopipe.detect.network.device import choose
+from cocopipe.detect.training.loop import EpochEnd, Step
+from cocopipe.detect.training.loop import train as fit
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory, write_table
-from cocopipe.params import Params, Train
+from cocopipe.params import Params
 from cocopipe.split.tables import categories
 from cocopipe.tracking.artifacts import log_dataset_files
 from lineage import StageRun
@@ -40,7 +40,7 @@ def train(run: StageRun, params: Params) -> None:
         detector,
         train_split,
         val_split,
-        **_loop_settings(settings),
+        settings,
         device=device,
         workers=params.machine.workers,
     )
@@ -62,22 +62,6 @@ def _declared(run: StageRun, weights: str) -> str:
             " change of it would go unseen: put it into models/initial."
         )
     return weights
-
-
-def _loop_settings(params: Train) -> dict[str, Any]:
-    return {
-        "epochs": params.epochs,
-        "batch_size": params.batch_size,
-        "optimizer": params.optimizer.name,
-        "learning_rate": params.optimizer.learning_rate,
-        "weight_decay": params.optimizer.weight_decay,
-        "momentum": params.optimizer.momentum,
-        "schedule": params.schedule.name,
-        "warmup": params.schedule.warmup_fraction,
-        "gradient_clip": params.gradient_clip,
-        "augment": vars(params.augment),
-        "seed": params.seed,
-    }
 
 
 def _log(

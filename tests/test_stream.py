@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,17 +7,15 @@ import torch
 
 from cocopipe import load
 from cocopipe.convert import image_writer
-from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Images
-from cocopipe.detect.loading import batches, loader
+from cocopipe.detect.reading.images import Images
+from cocopipe.detect.reading.loading import batches, loader
+from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
 from cocopipe.split import images as image_store
 from cocopipe.stream import Stream
+from tests.detect.small import CPU, UNCHANGED, detections
 from tests.detect.splits import rectangles, write_split
 
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-
-CPU = torch.device("cpu")
 IMAGES = 60
 
 
@@ -33,11 +32,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_writer, "ROW_GROUP", 4)
     monkeypatch.setattr(image_store, "ROW_GROUP", 4)
-
-
-def detections(split: Path, **options: Any) -> Detections:
-    settings: dict[str, Any] = {"labels": {7: 1, 3: 2}, "masks": False, "augment": None, "seed": 0}
-    return Detections(split, **(settings | options))
 
 
 def ids(stream: Stream) -> list[int]:
@@ -57,7 +51,9 @@ def test_each_image_once_an_epoch_reproducibly(many: Path) -> None:
 
 
 def test_samples_are_those_of_the_dataset(many: Path) -> None:
-    dataset = detections(many, augment=augmentation({"photometric": 1, "scale": [0.5, 2]}))
+    dataset = detections(
+        many, augment=augmentation(replace(UNCHANGED, photometric=1, scale=[0.5, 2]))
+    )
     stream = Stream(dataset, seed=0)
     stream.epoch = 3
     for image, target in stream:

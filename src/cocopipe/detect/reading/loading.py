@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cocopipe.detect.augment import Target
-from cocopipe.detect.data import Sample
+from cocopipe.detect.reading.images import Sample, Target
 from cocopipe.errors import UserError
 
 _ALIGNED_BYTES = 64
 
-Batch = tuple[list[Tensor], list[Target]]
+SampleBatch = tuple[list[Tensor], list[Target]]
+"""Images and their targets, an entry each for every sample."""
 
 
 def loader(
@@ -44,7 +44,7 @@ def loader(
     )
 
 
-def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[Batch]:
+def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[SampleBatch]:
     """Yield what a detector takes: float images in 0..1 and targets, both on ``device``.
 
     Raises:
@@ -60,7 +60,7 @@ def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[Batc
         )
 
 
-def decoded(source: "DataLoader[Sample]") -> Iterator[Batch]:
+def decoded(source: "DataLoader[Sample]") -> Iterator[SampleBatch]:
     """Yield images uint8 [3, H, W] and targets, as the dataset made them.
 
     What workers made is in one piece of memory a batch: keep copies, or all of it is kept.
@@ -83,7 +83,7 @@ def _share_by_name(worker: int) -> None:
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
 
 
-def _batch(samples: list[Sample]) -> Batch:
+def _batch(samples: list[Sample]) -> SampleBatch:
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 
@@ -115,7 +115,7 @@ class _Packed:
         """The same in memory that a GPU copies from; called by torch's loader."""
         return _Packed(self.memory.pin_memory(), self.images, self.targets)
 
-    def unpacked(self) -> Batch:
+    def unpacked(self) -> SampleBatch:
         """The batch, in the same memory."""
         typed: dict[torch.dtype, Tensor] = {}
 

@@ -5,11 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cocopipe.detect import decoding
-from cocopipe.detect.decoding import Decoded
+from cocopipe.detect.reading import decoding
+from cocopipe.detect.reading.decoding import Decoded
 from tests.detect.splits import encode
-
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 
 
 def decode(data: bytes, shortest_side: int | None = None) -> Decoded:

@@ -2,12 +2,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cocopipe.detect.device import choose, mixed_precision, training_dtype
-from cocopipe.detect.models import build
+from cocopipe.detect.network.device import choose, mixed_precision, training_dtype
 from cocopipe.errors import UserError
-from tests.detect.splits import CATEGORIES
+from tests.detect.small import CPU, new_detector
 
-CPU = torch.device("cpu")
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 
@@ -56,9 +54,7 @@ def anchor_dtypes(module: nn.Module, precision: torch.dtype | None) -> set[torch
 
 
 def test_geometry_stays_float32_where_plain_autocast_would_round_it() -> None:
-    module = build(
-        "fcos_tiny", categories=CATEGORIES, weights="none", image_size=64, seed=0
-    ).module.train()
+    module = new_detector(image_size=64).module.train()
     assert anchor_dtypes(module, None) == {torch.bfloat16}
     assert anchor_dtypes(module, torch.bfloat16) == {torch.float32}
     assert anchor_dtypes(module, torch.float32) == {torch.float32}
@@ -76,13 +72,7 @@ def test_geometry_stays_float32_where_plain_autocast_would_round_it() -> None:
 )
 def test_every_family_trains_in_mixed_precision(architecture: str) -> None:
     fixed = architecture.startswith("ssd")
-    detector = build(
-        architecture,
-        categories=CATEGORIES,
-        weights="none",
-        image_size=None if fixed else 64,
-        seed=0,
-    )
+    detector = new_detector(architecture, image_size=None if fixed else 64)
     target = {"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([1])}
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     if detector.config.needs_masks:

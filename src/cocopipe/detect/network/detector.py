@@ -10,22 +10,20 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from cocopipe.detect import architectures as nets
-from cocopipe.detect import weights as initial
-from cocopipe.detect.architectures import Size, architectures
+from cocopipe.detect.network import architectures as nets
+from cocopipe.detect.network import weights as initial
+from cocopipe.detect.network.architectures import Size
 from cocopipe.detect.seeds import seeded
 from cocopipe.errors import UserError
 from cocopipe.files import write_json
-
-__all__ = ["Category", "Detector", "ModelConfig", "architectures", "build", "load", "save"]
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
-class Category:
-    """What one output of the head stands for."""
+class LearntCategory:
+    """A category of the dataset, and the output of the head that stands for it."""
 
     label: int
     """Index of the head's output; 0 is the background."""
@@ -49,7 +47,7 @@ class ModelConfig:
     """Outputs of the head, background included; a kept head may have more than categories."""
     frozen_norm_eps: float | None
     """Epsilon of the frozen batch norms of a pretrained backbone; None where norms train."""
-    categories: tuple[Category, ...]
+    categories: tuple[LearntCategory, ...]
     """In the dataset's order."""
 
     @property
@@ -65,7 +63,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "ModelConfig":
         """Read what `dataclasses.asdict` wrote."""
-        categories = tuple(Category(**category) for category in value["categories"])
+        categories = tuple(LearntCategory(**category) for category in value["categories"])
         return cls(**{**value, "categories": categories})
 
 
@@ -140,7 +138,7 @@ def build(
             num_classes=start.num_classes,
             frozen_norm_eps=nets.frozen_norm_eps(start.module),
             categories=tuple(
-                Category(label, *key) for label, key in zip(labels, keys, strict=True)
+                LearntCategory(label, *key) for label, key in zip(labels, keys, strict=True)
             ),
         ),
     )

@@ -1,38 +1,19 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from pycocotools.coco import COCO
 
 from cocopipe.convert.convert import convert
-from cocopipe.detect.augment import augmentation
-from cocopipe.detect.data import Detections, Images
-from cocopipe.detect.loading import batches, loader
-from cocopipe.detect.order import Shuffled
+from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
+from tests.detect.small import LABELS, UNCHANGED, detections
 from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split
-
-pytestmark = [
-    # torchvision 0.29 announces that torchcodec will take its decoders over.
-    pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning"),
-    # pycocotools 2.0.11 under numpy 2.
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
-
-CPU = torch.device("cpu")
-LABELS = {7: 1, 3: 2}
-
-
-def detections(split: Path, **options: Any) -> Detections:
-    defaults: dict[str, Any] = {"labels": LABELS, "masks": False, "augment": None, "seed": 0}
-    return Detections(split, **(defaults | options))
-
 
 # Targets
 
@@ -173,11 +154,11 @@ def test_a_category_without_a_label_is_refused(split: Path) -> None:
         detections(split, labels={7: 1})
 
 
-# Randomness and loading
+# Augmentation and real data
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone(split: Path) -> None:
-    augment = augmentation({"photometric": 1, "scale": [0.5, 2]})
+    augment = augmentation(replace(UNCHANGED, photometric=1, scale=[0.5, 2]))
     dataset = detections(split, augment=augment)
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -196,46 +177,9 @@ def test_augmentation_leaves_the_generators_of_gpus_alone(
 ) -> None:
     seeds: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
-    dataset = detections(split, augment=augmentation({"horizontal_flip": 0.5}))
+    dataset = detections(split, augment=augmentation(replace(UNCHANGED, horizontal_flip=0.5)))
     assert dataset[1, 4][1]["image_id"] == 4
     assert not seeds
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_the_same_from_any_number_of_workers(split: Path, workers: int) -> None:
-    dataset = detections(split, augment=augmentation({"photometric": 1, "scale": [0.5, 2]}))
-    order = Shuffled(dataset.images.groups, seed=1)
-    source = loader(dataset, order, batch_size=3, workers=workers, device=CPU)
-    for epoch in (1, 2):
-        order.epoch = epoch
-        torch.manual_seed(0)
-        loaded = [pair for batch in batches(source, CPU) for pair in zip(*batch, strict=True)]
-        assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(0))
-        for (image, target), key in zip(loaded, order, strict=True):
-            pixels, expected = dataset[key]
-            assert torch.equal(image, pixels.float() / 255)
-            assert torch.equal(target["boxes"], expected["boxes"])
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_one_sentence_from_any_process(tmp_path: Path, workers: int) -> None:
-    document, files = rectangles(3, seed=0, odd=False)
-    split = write_split(tmp_path, document, files)
-    (shard,) = (split / "images").glob("*.parquet")
-    table = pq.read_table(shard)
-    files["2.jpg"] = b"damaged since it was converted"
-    images = [{"bytes": files[f"{key}.jpg"], "path": f"{key}.jpg"} for key in range(3)]
-    place = table.schema.get_field_index("image")
-    column = pa.array(images, type=table.schema.field("image").type)
-    pq.write_table(table.set_column(place, table.schema.field("image"), column), shard)
-    dataset = Images(split)
-    source = loader(dataset, range(3), batch_size=3, workers=workers, device=CPU)
-    with pytest.raises(UserError) as caught:
-        list(batches(source, CPU))
-    message = str(caught.value)
-    assert message.startswith(f"image 2 of {split} can't be decoded (")
-    assert message.endswith("replace it in the source and convert again")
-    assert "\n" not in message
 
 
 @pytest.mark.real_data

@@ -8,7 +8,7 @@ from torchvision import models
 from torchvision.models._api import WeightsEnum
 from torchvision.ops import FrozenBatchNorm2d
 
-from cocopipe.detect.fcos_tiny import fcos_tiny
+from cocopipe.detect.network.fcos_tiny import fcos_tiny
 from cocopipe.errors import UserError
 
 Size = tuple[int, int]

@@ -3,7 +3,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from cocopipe.detect.order import WINDOW, Share, Shuffled, in_order, shuffled
+from cocopipe.detect.reading.order import WINDOW, Share, Shuffled, in_order, shuffled
 
 
 def groups(images: int, size: int = 32) -> np.ndarray:
