@@ -29,8 +29,9 @@ class Decoded:
     pixels: Tensor
     """uint8 [3, H, W] in RGB, as stored (no EXIF turn)."""
     height: int
-    """Of the image as stored, pixels."""
+    """Height of the image as stored, pixels."""
     width: int
+    """Width of the image as stored, pixels."""
 
     @property
     def is_reduced(self) -> bool:
@@ -39,7 +40,7 @@ class Decoded:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Reduced by stored size, of x and of y."""
+        """Its size by the stored one, of x and of y."""
         return self.pixels.shape[2] / self.width, self.pixels.shape[1] / self.height
 
 
@@ -65,7 +66,7 @@ def decode(file: File, *, shortest_side: int | None = None) -> Decoded:
 
 
 def files(images: pa.BinaryArray) -> list[File]:
-    """The files of a row group, which stay where they are in memory: not to be written to."""
+    """Return the files of a row group, left where they are in memory: not to be written to."""
     _, offsets, data = images.buffers()
     borders = np.frombuffer(offsets, np.int32)[images.offset : images.offset + len(images) + 1]
     every = from_dlpack(pa.Array.from_buffers(pa.uint8(), int(borders[-1]), [None, data]))

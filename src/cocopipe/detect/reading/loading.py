@@ -93,7 +93,7 @@ class _Layout(NamedTuple):
 
     dtype: torch.dtype
     start: int
-    """In elements."""
+    """Its first element, counted in elements of its type."""
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
@@ -107,16 +107,16 @@ class _Packed:
     """
 
     memory: Tensor
-    """uint8."""
+    """All tensors one after the other, uint8 [n]."""
     images: Sequence[_Layout]
     targets: Sequence[dict[str, _Layout]]
 
     def pin_memory(self) -> "_Packed":
-        """The same in memory that a GPU copies from; called by torch's loader."""
+        """Return the batch in memory that a GPU copies from; torch's loader calls this."""
         return _Packed(self.memory.pin_memory(), self.images, self.targets)
 
     def unpacked(self) -> SampleBatch:
-        """The batch, in the same memory."""
+        """Return images and targets, in the same memory."""
         typed: dict[torch.dtype, Tensor] = {}
 
         def at(layout: _Layout) -> Tensor:

@@ -36,7 +36,7 @@ class Share:
         return Share(self.number * of + number, self.of * of)
 
     def cut(self, count: int) -> slice:
-        """Its part of ``count`` things in a row; shares differ by one at most."""
+        """Return its part of ``count`` things in a row; shares differ by one at most."""
         return slice(count * self.number // self.of, count * (self.number + 1) // self.of)
 
 

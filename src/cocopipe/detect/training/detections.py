@@ -131,7 +131,7 @@ class Detections(Dataset[Sample]):
         return target
 
     def _boxes(self, these: slice, decoded: Decoded) -> npt.NDArray[np.float32]:
-        """Boxes xyxy inside of the image as decoded, [N, 4]."""
+        """Return boxes xyxy inside of the image as decoded, [N, 4]."""
         _, height, width = decoded.pixels.shape
         boxes = self._boxes_xyxy[these]
         if decoded.is_reduced:
