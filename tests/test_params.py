@@ -1,5 +1,7 @@
 """params.yaml is checked as a whole, and an error says where."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,37 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
             "validation_fraction: 1.0",
             "convert.validation_fraction is 1.0; input should be less than 1.",
         ),
+        (
+            "horizontal_flip: 0.5",
+            "horizontal_flip: 1.5",
+            "train.augment.horizontal_flip is 1.5; input should be less than or equal to 1.",
+        ),
+        (
+            "crop: 0.0",
+            "crop: often",
+            "train.augment.crop is 'often'; input should be a valid number.",
+        ),
+        (
+            "crop: 0.0",
+            "crop: 0.0\n    flip: 0.5",
+            "train.augment.flip is unknown; check its spelling.",
+        ),
+        (
+            "scale: null",
+            "scale: [0, 1]",
+            "train.augment.scale.0 is 0; input should be greater than 0.",
+        ),
+        (
+            "name: adamw",
+            "name: lion",
+            "train.optimizer.name is 'lion'; input should be 'adamw' or 'sgd'.",
+        ),
+        (
+            "name: one_cycle",
+            "name: poly",
+            "train.schedule.name is 'poly'; input should be 'one_cycle', 'cosine', 'step' or"
+            " 'constant'.",
+        ),
         ("base_url: http://", "base_url: ftp://", None),
         ("AP50: 0.5", "AP50: .inf", None),
         ("learning_rate: 0.002", "learning_rate: .nan", None),
@@ -81,3 +114,10 @@ def test_an_error_is_one_sentence(tmp_path: Path, old: str, new: str, sentence: 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="git checkout"):
         read(tmp_path / "params.yaml")
+
+
+def test_params_are_read_without_torch() -> None:
+    """A wrong value is told at once, and not after the seconds that torch takes."""
+    code = "import sys, cocopipe.params; print('torch' in sys.modules, 'mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

@@ -13,9 +13,9 @@ ANNOTATIONS = 860_000
 READ = """
 import json, re, sys, time
 from pathlib import Path
-from cocopipe.coco.document import read
-from cocopipe.coco.raw import DiskFile
-from cocopipe.coco.tables import write_table
+from cocopipe.coco.entries import DiskFile
+from cocopipe.convert.columns import read
+from cocopipe.convert.table_writer import write_table
 path, out = map(Path, sys.argv[1:])
 out.mkdir()
 start = time.perf_counter()

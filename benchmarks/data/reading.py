@@ -60,9 +60,9 @@ def one_process(split: Path, made: CocoSet, folder: Path, rounds: int) -> Figure
     from torchvision.datasets import CocoDetection
     from torchvision.transforms.functional import pil_to_tensor
 
-    from cocopipe.detect.data import Detections
-    from cocopipe.detect.decoding import decode
-    from cocopipe.detect.order import Shuffled
+    from cocopipe.detect.reading.decoding import decode
+    from cocopipe.detect.reading.order import Shuffled
+    from cocopipe.detect.training.detections import Detections
     from cocopipe.stream import Stream
 
     labels = {one["id"]: one["id"] for one in json.loads(made.document.read_text())["categories"]}
@@ -115,8 +115,8 @@ def workers(split: Path, rounds: int) -> Figures:
     """A loader's second epoch, when its workers are there."""
     import torch
 
-    from cocopipe.detect.data import Images
-    from cocopipe.detect.loading import decoded, loader
+    from cocopipe.detect.reading.images import Images
+    from cocopipe.detect.reading.loading import decoded, loader
     from cocopipe.stream import Stream
 
     def of(count: int) -> Callable[[], float]:
@@ -151,8 +151,8 @@ def reduced(split: Path, rounds: int) -> Figures:
     import torch
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-    from cocopipe.detect.data import Images
-    from cocopipe.detect.order import Shuffled
+    from cocopipe.detect.reading.images import Images
+    from cocopipe.detect.reading.order import Shuffled
     from cocopipe.stream import Stream
 
     mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

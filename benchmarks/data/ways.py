@@ -8,7 +8,7 @@ CONVERT = """
 import json, re, sys, time
 from pathlib import Path
 import pandas  # which pyarrow imports when it makes its first array
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 def peak_mb():  # not ru_maxrss, which a process inherits from the one that started it
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 raw, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

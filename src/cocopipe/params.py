@@ -8,24 +8,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, ValidationError
 
+from cocopipe.checked import Count, Positive, Probability, Seed, checked
+from cocopipe.detect.settings import Training
 from cocopipe.errors import UserError
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Zoom = Annotated[float, Field(gt=0)]
 
-_section = dataclass(
-    frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-)
-
-
-@_section
-class Sample:
+@checked
+class SampleSource:
     """A set of shapes that is generated on the spot."""
 
     images: Positive
@@ -36,8 +27,8 @@ class Sample:
     """Image k depends on this and on k alone."""
 
 
-@_section
-class Directory:
+@checked
+class DirectorySource:
     """A COCO dataset on disk."""
 
     path: Annotated[str, Field(min_length=1)]
@@ -46,8 +37,8 @@ class Directory:
     """For a layout of its own: split -> {images: folder, annotations: file or list}."""
 
 
-@_section
-class Coco:
+@checked
+class CocoSource:
     """The official COCO 2017 archives."""
 
     splits: Annotated[list[str], Field(min_length=1)]
@@ -58,8 +49,8 @@ class Coco:
     """For a mirror with other content: archive -> {bytes: …, md5: …}."""
 
 
-@_section
-class HuggingFace:
+@checked
+class HuggingFaceSource:
     """A detection dataset on the Hugging Face Hub."""
 
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -67,24 +58,24 @@ class HuggingFace:
     revision: Annotated[str, Field(min_length=1)]
     """A commit; a branch would move."""
     splits: Annotated[list[str], Field(min_length=1)]
-    """Which of its splits."""
+    """Names of its splits."""
     box_format: Literal["xyxy", "xywh"]
     """How its ``bbox`` is meant, in pixels."""
 
 
-@_section
+@checked
 class Download:
     """Where the raw data comes from."""
 
     source: Literal["sample", "directory", "coco", "huggingface"]
     """Which of the sections below counts."""
-    sample: Sample
-    directory: Directory
-    coco: Coco
-    huggingface: HuggingFace
+    sample: SampleSource
+    directory: DirectorySource
+    coco: CocoSource
+    huggingface: HuggingFaceSource
 
 
-@_section
+@checked
 class Convert:
     """From raw COCO data to image store and annotation tables."""
 
@@ -102,7 +93,7 @@ class Convert:
     Decoders fill in what is missing in the middle of a JPEG, and so does this one."""
 
 
-@_section
+@checked
 class Inspect:
     """Statistics and pictures of the data."""
 
@@ -110,67 +101,7 @@ class Inspect:
     """How many images of each split are drawn."""
 
 
-@_section
-class Optimizer:
-    """How weights change."""
-
-    name: Literal["adamw", "sgd"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    """The highest that the schedule reaches."""
-    weight_decay: Annotated[float, Field(ge=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    """For sgd; adamw has its own."""
-
-
-@_section
-class Schedule:
-    """How the learning rate changes."""
-
-    name: Literal["one_cycle", "cosine", "step", "constant"]
-    warmup_fraction: Probability
-    """Share of all steps in which it rises to its highest."""
-
-
-def _rising(values: list[float]) -> list[float]:
-    if values[0] > values[1]:
-        raise ValueError("the first must not be larger than the second")
-    return values
-
-
-@_section
-class Augment:
-    """Random changes of training images."""
-
-    horizontal_flip: Probability
-    photometric: Probability
-    """Of a change in brightness, contrast, saturation and hue."""
-    crop: Probability
-    """Of a crop that keeps some object."""
-    scale: Annotated[list[Zoom], Field(min_length=2, max_length=2), AfterValidator(_rising)] | None
-    """Least and largest zoom; null for none."""
-
-
-@_section
-class Train:
-    """What to train, and how."""
-
-    model: str
-    """``fcos_tiny``, or a name of ``torchvision.models.detection``."""
-    weights: str
-    """``none``, ``DEFAULT``, ``COCO_V1``, or a path in models/initial."""
-    image_size: Annotated[int, Field(ge=32)] | None
-    """Shorter side of what the network sees, pixels; null for the model's own."""
-    epochs: Positive
-    batch_size: Positive
-    seed: Seed
-    optimizer: Optimizer
-    schedule: Schedule
-    gradient_clip: Annotated[float, Field(gt=0)] | None
-    """Largest norm of all gradients together; null for no limit."""
-    augment: Augment
-
-
-@_section
+@checked
 class Evaluate:
     """How a model is scored."""
 
@@ -180,7 +111,7 @@ class Evaluate:
     """How many images are drawn with ground truth beside predictions."""
 
 
-@_section
+@checked
 class Register:
     """What makes a model good enough."""
 
@@ -192,7 +123,7 @@ class Register:
     """The metric that `cocopipe promote` compares; more is better."""
 
 
-@_section
+@checked
 class Machine:
     """How and where; changes of it rerun nothing."""
 
@@ -202,7 +133,7 @@ class Machine:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
 
 
-@_section
+@checked
 class Tracking:
     """What MLflow gets; changes of it rerun nothing."""
 
@@ -212,14 +143,14 @@ class Tracking:
     """Images beside a training run: none, a sheet of some, or every file."""
 
 
-@_section
+@checked
 class Params:
     """All of ``params.yaml``: a section for each stage, and two for how and where."""
 
     download: Download
     convert: Convert
     inspect: Inspect
-    train: Train
+    train: Training
     evaluate: Evaluate
     register: Register
     machine: Machine

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from cocopipe.detect.data import Detections, Images, Sample
-from cocopipe.detect.decoding import Decoded, File
-from cocopipe.detect.order import Share, shuffled
+from cocopipe.detect.reading.decoding import Decoded, File
+from cocopipe.detect.reading.images import Images, Sample
+from cocopipe.detect.reading.order import Share, shuffled
+from cocopipe.detect.training.detections import Detections
 
 AHEAD = 2
 """Row groups that are read while images are decoded."""

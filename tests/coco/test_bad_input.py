@@ -291,7 +291,7 @@ def test_a_cmyk_jpeg_is_kept_and_decodes_to_rgb(
 ) -> None:
     import torch  # slow, and nothing else here needs it
 
-    from cocopipe.detect.data import decode
+    from cocopipe.detect.reading.decoding import decode
 
     image = Image.new("CMYK", (20, 12), (200, 30, 90, 40))
     data = encoded(image, quality=95)
@@ -364,7 +364,7 @@ def test_an_annotated_size_that_is_not_the_files_is_listed_or_refused(
 CONVERT = """
 import re, sys
 from pathlib import Path
-from cocopipe.coco.convert import convert
+from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.stages.__main__ import INTERRUPTED, _full_disk_in_a_sentence

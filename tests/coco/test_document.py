@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cocopipe.coco.document import read
+from cocopipe.convert.columns import read
 from cocopipe.errors import UserError
 from cocopipe.split.fields import decode_object
 from tests.coco.coco_files import InMemory, instances
@@ -25,8 +25,8 @@ def parsed(content: Any, name: str = "instances") -> Parsed | None:
     document = read(InMemory(data, WHERE), name=name)
     if document is None:
         return None
-    rows = [row for objects in document.objects() for row in objects.rows]
-    return Parsed(document.images, rows if document.has_annotations else None)
+    rows = [row for objects in document.annotations() for row in objects.rows]
+    return Parsed(document.images, rows if document.coco.has_annotations else None)
 
 
 def changed(**changes: Any) -> dict[str, Any]:

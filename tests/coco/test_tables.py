@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cocopipe.coco.document import read
 from cocopipe.convert import table_writer
+from cocopipe.convert.columns import read
 from cocopipe.convert.table_writer import new_table, write_table
 from cocopipe.errors import UserError
 from cocopipe.split import tables
@@ -196,7 +196,7 @@ def test_objects_laid_aside_come_to_the_same_bytes(
     monkeypatch.setattr(tables, "ROW_GROUP", 64)
     monkeypatch.setattr(table_writer, "ROW_GROUP", 64)
     held = written(tmp_path / "held", document)
-    monkeypatch.setattr(tables, "HELD_BYTES", 1000)
+    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
     aside = written(tmp_path / "aside", document)
     name = "annotations/instances.parquet"
     assert (aside / name).read_bytes() == (held / name).read_bytes()
@@ -211,10 +211,10 @@ def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.Mo
         for one in document["annotations"]
         for copy in range(100)
     ]
-    monkeypatch.setattr(tables, "HELD_BYTES", 1000)
+    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
     parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
     with new_table(tmp_path, parsed, np.array([0, 1])) as table:
-        for objects in parsed.objects():
+        for objects in parsed.annotations():
             for start in range(0, len(objects), 50):
                 table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
     rows = tables.read_table(tmp_path, "instances").to_pylist()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cocopipe.coco.document import read
-from cocopipe.coco.encode import encode_image, encode_images, encode_object, encode_objects
+from cocopipe.convert.columns import read
+from cocopipe.convert.encode import encode_image, encode_images, encode_object, encode_objects
 from cocopipe.convert.table_writer import write_table
 from cocopipe.export.coco import export
 from cocopipe.split import tables

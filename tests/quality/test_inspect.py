@@ -8,10 +8,10 @@ import matplotlib as mpl
 import pytest
 from PIL import Image
 
+from cocopipe.drawing.selection import select
+from cocopipe.drawing.sheets import compare
 from cocopipe.errors import UserError
-from cocopipe.quality.comparison import compare
 from cocopipe.quality.inspect import inspect
-from cocopipe.quality.selection import select
 from cocopipe.split.tables import read_document
 
 Convert = Callable[..., tuple[Path, Path]]

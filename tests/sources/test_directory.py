@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cocopipe.coco.layout import BESIDE, IMAGE_SUFFIXES
+from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
 from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.sources.directory import copy_directory

@@ -1,26 +1,25 @@
 """One COCO document: parsed and found sound, or refused.
 
-A document is read in pieces, twice: for all but its annotations, and for those, which become
-Arrow columns at once. So one of 450 MB needs the memory of a piece.
+A document is read in pieces, twice: for all but its annotations, and for those. What becomes of
+a piece is the reader's business, who is given one at a time: so a document of 450 MB needs the
+memory of a piece.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from cocopipe.coco.encode import encode_images, encode_objects
 from cocopipe.coco.entries import Entry
 from cocopipe.coco.json_pieces import NotInPiecesError, pieces
 from cocopipe.coco.names import is_unicode, leads_out
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
-from cocopipe.split.names import PRIMARY
 
 INT64 = range(-(2**63), 2**63)
 
@@ -29,49 +28,28 @@ _CHUNK = 4096
 """Elements of a list that are a part, where the document had to be parsed as a whole."""
 
 
-@dataclass(frozen=True)
-class Objects:
-    """Annotations that follow each other in a document.
-
-    Attributes:
-        image_ids: int64 [M].
-        rows: ``pa.StructArray`` of `fields.OBJECT`, [M].
-    """
-
-    image_ids: npt.NDArray[np.int64]
-    rows: Any
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Objects":
-        """Those where ``chosen`` [M] is true."""
-        if chosen.all():
-            return self
-        return Objects(self.image_ids[chosen], self.rows.filter(pa.array(chosen)))
+Encoded = TypeVar("Encoded")
+Encode = Callable[[Sequence[Mapping[str, Any]], int], Encoded]
+"""Makes something smaller of entries that follow each other, the first at this position."""
 
 
 @dataclass(frozen=True)
 class Document:
     """A COCO document; its annotations are still to be read.
 
-    Images and annotations carry their places in the original lists, so that the
-    order survives sorting, division and subsets.
-
     Attributes:
         name: Such as ``instances``.
         top: Every top-level field except ``images`` and ``annotations``.
-        images: ``pa.Table`` of `fields.IMAGE`, in the document's order.
+        image_ids: In the document's order, int64 [N].
         has_annotations: It may lack the list; one with an empty list is another document.
     """
 
     name: str
     top: Mapping[str, Any]
-    images: pa.Table
+    image_ids: npt.NDArray[np.int64]
     has_annotations: bool
     _entry: Entry
     _parts: "_Parts"
-    _listed: frozenset[int]
 
     @property
     def where(self) -> str:
@@ -79,26 +57,27 @@ class Document:
         return self._entry.where
 
     @property
-    def image_ids(self) -> npt.NDArray[np.int64]:
-        """In the document's order, int64 [N]."""
-        ids: npt.NDArray[np.int64] = self.images["image_id"].to_numpy()
-        return ids
-
-    @property
     def categories(self) -> list[dict[str, Any]]:
         """The categories it lists, in its order."""
         listed: list[dict[str, Any]] = self.top.get("categories", [])
         return listed
 
-    def objects(self) -> Iterator[Objects]:
+    def annotations(self, encode: Encode[Encoded]) -> Iterator[Encoded]:
         """Read and check the file's annotations, those of all its images, some at a time.
+
+        Args:
+            encode: Given annotations, each with an int64 ``id`` and a known ``image_id``.
+
+        Yields:
+            What ``encode`` made of them, in the document's order.
 
         Raises:
             UserError: an id that is missing, no integer or there twice, a
                 reference to nothing.
         """
         category_ids = {category["id"] for category in self.categories}
-        check = _AnnotationCheck(self._listed, category_ids, self.name, self.where)
+        image_ids = frozenset(self.image_ids.tolist())
+        check = _AnnotationCheck(image_ids, category_ids, self.name, self.where)
         ids = [np.empty(0, np.int64)]
         start = 0
         try:
@@ -107,46 +86,51 @@ class Document:
                     continue
                 annotations = part.parse()
                 check(annotations, start)
-                rows = encode_objects(annotations, start)
-                ids.append(_column(annotations, "id"))
+                encoded = encode(annotations, start)
+                ids.append(_ids_of(annotations))
                 start += len(annotations)
-                objects = Objects(_column(annotations, "image_id"), rows)
                 del annotations  # else they are here until the next ones are
-                yield objects
+                yield encoded
         except NotInPiecesError as error:
             _require_json(self._entry)
             raise UserError(f"{self.where} is not JSON ({error}): correct the file") from error
         check.once(np.concatenate(ids))
 
 
-def read(entry: Entry, *, name: str) -> Document | None:
+def read(
+    entry: Entry, *, name: str, encode: Encode[Encoded]
+) -> tuple[Document, list[Encoded]] | None:
     """Read and check a document, but for its annotations.
 
     Args:
         entry: the JSON file.
         name: the document's name, such as ``instances``.
+        encode: given images, each with an int64 ``id`` and a ``file_name``.
 
     Returns:
-        None for a panoptic document, whose annotations are pictures with
-        segments and no objects.
+        The document, and what ``encode`` made of its images, in its order. None for a
+        panoptic document, whose annotations are pictures with segments and no objects.
 
     Raises:
         UserError: not JSON, not COCO, an id that is missing, no integer or
             there twice, a file name that leads out.
     """
     try:
-        return _read(entry, name, _in_pieces)
+        return _read(entry, name, encode, _in_pieces)
     except NotInPiecesError:
-        return _read(entry, name, _as_a_whole)
+        return _read(entry, name, encode, _as_a_whole)
     except UserError:
         for _ in entry.blocks():  # of what is damaged in its zip, nothing else is told
             pass
         raise
 
 
-def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:
+def _read(
+    entry: Entry, name: str, encode: Encode[Encoded], parts: "_Parts"
+) -> tuple[Document, list[Encoded]] | None:
     top: dict[str, Any] = {}
-    images: list[pa.Table] = []
+    images: list[Encoded] = []
+    ids = [np.empty(0, np.int64)]
     listed = 0
     has_annotations, is_panoptic = False, True
     for part in parts(entry):
@@ -155,7 +139,8 @@ def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:
         elif part.name == "images":
             some = part.parse()
             _check_images(some, entry.where, listed)
-            images.append(encode_images(some, listed))
+            images.append(encode(some, listed))
+            ids.append(_ids_of(some))
             listed += len(some)
         else:
             has_annotations = True
@@ -167,11 +152,9 @@ def _read(entry: Entry, name: str, parts: "_Parts") -> Document | None:
     if has_annotations and is_panoptic:
         return None
     _check_categories(top, entry.where)
-    table = pa.concat_tables(images).combine_chunks()
-    image_ids = table["image_id"].to_numpy()
+    image_ids = np.concatenate(ids)
     _require_once(image_ids, "image", entry.where)
-    known = frozenset(image_ids.tolist())
-    return Document(name, top, table, has_annotations, entry, parts, known)
+    return Document(name, top, image_ids, has_annotations, entry, parts), images
 
 
 def _is_panoptic(annotations: list[Any]) -> bool:
@@ -237,12 +220,12 @@ def _require_json(entry: Entry) -> Any:
         raise UserError(f"{entry.where} is not JSON ({error}): correct the file") from error
 
 
-def _column(items: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.int64]:
-    return np.array([item[name] for item in items], np.int64)
+def _ids_of(items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.int64]:
+    return np.array([item["id"] for item in items], np.int64)
 
 
-def _ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> list[int]:
-    """The ids of a list of objects, each an int64."""
+def _require_ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> None:
+    """Refuse what is no list of objects, each with an int64 for an id."""
     for index, item in enumerate(items, first):
         if not isinstance(item, dict):
             raise UserError(f"{where} is not a COCO document: {kind} number {index} is no object")
@@ -250,7 +233,6 @@ def _ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> list[in
         if type(number) is not int or number not in INT64:
             shown = "no id" if number is None else f"the id {number!r}"
             raise UserError(f"{where}: {kind} number {index} has {shown}; it must be an integer")
-    return [item["id"] for item in items]
 
 
 def _require_once(ids: npt.NDArray[np.int64], kind: str, where: str) -> None:
@@ -264,8 +246,8 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
     categories = content.get("categories", [])
     if not isinstance(categories, list):
         raise UserError(f"{where} is not a COCO document: its categories are not a list")
-    ids = _ids(categories, "category", where)
-    _require_once(np.array(ids, np.int64), "category", where)
+    _require_ids(categories, "category", where)
+    _require_once(_ids_of(categories), "category", where)
     for category in categories:
         if not isinstance(category.get("name"), str):
             raise UserError(f"{where}: category {category['id']} has no name; give it one")
@@ -274,7 +256,7 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
 
 
 def _check_images(images: list[Any], where: str, first: int) -> None:
-    _ids(images, "image", where, first)
+    _require_ids(images, "image", where, first)
     for image in images:
         name = image.get("file_name")
         if not isinstance(name, str) or not name:
@@ -301,7 +283,7 @@ class _AnnotationCheck:
 
     def __call__(self, annotations: list[Any], first: int) -> None:
         """Check some of a document, the first of which has this position in it."""
-        _ids(annotations, "annotation", self._where, first)
+        _require_ids(annotations, "annotation", self._where, first)
         for field, known in (("image_id", self._image_ids), ("category_id", self._category_ids)):
             found = [annotation.get(field) for annotation in annotations]
             if not (set(map(type, found)) <= {int} and known.issuperset(found)):

@@ -19,15 +19,10 @@ from pathlib import Path, PurePosixPath
 
 from cocopipe.coco.entries import Entry
 from cocopipe.coco.files import Files
-from cocopipe.coco.tree import _tree
+from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
+from cocopipe.coco.tree import tree
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
-
-BESIDE = "_annotations.coco.json"
-"""A document that lies beside its images; its name is ``instances``."""
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def open_raw(raw: Path) -> Iterator[Raw]:
     if not raw.is_dir():
         raise UserError(f"{raw} is not a directory: run the download stage first")
     with ExitStack() as open_zips:
-        yield _find_splits(raw, _tree(raw, open_zips))
+        yield _find_splits(raw, tree(raw, open_zips))
 
 
 def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
@@ -123,7 +118,7 @@ def _documents(
     for path, entry in tree.items():
         parts = path.split("/")
         if len(parts) > 1 and parts[-1] == BESIDE and parts[:-2] in ([], ["images"]):
-            split, document = parts[-2], "instances"
+            split, document = parts[-2], PRIMARY
         elif path.endswith(".json") and (len(parts) == 1 or parts[:-1] == ["annotations"]):
             stem = parts[-1].removesuffix(".json")
             known = [name for name in folders if stem.endswith(f"_{name}")]

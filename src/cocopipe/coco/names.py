@@ -1,7 +1,18 @@
-"""Names of files as archives and documents spell them."""
+"""What COCO data are called wherever they come from, and which names are refused."""
 
 import re
+import zipfile
 from pathlib import PurePosixPath
+
+BESIDE = "_annotations.coco.json"
+"""A document that lies beside its images; its name is ``instances``."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+
+UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError)
+"""What zipfile raises on opening bytes that it can't read."""
 
 
 def is_unicode(text: str) -> bool:

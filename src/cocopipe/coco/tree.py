@@ -8,31 +8,27 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cocopipe.coco.entries import DiskFile, Entry, OpenZip, ZipMember
-from cocopipe.coco.layout import BESIDE
-from cocopipe.coco.names import is_unicode, leads_out
+from cocopipe.coco.names import BESIDE, UNREADABLE_ZIP, is_unicode, leads_out
 from cocopipe.errors import UserError
-
-UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError)
-"""What zipfile raises on opening bytes that it can't read."""
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
-def _tree(raw: Path, open_zips: ExitStack) -> dict[str, Entry]:
+def tree(raw: Path, open_zips: ExitStack) -> dict[str, Entry]:
     """Every file and zip member by its path relative to ``raw``, in sorted order."""
-    tree: dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     for name, path in _walk(raw, raw.resolve(), ""):
         if path.suffix.lower() == ".zip":
-            found: Mapping[str, Entry] = dict(_members(path, name, open_zips))
+            there: Mapping[str, Entry] = dict(_members(path, name, open_zips))
         else:
-            found = {name: DiskFile(raw, name, path.stat().st_size)}
-        for inside, entry in found.items():
-            if inside in tree:
+            there = {name: DiskFile(raw, name, path.stat().st_size)}
+        for inside, entry in there.items():
+            if inside in found:
                 raise UserError(
-                    f"{inside} is both {tree[inside].where} and {entry.where}: remove one of them"
+                    f"{inside} is both {found[inside].where} and {entry.where}: remove one of them"
                 )
-            tree[inside] = entry
-    return dict(sorted(tree.items()))
+            found[inside] = entry
+    return dict(sorted(found.items()))
 
 
 def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cocopipe.commands.versions import Split, Version, documents_of, find
+from cocopipe.documents import order
 from cocopipe.errors import UserError, some
-from cocopipe.split.names import order
 from cocopipe.split.shards import shards_with
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cocopipe.documents import order
 from cocopipe.errors import UserError
-from cocopipe.split.names import order
 
 if TYPE_CHECKING:
     from lineage.project import Project

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from cocopipe.coco.document import Document, Objects, read
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
+from cocopipe.convert.columns import Annotations, DocumentColumns, read
 from cocopipe.convert.image_writer import Pictures, Stored, finish_store, start_store, writing
 from cocopipe.convert.table_writer import give_back_memory, new_table
+from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split.boxes import OddBoxes, count_odd, odd_boxes
-from cocopipe.split.names import PRIMARY, order
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
 """What a file may be named, but not an MLflow metric."""
@@ -159,7 +159,7 @@ class _Part:
     """What one converted split is made of."""
 
     source: RawSplit
-    documents: tuple[Document, ...]
+    documents: tuple[DocumentColumns, ...]
     pictures: Pictures
     skipped: tuple[str, ...] = ()
     """File names of listed images that are missing."""
@@ -207,9 +207,9 @@ def _pictures(images: "Mapping[int, _Listed]", split: RawSplit) -> Pictures:
     )
 
 
-def _documents(split: RawSplit) -> tuple[list[Document], list[str]]:
+def _documents(split: RawSplit) -> tuple[list[DocumentColumns], list[str]]:
     """The documents of a split in their order, and the files of those that aren't converted."""
-    documents: list[Document] = []
+    documents: list[DocumentColumns] = []
     ignored: list[str] = []
     for name in order(split.documents):
         document = read(split.documents[name], name=name)
@@ -225,7 +225,7 @@ def _documents(split: RawSplit) -> tuple[list[Document], list[str]]:
     return documents, ignored
 
 
-def _union(documents: Sequence[Document], split: RawSplit) -> "dict[int, _Listed]":
+def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, _Listed]":
     """The images of all documents by id, in the order of the first that lists them."""
     images: dict[int, _Listed] = {}
     for document in documents:
@@ -233,7 +233,7 @@ def _union(documents: Sequence[Document], split: RawSplit) -> "dict[int, _Listed
             known = images.setdefault(image_id, image)
             if known.file_name != image.file_name:
                 raise UserError(
-                    f"{document.where}: image {image_id} is "
+                    f"{document.coco.where}: image {image_id} is "
                     f"{image.file_name}, but {known.file_name} in another document of "
                     f"{split.name}; make them agree"
                 )
@@ -257,7 +257,7 @@ class _Listed:
     """Annotated (width, height), if it can be one."""
 
 
-def _listed(document: Document) -> Iterator[tuple[int, _Listed]]:
+def _listed(document: DocumentColumns) -> Iterator[tuple[int, _Listed]]:
     """Image id and what the document says of it, in the document's order."""
     columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
     for image_id, name, width, height in zip(*map(_values, columns), strict=True):
@@ -280,7 +280,7 @@ def _require_same_categories(train: _Part, val: _Part) -> None:
         difference = _difference(_names_by_id(other), _names_by_id(document))
         if difference:
             raise UserError(
-                f"{other.where} and {document.where} disagree: {difference}; "
+                f"{other.coco.where} and {document.coco.where} disagree: {difference}; "
                 "use the same categories in both"
             )
 
@@ -299,8 +299,8 @@ def _difference(one: Mapping[int, str], other: Mapping[int, str]) -> str | None:
     return None
 
 
-def _names_by_id(document: Document) -> dict[int, str]:
-    return {category["id"]: category["name"] for category in document.categories}
+def _names_by_id(document: DocumentColumns) -> dict[int, str]:
+    return {category["id"]: category["name"] for category in document.coco.categories}
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
@@ -361,7 +361,7 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
                 for out, part in parts.items()
                 if any(one is its for its in part.documents)
             }
-            for objects in one.objects():
+            for objects in one.annotations():
                 for out, table in tables.items():
                     taken, sizes = table.add(objects)
                     if one.name == PRIMARY:
@@ -371,7 +371,7 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
     return held
 
 
-def _odd_boxes(objects: Objects, sizes: npt.NDArray[np.float64]) -> OddBoxes:
+def _odd_boxes(objects: Annotations, sizes: npt.NDArray[np.float64]) -> OddBoxes:
     """Count them among the boxes that are numbers."""
     boxes = objects.rows.field("bbox")
     has_box = pc.is_valid(boxes).to_numpy(zero_copy_only=False)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocopipe.coco.document import Document, Objects
+from cocopipe.convert.columns import Annotations, DocumentColumns
 from cocopipe.split import fields
 from cocopipe.split.lookup import look_up
 from cocopipe.split.tables import LISTS, ROW_GROUP, SCHEMA
@@ -32,11 +32,11 @@ class Table:
     def __init__(
         self,
         folder: Path,
-        document: Document,
+        document: DocumentColumns,
         image_ids: npt.NDArray[np.int64] | None,
         source: str,
     ) -> None:
-        listed = document.image_ids
+        listed = document.coco.image_ids
         order = np.argsort(listed)
         if image_ids is not None:
             order = order[np.isin(listed[order], image_ids)]
@@ -53,7 +53,7 @@ class Table:
         self.objects = 0
         """How many were added."""
 
-    def add(self, objects: Objects) -> tuple[Objects, npt.NDArray[np.float64]]:
+    def add(self, objects: Annotations) -> tuple[Annotations, npt.NDArray[np.float64]]:
         """Take those objects that are of the table's images.
 
         All that are added follow each other as in the document.
@@ -83,7 +83,7 @@ class Table:
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
         schema = SCHEMA.with_metadata(
             {
-                "coco": json.dumps(self._document.top),
+                "coco": json.dumps(self._document.coco.top),
                 "summary": json.dumps(self._summary()),
                 "source": json.dumps({"split": self._source}),
             }
@@ -119,11 +119,11 @@ class Table:
             "document": self._document.name,
             "images": len(self._images),
             # The document may lack the list; an empty one is another document.
-            "has_annotations": self._document.has_annotations,
+            "has_annotations": self._document.coco.has_annotations,
             "annotations": self.objects,
             "per_category": {
                 str(category["id"]): self._per_category[category["id"]]
-                for category in self._document.categories
+                for category in self._document.coco.categories
             },
         }
 
@@ -167,7 +167,7 @@ def _lists(objects: pa.Table, start: int, end: int) -> Any:
     return pa.ListArray.from_arrays(offsets, values, type=LISTS)
 
 
-def _sizes(document: Document) -> npt.NDArray[np.float64]:
+def _sizes(document: DocumentColumns) -> npt.NDArray[np.float64]:
     """Width and height of each image, endless where it has none, [N, 2]."""
     sides = [
         pc.fill_null(document.images[side].cast(pa.float64()), math.inf).to_numpy()
@@ -181,7 +181,7 @@ def _sizes(document: Document) -> npt.NDArray[np.float64]:
 @contextmanager
 def new_table(
     split_dir: Path,
-    document: Document,
+    document: DocumentColumns,
     image_ids: npt.NDArray[np.int64] | None = None,
     *,
     source: str = "",
@@ -204,8 +204,8 @@ def new_table(
     table.write(folder / f"{document.name}.parquet")
 
 
-def write_table(split_dir: Path, document: Document, *, source: str = "") -> None:
+def write_table(split_dir: Path, document: DocumentColumns, *, source: str = "") -> None:
     """Write a document's table with all of its images and objects; see `new_table`."""
     with new_table(split_dir, document, source=source) as table:
-        for objects in document.objects():
+        for objects in document.annotations():
             table.add(objects)

@@ -34,7 +34,7 @@ from cocopipe.diff.columns import Columns, Top, read_columns, read_top
 from cocopipe.diff.fingerprints import join
 from cocopipe.diff.matching import Flags, Floats, Ints, Objects, Pairing, Pairs, ious, match
 from cocopipe.diff.replaced import replaced
-from cocopipe.split.names import PRIMARY
+from cocopipe.documents import PRIMARY
 
 IOU = 0.5
 """Boxes that overlap less are not the same object, unless their id says so."""

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from PIL import Image as Pixels
 
 from cocopipe.diff.answer import ChangedBoxes, Changes, Image, Kind, Side
+from cocopipe.drawing import draw
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
-from cocopipe.quality import draw
 from cocopipe.split.fields import decode_object
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import categories, table_path

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.split import tables
 from cocopipe.split.lookup import look_up
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.shards import ROW_GROUP, lacking, shard_paths, shards_with
 
 FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.export import batches
 from cocopipe.export.huggingface_columns import columns_of_objects, features_of
 from cocopipe.split import tables
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.shards import image_writer
 
 FILE_BYTES = 500 * 10**6

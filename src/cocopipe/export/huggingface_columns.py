@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cocopipe.documents import PRIMARY
 from cocopipe.export import batches
 from cocopipe.split.images import ImageStore
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.tables import read_table
 
 if TYPE_CHECKING:

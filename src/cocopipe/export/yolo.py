@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.export import batches
 from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
 from cocopipe.split.boxes import boxes_of
-from cocopipe.split.names import PRIMARY
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
 """Of image files that every release of Ultralytics finds."""

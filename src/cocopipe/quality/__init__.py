@@ -1,1 +1,1 @@
-"""Statistics, plots and pictures of a converted dataset."""
+"""Statistics and plots of a converted dataset."""

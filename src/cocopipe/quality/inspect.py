@@ -2,15 +2,10 @@
 
 from pathlib import Path
 
-from PIL import Image
-
+from cocopipe.drawing.sheets import pictures_of
 from cocopipe.files import write_json
-from cocopipe.quality import draw, plots
-from cocopipe.quality.selection import select
+from cocopipe.quality import plots
 from cocopipe.quality.statistics import read_objects, statistics
-from cocopipe.split.tables import categories
-
-_COLUMNS = 4
 
 
 def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, float]:
@@ -47,13 +42,3 @@ def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, fl
         for split, one in found.items()
         for name, value in one.metrics().items()
     }
-
-
-def pictures_of(split_dir: Path, count: int) -> Image.Image:
-    """Draw a sheet of up to ``count`` pictures of a split with their objects."""
-    names = {category["id"]: category["name"] for category in categories(split_dir)}
-    drawn, captions = [], []
-    for shown in select(split_dir, count):
-        drawn.append(draw.picture(shown.image, shown.objects, names))
-        captions.append(shown.caption)
-    return draw.sheet(drawn, columns=_COLUMNS, captions=captions)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cocopipe.documents import PRIMARY
 from cocopipe.split.boxes import boxes_of, count_odd, odd_boxes
-from cocopipe.split.names import PRIMARY
 from cocopipe.split.tables import categories, read_table
 
 SMALL, MEDIUM = 32**2, 96**2

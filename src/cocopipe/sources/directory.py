@@ -9,8 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cocopipe.coco.layout import BESIDE, IMAGE_SUFFIXES
-from cocopipe.coco.tree import UNREADABLE_ZIP
+from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES, UNREADABLE_ZIP
 from cocopipe.errors import UserError, some
 from cocopipe.sources.disk import require_space, take_file
 from cocopipe.sources.names import require_split_name

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split import fields
-from cocopipe.split.names import PRIMARY, order
 
 LISTS = pa.list_(pa.field("element", fields.OBJECT, nullable=False))
 SCHEMA = fields.IMAGE.append(pa.field("objects", LISTS, nullable=False))

@@ -5,6 +5,7 @@ import mlflow
 from cocopipe.convert import convert as coco
 from cocopipe.files import new_directory
 from cocopipe.params import Params
+from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 
@@ -22,6 +23,6 @@ def convert(run: StageRun, params: Params) -> None:
             on_mismatch=params.convert.on_mismatch,
             verify=params.convert.verify,
         )
-    mlflow.set_tag("machine.workers", params.machine.workers)
+    log_machine(workers=params.machine.workers)
     mlflow.log_metrics(conversion.metrics())
     mlflow.log_dict(conversion.as_dict(), "conversion.json")

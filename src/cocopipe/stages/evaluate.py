@@ -5,13 +5,15 @@ from pathlib import Path
 
 import mlflow
 
-from cocopipe.detect.device import choose
-from cocopipe.detect.evaluation import Scores, predict, score
-from cocopipe.detect.models import load
+from cocopipe.detect.evaluation.predict import predict
+from cocopipe.detect.evaluation.score import Scores, score
+from cocopipe.detect.network.detector import load
+from cocopipe.detect.network.device import choose
+from cocopipe.drawing.sheets import compare
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
-from cocopipe.quality.comparison import compare
 from cocopipe.split.tables import read_document
+from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 BATCH_SIZE = 8
@@ -23,7 +25,7 @@ def evaluate(run: StageRun, params: Params) -> None:
     """Write ``reports/evaluate``; tie the scores to model and dataset in MLflow."""
     val, model = run.dep("val"), run.dep("detector")
     device = choose(params.machine.device)
-    mlflow.set_tags({"machine.device": str(device), "machine.workers": params.machine.workers})
+    log_machine(workers=params.machine.workers, device=str(device))
     predictions = predict(
         load(model.location, device),
         val.location,

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 
-from cocopipe.quality.inspect import pictures_of
+from cocopipe.drawing.sheets import pictures_of
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import documents, read_document
 

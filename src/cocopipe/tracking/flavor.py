@@ -33,7 +33,7 @@ def log_model(path: Path, model_id: str, name: str) -> bool:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    from cocopipe.detect.models import load
+    from cocopipe.detect.network.detector import load
 
     detector = load(path, torch.device("cpu"))
     float32, int64 = np.dtype(np.float32), np.dtype(np.int64)

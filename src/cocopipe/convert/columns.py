@@ -1,0 +1,86 @@
+"""COCO documents as columns of a split's tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cocopipe.coco import document
+from cocopipe.coco.document import Document
+from cocopipe.coco.entries import Entry
+from cocopipe.convert.encode import encode_images, encode_objects
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Annotations that follow each other in a document.
+
+    Attributes:
+        image_ids: int64 [M].
+        rows: ``pa.StructArray`` of `fields.OBJECT`, [M].
+    """
+
+    image_ids: npt.NDArray[np.int64]
+    rows: Any
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Annotations":
+        """Those where ``chosen`` [M] is true."""
+        if chosen.all():
+            return self
+        return Annotations(self.image_ids[chosen], self.rows.filter(pa.array(chosen)))
+
+
+@dataclass(frozen=True)
+class DocumentColumns:
+    """A COCO document, its images as columns; its annotations are still to be read.
+
+    Images and annotations carry their places in the original lists, so that the
+    order survives sorting, division and subsets.
+
+    Attributes:
+        coco: The document, found sound but for its annotations.
+        images: ``pa.Table`` of `fields.IMAGE`, in the document's order.
+    """
+
+    coco: Document
+    images: pa.Table
+
+    @property
+    def name(self) -> str:
+        """The document's name, such as ``instances``."""
+        return self.coco.name
+
+    def annotations(self) -> Iterator[Annotations]:
+        """Read, check and encode the annotations of all images, some at a time.
+
+        Raises:
+            UserError: as `Document.annotations`.
+        """
+        return self.coco.annotations(_annotations)
+
+
+def read(entry: Entry, *, name: str) -> DocumentColumns | None:
+    """Read and check a document, but for its annotations.
+
+    Returns:
+        None for a panoptic document.
+
+    Raises:
+        UserError: as `cocopipe.coco.document.read`.
+    """
+    found = document.read(entry, name=name, encode=encode_images)
+    if found is None:
+        return None
+    sound, images = found
+    return DocumentColumns(sound, pa.concat_tables(images).combine_chunks())
+
+
+def _annotations(annotations: Sequence[Mapping[str, Any]], first: int) -> Annotations:
+    image_ids = np.array([annotation["image_id"] for annotation in annotations], np.int64)
+    return Annotations(image_ids, encode_objects(annotations, first))

@@ -1,0 +1,1 @@
+"""Detectors: which there are, how they begin, on what they compute, and how they are kept."""

@@ -1,0 +1,258 @@
+"""Detectors: built by name for a dataset's categories, saved, and loaded again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from cocopipe.detect.network import architectures as nets
+from cocopipe.detect.network import weights as initial
+from cocopipe.detect.network.architectures import Size
+from cocopipe.detect.seeds import seeded
+from cocopipe.errors import UserError
+from cocopipe.files import write_json
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class LearntCategory:
+    """A category of the dataset, and the output of the head that stands for it."""
+
+    label: int
+    """Index of the head's output; 0 is the background."""
+    id: int
+    """Category id of the dataset."""
+    name: str
+    """Category name of the dataset."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that it takes, beside the weights, to build a detector again."""
+
+    architecture: str
+    """A name of `architectures`."""
+    min_size: int
+    """Shorter side of an image as the network sees it, pixels."""
+    max_size: int
+    """Upper limit of its longer side, pixels."""
+    num_classes: int
+    """Outputs of the head, background included; a kept head may have more than categories."""
+    frozen_norm_eps: float | None
+    """Epsilon of the frozen batch norms of a pretrained backbone; None where norms train."""
+    categories: tuple[LearntCategory, ...]
+    """In the dataset's order."""
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether training targets must carry masks."""
+        return self.architecture.startswith("maskrcnn")
+
+    @property
+    def labels(self) -> dict[int, int]:
+        """Label by category id."""
+        return {category.id: category.label for category in self.categories}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "ModelConfig":
+        """Read what `dataclasses.asdict` wrote."""
+        categories = tuple(LearntCategory(**category) for category in value["categories"])
+        return cls(**{**value, "categories": categories})
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A torchvision detection module and what its numbers mean."""
+
+    module: nn.Module
+    """Takes a list of float images [3, H, W] in 0..1; in training also a list of targets."""
+    config: ModelConfig
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A network before it is fitted to a dataset."""
+
+    module: nn.Module
+    num_classes: int
+    known: Mapping[tuple[int, str], int]
+    """Label by (category id, name), as far as the head has learnt any."""
+
+
+def build(
+    architecture: str,
+    *,
+    categories: Sequence[Mapping[str, Any]],
+    weights: str | Path,
+    image_size: int | None,
+    seed: int,
+) -> Detector:
+    """Make a detector for a dataset's categories.
+
+    Where the initial weights know every category (same id and name), their head and labels
+    stay; for torchvision's COCO weights the label is then the category id. Else labels are
+    1..K in the order of the categories, and the layers whose shape depends on K are new.
+
+    Args:
+        architecture: A name of `architectures`.
+        categories: COCO categories; ``id`` and ``name`` are used.
+        weights: ``none``, ``DEFAULT``, ``COCO_V1``, or a path: a folder that `save` wrote,
+            a ``.safetensors`` file, or a state dict saved by torch.
+        image_size: Shorter side of images as the network sees them, pixels; the longer one
+            is limited to 5/3 of it, like torchvision's 800 to 1333. None: the
+            architecture's own, or that of the folder.
+        seed: For the weights that are new.
+
+    Raises:
+        UserError: unknown architecture or weights, weights that can't be had or don't fit,
+            a size where it is fixed, or no categories.
+    """
+    nets.check(architecture, image_size)
+    if not categories:
+        raise UserError(f"model {architecture!r} can't be built: the dataset has no categories")
+    keys = [(int(category["id"]), str(category["name"])) for category in categories]
+    size = None if image_size is None else (image_size, image_size * 1333 // 800)
+    with seeded(seed):
+        start = _start(architecture, str(weights), size, len(keys) + 1)
+        if start.known and all(key in start.known for key in keys):
+            labels = [start.known[key] for key in keys]
+        else:
+            labels = list(range(1, len(keys) + 1))
+            if start.num_classes != len(keys) + 1:
+                nets.replace_head(start.module, nets.empty(architecture, len(keys) + 1, size))
+                start = replace(start, num_classes=len(keys) + 1)
+    min_size, max_size = nets.size_of(start.module)
+    return Detector(
+        start.module,
+        ModelConfig(
+            architecture=architecture,
+            min_size=min_size,
+            max_size=max_size,
+            num_classes=start.num_classes,
+            frozen_norm_eps=nets.frozen_norm_eps(start.module),
+            categories=tuple(
+                LearntCategory(label, *key) for label, key in zip(labels, keys, strict=True)
+            ),
+        ),
+    )
+
+
+def save(detector: Detector, out: Path) -> None:
+    """Write ``model.safetensors`` and ``config.json`` into the folder ``out``.
+
+    The same detector gives the same bytes.
+    """
+    state = detector.module.state_dict()
+    weights = {name: part.detach().cpu().contiguous() for name, part in state.items()}
+    # Not save_file, whose errors are no OSError when the disk is full.
+    (out / WEIGHTS_FILE).write_bytes(safetensors.torch.save(weights))
+    write_json(out / CONFIG_FILE, asdict(detector.config))
+
+
+def load(path: Path, device: torch.device) -> Detector:
+    """Read what `save` wrote; the module comes ready for predictions.
+
+    Raises:
+        UserError: no such folder, or its files are damaged or don't belong together.
+    """
+    config = _read_config(path)
+    detector = _restore(path, config, (config.min_size, config.max_size))
+    detector.module.to(device).eval()
+    return detector
+
+
+def _start(architecture: str, weights: str, size: Size | None, num_classes: int) -> _Start:
+    if weights == "none":
+        return _Start(nets.empty(architecture, num_classes, size), num_classes, {})
+    published = nets.published_weights(architecture)
+    if weights in published:
+        initial.download(published[weights])
+        module = nets.pretrained(architecture, published[weights], size)
+        return _Start(module, *_meaning(architecture))
+    path = Path(weights)
+    if path.is_dir():
+        return _start_from_folder(architecture, path, size)
+    if path.is_file():
+        return _start_from_file(architecture, path, size, num_classes)
+    raise UserError(
+        f"weights {weights!r} are neither a path that exists nor among those of {architecture}: "
+        f"use {', '.join(['none', *published])}, or a path"
+    )
+
+
+def _meaning(architecture: str) -> tuple[int, dict[tuple[int, str], int]]:
+    """Return the number of classes of torchvision's weights and label by (id, name).
+
+    Their labels are the category ids of COCO, with gaps ("N/A") where ids are unused.
+    """
+    published = nets.published_weights(architecture)
+    names = published["DEFAULT"].meta["categories"] if published else []
+    return len(names), {(label, name): label for label, name in enumerate(names)}
+
+
+def _start_from_folder(architecture: str, path: Path, size: Size | None) -> _Start:
+    config = _read_config(path)
+    if config.architecture != architecture:
+        raise UserError(
+            f"weights {path} are of {config.architecture}, not of {architecture}: "
+            "change the model or the weights"
+        )
+    detector = _restore(path, config, size or (config.min_size, config.max_size))
+    known = {(category.id, category.name): category.label for category in config.categories}
+    return _Start(detector.module, config.num_classes, known)
+
+
+def _start_from_file(architecture: str, path: Path, size: Size | None, num_classes: int) -> _Start:
+    state = initial.read(path)
+    own = nets.classes_in(state, nets.empty(architecture, num_classes, size), num_classes)
+    module = nets.empty(architecture, own, size)
+    # A frozen norm has no counter of batches: this is how a file tells.
+    if not any(name.endswith("num_batches_tracked") for name in state):
+        nets.freeze_norms(module, eps=1e-5)
+    _fill(module, state, path, architecture)
+    published_classes, known = _meaning(architecture)
+    return _Start(module, own, known if own == published_classes else {})
+
+
+def _restore(path: Path, config: ModelConfig, size: Size) -> Detector:
+    with torch.random.fork_rng(devices=[]):
+        fixed = config.architecture.startswith("ssd")
+        module = nets.empty(config.architecture, config.num_classes, None if fixed else size)
+    if config.frozen_norm_eps is not None:
+        nets.freeze_norms(module, config.frozen_norm_eps)
+    _fill(module, initial.read(path / WEIGHTS_FILE), path, config.architecture)
+    return Detector(module, config)
+
+
+def _fill(
+    module: nn.Module, state: Mapping[str, torch.Tensor], path: Path, architecture: str
+) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"weights {path} don't fit the architecture {architecture}: "
+            "change the model or the weights"
+        ) from error
+
+
+def _read_config(path: Path) -> ModelConfig:
+    file = path / CONFIG_FILE
+    try:
+        return ModelConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} holds no {CONFIG_FILE}: give a folder that the train stage wrote"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{file} isn't the configuration of a detector: train again, or restore it "
+            "with dvc checkout"
+        ) from error

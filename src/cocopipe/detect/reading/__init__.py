@@ -1,0 +1,1 @@
+"""A split as torch reads it: image files decoded, in an order of its own, in batches."""

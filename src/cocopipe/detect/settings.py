@@ -1,0 +1,76 @@
+"""What a training is told, as values; without torch, for those who only read or write them."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from cocopipe.checked import Positive, Probability, Seed, checked
+
+Zoom = Annotated[float, Field(gt=0)]
+
+
+@checked
+class Optimizer:
+    """How weights change."""
+
+    name: Literal["adamw", "sgd"]
+    """Which one; sgd is with Nesterov's momentum."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """The highest that the schedule reaches."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Share of every trained weight that a step takes off, times the learning rate."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """For sgd; adamw has its own."""
+
+
+@checked
+class Schedule:
+    """How the learning rate changes."""
+
+    name: Literal["one_cycle", "cosine", "step", "constant"]
+    """Its course after the warmup; see `learning_rate_at`."""
+    warmup_fraction: Probability
+    """Share of all steps in which it rises to its highest."""
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError("the first must not be larger than the second")
+    return values
+
+
+@checked
+class Augment:
+    """Random changes of training images."""
+
+    horizontal_flip: Probability
+    """Probability of a mirror image, left for right."""
+    photometric: Probability
+    """Probability of a change in brightness, contrast, saturation and hue."""
+    crop: Probability
+    """Probability of a crop that keeps some object."""
+    scale: Annotated[list[Zoom], Field(min_length=2, max_length=2), AfterValidator(_rising)] | None
+    """Least and largest zoom; None for none."""
+
+
+@checked
+class Training:
+    """What to train, and how."""
+
+    model: str
+    """``fcos_tiny``, or a name of ``torchvision.models.detection``."""
+    weights: str
+    """``none``, ``DEFAULT``, ``COCO_V1``, or a path in models/initial."""
+    image_size: Annotated[int, Field(ge=32)] | None
+    """Shorter side of what the network sees, pixels; None for the model's own."""
+    epochs: Positive
+    """Passes over the training images."""
+    batch_size: Positive
+    """Images a step."""
+    seed: Seed
+    """For new weights, order, augmentation and the detector's own sampling."""
+    optimizer: Optimizer
+    schedule: Schedule
+    gradient_clip: Annotated[float, Field(gt=0)] | None
+    """Largest norm of all gradients together; None for no limit."""
+    augment: Augment

@@ -1,0 +1,1 @@
+"""How a detector learns: targets, augmentation, the loop. Predictions need none of it."""

@@ -1,0 +1,1 @@
+"""Pictures of a split with their objects, for people to look at."""

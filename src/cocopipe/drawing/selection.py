@@ -1,0 +1,63 @@
+"""Which pictures of a split are shown: always the same ones."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from cocopipe.documents import PRIMARY
+from cocopipe.errors import UserError
+from cocopipe.pictures.examine import UnreadableImageError, decode
+from cocopipe.split.fields import decode_object
+from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import read_table
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture to show."""
+
+    image_id: int
+    caption: str
+    image: Image.Image
+    objects: list[dict[str, Any]]
+    """Its COCO annotations."""
+
+
+def select(split_dir: Path, count: int) -> Iterator[Shown]:
+    """Yield up to ``count`` pictures of a split, those with objects first.
+
+    Raises:
+        UserError: not a converted split, one without an ``instances`` table, or a
+            picture that can't be decoded.
+    """
+    table = read_table(split_dir, PRIMARY)
+    lengths = np.diff(table["objects"].combine_chunks().offsets.to_numpy())
+    image_ids = table["image_id"].to_pylist()
+    rows = sorted(range(len(image_ids)), key=lambda row: (not lengths[row], _lot(image_ids[row])))
+    store = ImageStore(split_dir)
+    for row in table.take(pa.array(rows[:count], pa.int64())).to_pylist():
+        image_id = row["image_id"]
+        try:
+            image = decode(store.read(image_id))
+        except UnreadableImageError as error:
+            raise UserError(
+                f"image {image_id} of {split_dir} can't be decoded ({error}): replace it in "
+                "the source and convert again"
+            ) from error
+        yield Shown(
+            image_id=image_id,
+            caption=f"{image_id} · {row['file_name']}",
+            image=image,
+            objects=[decode_object(item) for item in row["objects"]],
+        )
+
+
+def _lot(image_id: int) -> bytes:
+    """The lot that an image id always draws, so that versions show the same pictures."""
+    return blake2b(image_id.to_bytes(8, "little", signed=True), person=b"pictures").digest()

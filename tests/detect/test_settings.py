@@ -1,0 +1,37 @@
+"""Settings of a training can't be made of what it couldn't take."""
+
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.detect.small import ADAMW, ONE_CYCLE, TRAINING, UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "message"),
+    [
+        (UNCHANGED, {"flip": 0.5}, "flip\n  Unexpected keyword argument"),
+        (UNCHANGED, {"horizontal_flip": 1.5}, "should be less than or equal to 1"),
+        (UNCHANGED, {"crop": "often"}, "crop\n  Input should be a valid number"),
+        (UNCHANGED, {"scale": [2, 1]}, "the first must not be larger than the second"),
+        (UNCHANGED, {"scale": 0.5}, "scale.*\n  Input should be a valid list"),
+        (UNCHANGED, {"scale": [0, 1]}, "scale.*\n  Input should be greater than 0"),
+        (ADAMW, {"name": "lion"}, "name\n  Input should be 'adamw' or 'sgd'"),
+        (ONE_CYCLE, {"name": "poly"}, "name\n  Input should be 'one_cycle', 'cosine', "),
+        (TRAINING, {"gradient_clip": float("inf")}, "gradient_clip\n  Input should be a finite"),
+        (TRAINING, {"epochs": "2"}, "epochs\n  Input should be a valid integer"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(
+    settings: Any, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        replace(settings, **change)
+
+
+def test_what_is_made_does_not_change() -> None:
+    for settings in (TRAINING, TRAINING.optimizer, TRAINING.schedule, TRAINING.augment):
+        with pytest.raises(FrozenInstanceError):
+            settings.name = "other"  # type: ignore[union-attr]

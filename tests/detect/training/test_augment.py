@@ -1,0 +1,96 @@
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from cocopipe.detect.settings import Augment
+from cocopipe.detect.training.augment import PER_OBJECT, augmentation
+from tests.detect.small import UNCHANGED
+
+HEIGHT, WIDTH = 40, 60
+
+
+def scene() -> tuple[Tensor, dict[str, Tensor]]:
+    """A dark image with one bright rectangle, and a small one in the corner."""
+    boxes = torch.tensor([[20.0, 10, 36, 30], [0, 0, 3, 3]])
+    image = torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8)
+    masks = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.uint8)
+    for place, (x1, y1, x2, y2) in enumerate(boxes.int().tolist()):
+        image[:, y1:y2, x1:x2] = 255
+        masks[place, y1:y2, x1:x2] = 1
+    target = {
+        "boxes": boxes,
+        "labels": torch.tensor([1, 2]),
+        "image_id": torch.tensor(9),
+        "area": torch.tensor([320.0, 9]),
+        "iscrowd": torch.tensor([0, 0]),
+        "masks": masks,
+    }
+    return image, target
+
+
+def extent(mask: Tensor) -> list[int]:
+    """The smallest xyxy box around a mask."""
+    ys, xs = mask.nonzero(as_tuple=True)
+    return [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
+
+
+@pytest.mark.parametrize("settings", [UNCHANGED, replace(UNCHANGED, scale=[1, 1])])
+def test_nothing_asked_is_nothing_done(settings: Augment) -> None:
+    assert augmentation(settings) is None
+
+
+def test_a_flip_moves_pixels_boxes_and_masks_alike() -> None:
+    flip = augmentation(replace(UNCHANGED, horizontal_flip=1))
+    assert flip is not None
+    image, target = scene()
+    flipped, after = flip(image, target)
+    assert torch.equal(flipped, image.flip(-1))
+    assert torch.equal(after["masks"], target["masks"].flip(-1))
+    assert after["boxes"].tolist() == [[24, 10, 40, 30], [57, 0, 60, 3]]
+    assert all(type(part) is Tensor for part in (flipped, *after.values()))
+
+
+def test_zooming_in_loses_what_leaves_the_image_with_all_its_fields() -> None:
+    zoom = augmentation(replace(UNCHANGED, scale=[2, 2]))
+    assert zoom is not None
+    image, after = zoom(*scene())
+    assert image.shape == (3, HEIGHT, WIDTH)
+    assert {name: len(after[name]) for name in PER_OBJECT} == dict.fromkeys(PER_OBJECT, 1)
+    assert after["labels"].tolist() == [1]
+    assert after["boxes"].tolist() == [[10, 0, 42, 40]]
+    assert extent(after["masks"][0]) == [10, 0, 42, 40]
+    assert after["image_id"] == 9
+
+
+def test_zooming_out_fills_with_the_mean_of_imagenet() -> None:
+    zoom = augmentation(replace(UNCHANGED, scale=[0.5, 0.5]))
+    assert zoom is not None
+    image, after = zoom(*scene())
+    assert after["boxes"][0].tolist() == [25, 15, 33, 25]
+    assert image[:, 0, 0].tolist() == [124, 116, 104]
+
+
+@pytest.mark.parametrize("objects", [2, 0])
+def test_a_random_pipeline_is_the_generators_and_keeps_boxes_on_their_objects(objects: int) -> None:
+    settings = Augment(horizontal_flip=0.5, photometric=0.5, scale=[0.7, 1.4], crop=0.5)
+    augment = augmentation(settings)
+    assert augment is not None
+    copied = pickle.loads(pickle.dumps(augment))
+    sizes = set()
+    for seed in range(30):
+        image, target = scene()
+        target |= {name: target[name][:objects] for name in PER_OBJECT}
+        torch.manual_seed(seed)
+        changed, after = augment(image, target)
+        torch.manual_seed(seed)
+        again, _ = copied(*scene()[:1], target)
+        assert torch.equal(changed, again)
+        sizes.add(changed.shape)
+        assert len({len(after[name]) for name in PER_OBJECT}) == 1
+        assert after["boxes"].dtype == torch.float32
+        for box, mask in zip(after["boxes"], after["masks"], strict=True):
+            assert torch.allclose(torch.tensor(extent(mask)).float(), box, atol=1.5)
+    assert len(sizes) > 1 or objects == 0
