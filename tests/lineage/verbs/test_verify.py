@@ -1,0 +1,221 @@
+"""Each thing that `lineage verify` checks is broken, one at a time, in a project that is whole."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lineage.cli import main
+from lineage.errors import LineageError
+from lineage.project import Project as Asked
+from lineage.verbs.verify import verify
+from lineage.verbs.verify_break import Check
+from tests.lineage.conftest import Project, hashes
+
+PIPELINE = """
+stages:
+  prepare:
+    cmd: python stage.py {text}
+    deps: [raw.txt]
+    outs: [data/train: {type: dataset}]
+  train:
+    cmd: python stage.py model
+    deps: [data/train]
+    params: [train]
+    outs: [models/m: {type: model}]
+"""
+
+
+@pytest.fixture(scope="module")
+def sound(new_project: Callable[[], Project]) -> Project:
+    """A project that ran, pushed its data, was committed, and registered its model."""
+    project = new_project()
+    project.write("raw.txt", "raw")
+    project.write("params.yaml", "tracking: {experiment: bridge}\ntrain: {epochs: 1}\n")
+    project.write("dvc.yaml", PIPELINE.replace("{text}", "data"))
+    project.write(".gitignore", "/mlflow.db*\n/mlartifacts/\n/remote/\n/data/\n/models/\n")
+    # Below the project, so that a copy of it has a remote of its own.
+    project.run("dvc", "remote", "add", "--default", "storage", "remote")
+    project.commit("code")
+    project.run("dvc", "repro")
+    project.run("dvc", "push")
+    project.commit("results")
+    project.run("git", "tag", "v1")
+    register(project, "here")
+    return project
+
+
+@pytest.fixture
+def copy(sound: Project, tmp_path: Path) -> Project:
+    """A copy of it, to break."""
+    return sound.copy(tmp_path / "project")
+
+
+def register(project: Project, name: str, **tags: str) -> None:
+    """Register the model as `lineage.register` does, by MLflow's client alone."""
+    run = project.runs("train")[0]
+    lock = project.lock()
+    (train,) = hashes(lock["prepare"]["outs"]).values()
+    (model,) = hashes(lock["train"]["outs"]).values()
+    client = project.client
+    client.create_registered_model(name)
+    ours = {
+        "dvc.hash": model,
+        "dvc.data": f'{{"data/train":"{train}"}}',
+        "dvc.run": run.info.run_id,
+    }
+    client.create_model_version(name, run.info.artifact_uri, run.info.run_id, tags={**ours, **tags})
+
+
+def broken(project: Project, rev: str | None = None) -> list[tuple[Check, str]]:
+    """What is found broken; every sentence is one line that ends."""
+    found = verify(Asked.find(project.root), rev).breaks
+    assert all(each.sentence.endswith(".") and "\n" not in each.sentence for each in found)
+    return [(each.check, each.subject) for each in found]
+
+
+def objects(project: Project, place: str, digest: str) -> Path:
+    return project.root / place / "files/md5" / digest[:2] / digest[2:]
+
+
+def test_what_is_whole_has_no_breaks(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copy.root)
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out == (
+        "checked: 2 stages, 1 model versions, 2 data hashes, 1 commits; breaks: 0\n"
+    )
+    assert broken(copy, "v1") == []
+
+
+def test_a_run_that_was_deleted(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy.client.delete_run(copy.runs("train")[0].info.run_id)
+    assert broken(copy) == [(Check.UNRECORDED, "train"), (Check.RUN_GONE, "models:/here/1")]
+    monkeypatch.chdir(copy.root)
+    assert main(["verify"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("stage train: ")
+    assert "mlflow runs restore --run-id" in said[1]
+    assert broken(copy, "v1") == broken(copy)
+
+
+def test_outputs_that_were_accepted_by_hand(copy: Project) -> None:
+    made = copy.root / "data/train"
+    made.unlink()
+    made.write_text("by hand")
+    copy.run("dvc", "commit", "--force", "prepare")
+    copy.run("dvc", "push")
+    assert broken(copy)[0] == (Check.ACCEPTED, "prepare")
+    # And the model is older than its data now.
+    assert (Check.DIFFERS, "data/train") in broken(copy)
+    assert len(broken(copy)) == 2
+
+
+def test_a_dependency_that_changed_while_its_stage_ran(copy: Project) -> None:
+    copy.write("dvc.yaml", PIPELINE.replace("{text}", "data edit=raw.txt:other"))
+    copy.run("dvc", "repro", "prepare")
+    assert broken(copy) == [(Check.CHANGED, "prepare")]
+
+
+def test_a_stage_that_was_never_run(copy: Project) -> None:
+    copy.write("dvc.yaml", PIPELINE.replace("{text}", "data") + "  late:\n    cmd: echo\n")
+    assert (Check.NOT_RUN, "late") in broken(copy)
+
+
+@pytest.mark.parametrize("place", [".dvc/cache", "remote"])
+def test_data_in_one_place_only_are_there(copy: Project, place: str) -> None:
+    shutil.rmtree(copy.root / place)
+    assert broken(copy) == []
+
+
+@pytest.mark.parametrize(("stage", "path"), [("prepare", "data/train"), ("train", "models/m")])
+def test_data_that_are_lost(copy: Project, stage: str, path: str) -> None:
+    digest = hashes(copy.lock()[stage]["outs"])[path]
+    for place in (".dvc/cache", "remote"):
+        objects(copy, place, digest).unlink()
+    assert [check for check, _ in broken(copy)] == [Check.DATA_LOST]
+    assert digest in broken(copy)[0][1]
+
+
+def test_data_that_are_never_pushed_need_be_nowhere(copy: Project) -> None:
+    never = PIPELINE.replace("{text}", "data").replace(
+        "type: dataset", "type: dataset, push: false"
+    )
+    copy.write("dvc.yaml", never)
+    copy.commit("raw data stay here")
+    for place in (".dvc/cache", "remote"):
+        objects(copy, place, hashes(copy.lock()["prepare"]["outs"])["data/train"]).unlink()
+    assert Check.DATA_LOST not in {check for check, _ in broken(copy)}
+
+
+def test_a_file_that_differs_in_the_working_tree(copy: Project) -> None:
+    made = copy.root / "models/m"
+    made.unlink()
+    made.write_text("other")
+    assert broken(copy) == [(Check.DIFFERS, "models/m")]
+    assert broken(copy, "v1") == []
+
+
+def test_a_dependency_that_differs(copy: Project) -> None:
+    copy.write("raw.txt", "edited")
+    assert broken(copy) == [(Check.DIFFERS, "raw.txt")]
+
+
+def test_a_param_that_differs(copy: Project) -> None:
+    copy.write("params.yaml", "tracking: {experiment: bridge}\ntrain: {epochs: 2}\n")
+    assert broken(copy) == [(Check.DIFFERS, "params.yaml:train")]
+
+
+def test_data_that_are_not_checked_out_do_not_differ(copy: Project) -> None:
+    shutil.rmtree(copy.root / "data")
+    (copy.root / "models/m").unlink()
+    assert broken(copy) == []
+
+
+def test_a_commit_that_nothing_reaches(copy: Project) -> None:
+    # As after a force-push: other history, with the same files.
+    tree = copy.run("git", "rev-parse", "HEAD^{tree}").stdout.strip()
+    other = copy.run("git", "commit-tree", tree, "-m", "squashed").stdout.strip()
+    lost = copy.run("git", "rev-parse", "HEAD~1").stdout.strip()
+    copy.run("git", "reset", "--quiet", "--hard", other)
+    copy.run("git", "tag", "--delete", "v1")
+    assert broken(copy) == [(Check.UNREACHABLE, lost)]
+
+
+def test_a_shallow_clone_says_which_history_is_missing(copy: Project, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    url = copy.root.as_uri()
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", url, clone], check=True)
+    for name in ("mlflow.db", "remote"):
+        (clone / name).symlink_to(copy.root / name)
+    shallow = Project(clone, copy.environment)
+    assert broken(shallow) == [(Check.SHALLOW, "history")]
+
+
+def test_versions_of_another_repository_are_passed_over(copy: Project) -> None:
+    client = copy.client
+    run = client.create_run("0", tags={"git.repository": "https://example.org/other.git"})
+    client.create_registered_model("theirs")
+    tags = {"dvc.hash": "0" * 32, "dvc.data": '{"data/train":"' + "1" * 32 + '"}'}
+    client.create_model_version("theirs", "/nowhere", run.info.run_id, tags=tags)
+    assert broken(copy) == []
+    assert "https://example.org/other.git" in " ".join(verify(Asked.find(copy.root)).skipped)
+
+
+def test_a_lock_with_conflict_markers(copy: Project) -> None:
+    lock = copy.root / "dvc.lock"
+    lock.write_text(f"<<<<<<< HEAD\n{lock.read_text()}=======\n>>>>>>> other\n")
+    with pytest.raises(
+        LineageError, match=r"dvc\.lock has the markers of a merge conflict|conflict"
+    ):
+        verify(Asked.find(copy.root))
+
+
+def test_a_revision_that_does_not_exist(copy: Project) -> None:
+    with pytest.raises(LineageError, match="v9 is no revision"):
+        verify(Asked.find(copy.root), "v9")
