@@ -356,3 +356,29 @@ def trained(once: Once, blank: Project) -> Project:
 def store(trained: Project, tmp_path: Path) -> Project:
     """The test's own copy, with a store that is still empty."""
     return trained.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def pushed(once: Once, blank: Project) -> Project:
+    """Two versions of a folder, a file and an empty folder, in cache and remote."""
+
+    def make(folder: Path) -> Project:
+        project = blank.copy(folder / "project")
+        # First of all: `dvc push` passes over revisions whose own config names no remote.
+        store = f"{project.root}.remote"
+        project.run("dvc", "remote", "add", "--default", "--quiet", "store", store)
+        project.write("pictures/a.txt", "first")
+        project.write("pictures/deep/b.txt", "same")
+        project.write("one.txt", "1")
+        (project.root / "empty").mkdir()
+        project.run("dvc", "add", "--quiet", "pictures", "one.txt", "empty")
+        project.commit("version 1")
+        project.run("git", "tag", "v1")
+        (project.root / "pictures/a.txt").unlink()
+        project.write("pictures/a.txt", "second")
+        project.run("dvc", "add", "--quiet", "pictures")
+        project.commit("version 2")
+        project.run("dvc", "push", "--quiet", "--all-commits")
+        return project
+
+    return once("pushed", make)

@@ -20,6 +20,8 @@ from lineage.verbs.trace import trace
 from tests.lineage.conftest import Project, tag
 from tests.lineage.graphs import runs_of
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ("bob:", "SECRETPW", "SECRETSIG", "SECRETGIT", "SECRETQ")
 
 

@@ -1,4 +1,7 @@
-"""A pipeline that prepares a folder and trains on it, to be made into histories."""
+"""A pipeline that prepares a folder and trains on it, to be made into histories.
+
+No stage needs Python, which would take most of the time: `recorded` writes the runs.
+"""
 
 from dataclasses import replace
 
@@ -15,14 +18,19 @@ stages:
 """
 TRAIN = """
   train:
-    cmd: python stage.py model
+    cmd: {train}
     deps: [{dep}]
     outs: [models/m: {{type: model}}]
 """
 
 
-def pipeline(out: str = "data/train", dep: str = "data/train", more: str = "") -> str:
-    return PREPARE.format(out=out) + TRAIN.format(dep=dep) + more
+def pipeline(
+    out: str = "data/train",
+    dep: str = "data/train",
+    train: str = "mkdir -p models && printf model > models/m",
+) -> str:
+    """A ``dvc.yaml`` whose stage prepare writes ``out``, and whose stage train reads ``dep``."""
+    return PREPARE.format(out=out) + TRAIN.format(dep=dep, train=train)
 
 
 def begin(project: Project, pipeline: str) -> Project:

@@ -11,11 +11,12 @@ OTHER_RUN = "0" * 31 + "f"
 """An id that no run has."""
 
 
-def entry(project: Project, stage: str, rev: str) -> dict:
+def entry(project: Project, stage: str, rev: str | None) -> dict:
+    """What a revision's lock, or that of the working tree, says of a stage."""
     return project.lock(rev=rev)[stage]
 
 
-def recorded(project: Project, stage: str, rev: str, **more: str) -> str:
+def recorded(project: Project, stage: str, rev: str | None = None, **more: str) -> str:
     """Write the run of a lock entry as a stage would; returns its id."""
     lock = entry(project, stage, rev)
     tags = {
@@ -42,6 +43,7 @@ def registered(project: Project, name: str, rev: str, run_id: str, **tags: str) 
 
 
 def digest(project: Project, stage: str, rev: str) -> str:
+    """The hash of a stage's first output."""
     return str(entry(project, stage, rev)["outs"][0]["md5"])
 
 

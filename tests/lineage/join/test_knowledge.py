@@ -17,6 +17,7 @@ from lineage.verbs.verify import verify
 from tests.lineage.conftest import Ask, Project, hashes, tag
 from tests.lineage.graphs import ids, shown, versions_of
 from tests.lineage.trained import PREPARE, begin, folder_of, pipeline, register, worktree
+from tests.lineage.written import recorded
 
 SCRIPT = """
 import mlflow
@@ -33,6 +34,12 @@ NOTIFY = """
 """
 
 
+def train(project: Project) -> None:
+    """Run the pipeline; its stage train leaves a run, and no other does."""
+    project.run("dvc", "repro")
+    recorded(project, "train")
+
+
 # The same bytes under another name.
 
 
@@ -40,10 +47,10 @@ NOTIFY = """
 def renamed(new_project: Callable[[], Project]) -> Project:
     """The folder has another path since v2, and a script gave the first a name of its own."""
     project = begin(new_project(), pipeline())
-    project.run("dvc", "repro")
+    train(project)
     project.release("v1")
     project.write("dvc.yaml", pipeline("data/renamed", "data/renamed"))
-    project.run("dvc", "repro")
+    train(project)
     project.release("v2")
     project.write("script.py", SCRIPT)
     project.run("python", "script.py")
@@ -98,10 +105,10 @@ def test_a_worktree_asks_the_store_of_the_main_one(renamed: Project, ask: Ask) -
 def constant(new_project: Callable[[], Project]) -> Project:
     """Two runs came to one model; the registered version is the second's."""
     project = begin(new_project(), pipeline())
-    project.run("dvc", "repro")
+    train(project)
     project.release("v1")
     project.write("raw.txt", "other")
-    project.run("dvc", "repro")
+    train(project)
     project.release("v2")
     first, second = project.runs("train")
     assert tag(first, "dvc.outs") == tag(second, "dvc.outs")
@@ -138,7 +145,7 @@ def test_a_checkout_brings_the_inputs_of_a_versions_own_run(
 def test_a_hash_that_runs_only_read_is_known(constant: Project, ask: Ask, tmp_path: Path) -> None:
     project = constant.copy(tmp_path / "project")
     project.write("raw.txt", "tried, and discarded")
-    project.run("dvc", "repro")
+    train(project)
     tried = hashes(project.lock()["prepare"]["outs"])["data/train"]
     # What a script read, no stage has: only the dataset that it logged.
     project.write("raw.txt", "tried by a script")
@@ -165,12 +172,13 @@ def test_who_copied_the_bytes_is_not_reached_by_the_copy(project: Project, ask: 
     project.write("raw.txt", "raw")
     project.write(
         "dvc.yaml",
-        "stages:\n  copy:\n    cmd: python stage.py raw\n    deps: [raw.txt]\n"
-        "    outs: [copy.txt]\n  train:\n    cmd: python stage.py model\n"
+        "stages:\n  copy:\n    cmd: cp raw.txt copy.txt\n    deps: [raw.txt]\n"
+        "    outs: [copy.txt]\n  train:\n    cmd: printf model > m.txt\n"
         "    deps: [copy.txt]\n    outs: [m.txt: {type: model}]\n",
     )
     project.commit("code")
-    project.run("dvc", "repro")
+    train(project)
+    recorded(project, "copy")
     project.release("v1")
     entry = project.lock()["copy"]
     assert hashes(entry["deps"])["raw.txt"] == hashes(entry["outs"])["copy.txt"]

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from lineage.project import Project as Asked
+from lineage.verbs.sync import sync
 from tests.lineage.conftest import Project, with_stage
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_failure_is_a_failed_run_with_its_sentence(project: Project) -> None:
@@ -47,5 +53,5 @@ def test_names_with_quotes_and_params_of_other_folders(project: Project) -> None
     project.run("dvc", "repro", "it's/dvc.yaml")
     (run,) = project.runs("make", "it's/dvc.yaml")
     assert run.data.params == {"config.yaml:lr": "1", "it_s/params.yaml:lr": "2"}
-    project.run("lineage", "sync")
+    sync(Asked.find(project.root))
     assert len(project.runs("make", "it's/dvc.yaml")) == 1

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,33 +15,13 @@ from tests.conftest import S3Remote
 from tests.lineage.conftest import BIN, Project
 
 
-@pytest.fixture(scope="module")
-def pushed(new_project: Callable[[], Project]) -> Project:
-    """Two versions of a folder, a file and an empty folder, in cache and remote."""
-    project = new_project()
-    project.run("dvc", "remote", "add", "--default", "--quiet", "store", f"{project.root}.remote")
-    project.write("pictures/a.txt", "first")
-    project.write("pictures/deep/b.txt", "same")
-    project.write("one.txt", "1")
-    (project.root / "nothing").mkdir()
-    project.run("dvc", "add", "--quiet", "pictures", "one.txt", "nothing")
-    project.commit("version 1")
-    project.run("git", "tag", "v1")
-    (project.root / "pictures/a.txt").unlink()
-    project.write("pictures/a.txt", "second")
-    project.run("dvc", "add", "--quiet", "pictures")
-    project.commit("version 2")
-    project.run("dvc", "push", "--quiet", "--all-commits")
-    return project
-
-
 @pytest.fixture
 def there(pushed: Project, tmp_path: Path) -> Workspace:
     """A copy of that project with cache and a remote of its own, to break."""
     root = tmp_path / "project"
     shutil.copytree(pushed.root, root, symlinks=True)
     shutil.copytree(f"{pushed.root}.remote", tmp_path / "remote")
-    dvc(root, "remote", "modify", "--local", "store", "url", str(tmp_path / "remote"))
+    point(root, tmp_path / "remote")
     return Workspace.find(root)
 
 
@@ -50,7 +30,7 @@ def clone(there: Workspace, tmp_path: Path) -> Workspace:
     """A clone of that copy, without any cache."""
     root = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", there.root, root], check=True)
-    dvc(root, "remote", "modify", "--local", "store", "url", str(tmp_path / "remote"))
+    point(root, tmp_path / "remote")
     return Workspace.find(root)
 
 
@@ -66,8 +46,13 @@ def s3(
         monkeypatch.setenv(name, value)
     root = tmp_path / "project"
     shutil.copytree(pushed.root, root, symlinks=True)
-    dvc(root, "remote", "modify", "--local", "store", "url", s3_remote.new().url)
+    point(root, s3_remote.new().url)
     return Workspace.find(root)
+
+
+def point(root: Path, url: Path | str) -> None:
+    """Put another address of the remote into this clone, as `dvc remote modify --local` does."""
+    (root / ".dvc" / "config.local").write_text(f"['remote \"store\"']\n    url = {url}\n")
 
 
 def dvc(root: Path, *arguments: str, **environment: str) -> str:

@@ -24,7 +24,7 @@ def test_pushed_data_are_in_cache_and_remote(there: Workspace) -> None:
         recorded(there, "one.txt"),
         recorded(there, "pictures"),
         recorded(there, "pictures", "v1"),
-        recorded(there, "nothing"),
+        recorded(there, "empty"),
     ]
     assert wanted[-1] == EMPTY_FOLDER
     assert locate(there, wanted) == dict.fromkeys(wanted, EVERYWHERE)

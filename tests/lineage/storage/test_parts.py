@@ -15,13 +15,13 @@ from lineage.verbs.impact import impact
 from lineage.verbs.trace import trace
 from tests.lineage.conftest import Ask, Project, hashes
 from tests.lineage.graphs import ids, shown, versions_of
-from tests.lineage.trained import folder_of, worktree
+from tests.lineage.trained import begin, folder_of, pipeline, worktree
+from tests.lineage.written import recorded
 
 pytestmark = pytest.mark.slow
 
-# `train` reads a file in an output, `inside` a folder in it, `around` a folder with two outputs
-# and a .gitignore. No output has the bytes of its source: whoever read those under any name would
-# be reached too.
+# `inside` reads a folder in an output, `around` a folder with two outputs and a .gitignore.
+# No output has the bytes of its source: whoever read those under any name would be reached too.
 PIPELINE = """
 stages:
   prepare:
@@ -44,17 +44,13 @@ stages:
     deps: [data]
     outs: [models/around: {type: model}]
   whole:
-    cmd: python stage.py whole
+    cmd: mkdir -p models && printf whole > models/whole
     deps: [data/train]
     outs: [models/whole: {type: model}]
   sibling:
-    cmd: python stage.py sibling
+    cmd: mkdir -p models && printf sibling > models/sibling
     deps: [data/train/raw.txt]
     outs: [models/sibling: {type: model}]
-  train:
-    cmd: python stage.py model
-    deps: [data/train/labels/labels.txt]
-    outs: [models/m: {type: model}]
 """
 READERS = {"inside": ("data/train",), "around": ("data/train", "data/words.txt")}
 """Reader -> the outputs that it read, in part or as a whole."""
@@ -62,20 +58,20 @@ READERS = {"inside": ("data/train",), "around": ("data/train", "data/words.txt")
 
 @pytest.fixture(scope="module")
 def relabelled(new_project: Callable[[], Project]) -> Project:
-    """Both outputs have a second version, which no reader has read."""
+    """Both outputs have a second version, which neither reader has read."""
     project = new_project()
     project.write("dvc.yaml", PIPELINE)
     for name, text in (("raw.txt", "raw"), ("labels.txt", "cat"), ("words.txt", "few")):
         project.write(name, text)
     project.commit("code")
     project.run("dvc", "repro")
+    recorded(project, "whole")
+    recorded(project, "sibling")
     project.release("v1")
     project.write("labels.txt", "dog")
     project.write("words.txt", "many")
     project.run("dvc", "repro", "--single-item", "prepare", "words")
     project.release("v2")
-    assert folder_of(project, "v1") != folder_of(project, "v2")
-    assert project.lock(rev="v1")["train"] == project.lock(rev="v2")["train"]
     for stage in READERS:
         assert project.lock(rev="v1")[stage] == project.lock(rev="v2")[stage]
     return project
@@ -165,27 +161,43 @@ def test_where_the_listing_is_nowhere_nothing_is_linked_and_that_is_told(
         assert any("cannot be told" in each for each in graph.warnings)
 
 
+# A file inside of a folder.
+
+
+@pytest.fixture(scope="module")
+def one_file(new_project: Callable[[], Project]) -> Project:
+    """The folder has a second version, and train has read a file of the first only."""
+    code = pipeline(dep="data/train/labels.txt", train="python stage.py model")
+    project = begin(new_project(), code)
+    project.run("dvc", "repro")
+    project.release("v1")
+    project.write("labels.txt", "dog")
+    project.run("dvc", "repro", "--single-item", "prepare")
+    project.release("v2")
+    assert folder_of(project, "v1") != folder_of(project, "v2")
+    assert project.lock(rev="v1")["train"] == project.lock(rev="v2")["train"]
+    return project
+
+
 @pytest.mark.parametrize("ref", ["models/m@v2", "models/m@v1", "models/m"])
-def test_a_file_was_read_in_the_folder_that_held_it(
-    relabelled: Project, ask: Ask, ref: str
-) -> None:
-    graph = trace(ask(relabelled), ref)
-    assert versions_of(graph, "data/train") == {folder_of(relabelled, "v1")}
-    assert shown(graph, "train") == ids(*relabelled.runs("train"))
+def test_a_file_was_read_in_the_folder_that_held_it(one_file: Project, ask: Ask, ref: str) -> None:
+    graph = trace(ask(one_file), ref)
+    assert versions_of(graph, "data/train") == {folder_of(one_file, "v1")}
+    assert shown(graph, "train") == ids(*one_file.runs("train"))
     assert graph.warnings == ()
 
 
-def test_a_folder_reaches_who_read_its_files_and_nobody_else(relabelled: Project, ask: Ask) -> None:
-    (train,) = relabelled.runs("train")
-    asked = ask(relabelled)
+def test_a_folder_reaches_who_read_its_files_and_nobody_else(one_file: Project, ask: Ask) -> None:
+    (train,) = one_file.runs("train")
+    asked = ask(one_file)
     assert shown(impact(asked, "data/train@v1"), "train") == ids(train)
     assert shown(impact(asked, "data/train@v2"), "train") == []
     assert versions_of(impact(asked, "data/train@v2"), "models/m") == set()
 
 
-def test_a_worktree_without_the_listing_says_so(relabelled: Project, ask: Ask) -> None:
+def test_a_worktree_without_the_listing_says_so(one_file: Project, ask: Ask) -> None:
     # DVC's cache is the main worktree's own, and there is no remote.
-    graph = trace(ask(worktree(relabelled)), "models/m")
-    assert shown(graph, "train") == ids(*relabelled.runs("train"))
+    graph = trace(ask(worktree(one_file)), "models/m")
+    assert shown(graph, "train") == ids(*one_file.runs("train"))
     (warning,) = graph.warnings
     assert "cannot be told" in warning

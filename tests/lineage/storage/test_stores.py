@@ -12,7 +12,15 @@ from lineage.errors import LineageError
 from lineage.repository.workspace import Workspace
 from lineage.storage.locate import Whereabouts, locate
 from lineage.storage.materialise import materialise
-from tests.lineage.storage.conftest import EMPTY_FOLDER, EVERYWHERE, content, dvc, md5, recorded
+from tests.lineage.storage.conftest import (
+    EMPTY_FOLDER,
+    EVERYWHERE,
+    content,
+    dvc,
+    md5,
+    point,
+    recorded,
+)
 
 
 def test_s3_is_asked_anew_each_time(s3: Workspace, tmp_path: Path) -> None:
@@ -56,7 +64,7 @@ def test_s3_is_asked_in_bulk(s3: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("path", ["one.txt", "pictures"])
 def test_a_missing_bucket_is_no_missing_file(s3: Workspace, tmp_path: Path, path: str) -> None:
     shutil.rmtree(s3.root / ".dvc" / "cache")
-    dvc(s3.root, "remote", "modify", "--local", "store", "url", "s3://nowhere/at/all")
+    point(s3.root, "s3://nowhere/at/all")
     told = (
         r"^the DVC remote 'store' \(s3://nowhere/at/all\) does not answer \(.*bucket.*\): correct"
     )
@@ -81,7 +89,7 @@ def test_missing_credentials_are_told(s3: Workspace, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("path", ["one.txt", "pictures"])
 def test_an_unreachable_remote_is_no_missing_file(there: Workspace, path: str) -> None:
     url = "http://me:secret@127.0.0.1:1/a"
-    dvc(there.root, "remote", "modify", "--local", "store", "url", url)
+    point(there.root, url)
     # In a process of its own, since DVC leaves its HTTP session open.
     program = "import sys\nfrom lineage.errors import LineageError\n"
     program += "from lineage.repository.workspace import Workspace\n"
@@ -95,7 +103,7 @@ def test_an_unreachable_remote_is_no_missing_file(there: Workspace, path: str) -
 
 
 def test_a_kind_of_remote_that_is_not_installed_is_told(there: Workspace) -> None:
-    dvc(there.root, "remote", "modify", "--local", "store", "url", "gs://bucket/a")
+    point(there.root, "gs://bucket/a")
     with pytest.raises(LineageError, match=r"'store' .*dvc-gs"):
         locate(there, [recorded(there, "one.txt")])
 

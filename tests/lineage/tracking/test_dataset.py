@@ -15,23 +15,9 @@ from tests.lineage.conftest import Project
 
 
 @pytest.fixture(scope="module")
-def versions(new_project: Callable[[], Project]) -> Project:
-    """Two versions of a folder and a file, in cache and remote."""
-    project = new_project()
-    # First of all: `dvc push` passes over revisions whose own config names no remote.
-    project.run("dvc", "remote", "add", "--default", "--quiet", "store", f"{project.root}.remote")
-    project.write("pictures/a.txt", "first")
-    project.write("pictures/deep/b.txt", "same")
-    project.write("one.txt", "1")
-    project.run("dvc", "add", "--quiet", "pictures", "one.txt")
-    project.commit("version 1")
-    project.run("git", "tag", "v1")
-    (project.root / "pictures/a.txt").unlink()
-    project.write("pictures/a.txt", "second")
-    project.run("dvc", "add", "--quiet", "pictures")
-    project.commit("version 2")
-    project.run("dvc", "push", "--quiet", "--all-commits")
-    return project
+def versions(pushed: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy, in whose store the tests write."""
+    return pushed.copy(tmp_path_factory.mktemp("versions") / "project")
 
 
 def recorded(project: Project, rev: str, path: str) -> str:

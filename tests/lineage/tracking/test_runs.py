@@ -9,9 +9,19 @@ from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
 from tests.lineage.conftest import Ask, Project
 from tests.lineage.graphs import ids, shown
-from tests.lineage.trained import TRAIN, begin
+from tests.lineage.trained import begin
+
+pytestmark = pytest.mark.slow
 
 # Two repositories, one store.
+
+PIPELINE = """
+stages:
+  train:
+    cmd: python stage.py model
+    deps: [raw.txt]
+    outs: [models/m: {type: model}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def sharing(new_project: Callable[[], Project]) -> tuple[Project, Project]:
     """The same stages ran in two repositories, and their runs are in one store."""
     projects = []
     for name in "ab":
-        project = begin(new_project(), "stages:" + TRAIN.format(dep="raw.txt"))
+        project = begin(new_project(), PIPELINE)
         project.run("git", "remote", "add", "origin", f"https://example.org/{name}.git")
         projects.append(project)
         project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{projects[0].root / 'mlflow.db'}"

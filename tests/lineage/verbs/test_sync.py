@@ -19,6 +19,8 @@ from lineage.verbs.verify_break import Check
 from tests.lineage.conftest import Ask, Project, hashes, tag
 from tests.lineage.trained import begin
 
+pytestmark = pytest.mark.slow
+
 RANDOM = """
 stages:
   any:
