@@ -1,19 +1,26 @@
 """Fixtures that more than one room's tests use."""
 
 import os
+import pickle
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from filelock import FileLock
+
+Once = Callable[[str, Callable[[Path], Any]], Any]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +48,54 @@ def _no_store_of_another_test() -> Iterator[None]:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Make something once for all the processes that share the work of a test run.
+
+    ``once(name, make)`` gives what ``make(folder)`` returned to whoever asked first: a value that
+    can be pickled, and that everybody must leave as it is.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def of(name: str, make: Callable[[Path], Any]) -> Any:
+        made = shared / f"{name}.pickle"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                value = make(Path(tempfile.mkdtemp(prefix=f"{name}-", dir=shared)).resolve())
+                made.write_bytes(pickle.dumps(value))
+            return pickle.loads(made.read_bytes())
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def empty_store(once: Once) -> Path:
+    """A fresh sqlite store; making one takes seconds, copying it does not."""
+
+    def make(folder: Path) -> Path:
+        import mlflow
+
+        client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        client.search_experiments()
+        client.search_registered_models()
+        return folder / "mlflow.db"
+
+    return Path(once("store", make))
+
+
 @pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[str]:
     """A real `mlflow server` on loopback, empty at first, for the tests of one file."""
-    folder = tmp_path_factory.mktemp("server")
+    with served_by_mlflow(tmp_path_factory.mktemp("server"), empty_store) as uri:
+        yield uri
+
+
+@contextmanager
+def served_by_mlflow(folder: Path, empty_store: Path) -> Iterator[str]:
+    """A real `mlflow server` on loopback, whose store begins as a copy of an empty one."""
+    shutil.copy(empty_store, folder / "mlflow.db")
     port = _free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]

@@ -14,6 +14,8 @@ import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
+from tests.conftest import Once
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 NEEDED = ["bin", "data", "models", "src", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"]
@@ -49,6 +51,11 @@ class Clone:
         )
         assert not ok or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def copy(self, root: Path) -> "Clone":
+        """A copy, to change."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Clone(root, self.environment)
 
     def repro(self, *arguments: str, **environment: str) -> str:
         """Run `dvc repro`; returns what it said."""
@@ -152,20 +159,28 @@ def clone(new_clone: Callable[[], Clone]) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def finished(new_clone: Callable[[], Clone]) -> Clone:
-    """A clone whose whole pipeline ran once. Tests must leave it as they found it."""
-    clone = new_clone()
-    clone.repro()
-    clone.commit("ran the pipeline")
-    return clone
+def finished(
+    once: Once, new_clone: Callable[[], Clone], tmp_path_factory: pytest.TempPathFactory
+) -> Clone:
+    """A clone whose whole pipeline ran once. Tests must leave it as they found it.
+
+    The pipeline runs once for all the processes of a test run, and each has a copy of what it
+    left: DVC lets only one command at a time into a repository.
+    """
+
+    def make(_folder: Path) -> Clone:
+        clone = new_clone()
+        clone.repro()
+        clone.commit("ran the pipeline")
+        return clone
+
+    return once("finished", make).copy(tmp_path_factory.mktemp("finished") / "clone")
 
 
 @pytest.fixture
 def copied(finished: Clone, tmp_path: Path) -> Clone:
     """A copy of the finished one, to change."""
-    root = tmp_path / "copied"
-    shutil.copytree(finished.root, root, symlinks=True)
-    return Clone(root, finished.environment)
+    return finished.copy(tmp_path / "copied")
 
 
 def tag(run: Run, name: str) -> dict[str, str]:

@@ -5,7 +5,6 @@
 
 import os
 import re
-import shutil
 
 import pytest
 
@@ -21,9 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def asked(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The finished pipeline as data-v1 with a champion, and more images as data-v2."""
-    root = tmp_path_factory.mktemp("asked") / "project"
-    shutil.copytree(finished.root, root, symlinks=True)
-    clone = Clone(root, finished.environment)
+    clone = finished.copy(tmp_path_factory.mktemp("asked") / "project")
     clone.run("git", "tag", "data-v1")
     clone.run("cocopipe", "promote")
     clone.set(download__sample__images=44)

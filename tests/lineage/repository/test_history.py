@@ -205,8 +205,7 @@ def unusual(new_project: Callable[[], Project]) -> Project:
     assert_as_dvc(project, history, None)  # with a script that was not added to git yet
 
     def tagged(name: str) -> None:
-        project.commit(name)
-        project.run("git", "tag", name)
+        project.release(name)
 
     tagged("all")
     fewer = UNUSUAL.replace("[one, two]", "[two]").replace("[a, true]", "[a]")

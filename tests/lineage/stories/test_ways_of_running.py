@@ -12,13 +12,14 @@ import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from lineage.join.graph import DataNode, ExecutionNode, Graph
+from lineage.join.graph import DataNode
 from lineage.project import Project as Asked
 from lineage.verbs.impact import impact
 from lineage.verbs.report import report
 from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
 from tests.lineage.conftest import Project, hashes, tag
+from tests.lineage.graphs import runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -129,11 +130,6 @@ def upstream(project: Project, run: Run) -> set[str]:
             if other.info.run_id not in found and read & tag(other, "dvc.outs").items()
         ]
     return found
-
-
-def runs_of(graph: Graph) -> set[str]:
-    nodes = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
-    return {run.id for node in nodes for run in (node.run, *node.confirmations) if run}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,12 @@
 """What changed between two REFs, against what git, YAML and the MLflow client say."""
 
 import json
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Metric
 
 from lineage.errors import LineageError
 from lineage.identity import Execution, StageId
@@ -23,178 +19,12 @@ from lineage.tracking.producer import Status
 from lineage.verbs.diff import compare, diff
 from lineage.verbs.diff_sides import Traced
 from lineage.verbs.difference import Difference, Side
-from tests.lineage import conftest
 from tests.lineage.conftest import hashes
-
-PIPELINE = """
-stages:
-  split:
-    cmd: python split.py
-    deps: [data/raw.csv, split.py]
-    params: [split]
-    outs:
-      - data/train: {type: dataset}
-      - data/val.csv: {type: dataset}
-  look:
-    cmd: python look.py
-    deps: [data/val.csv, look.py]
-    outs:
-      - reports/look.txt: {type: report}
-  fit:
-    cmd: python fit.py
-    deps: [data/train, fit.py]
-    params: [fit]
-    outs:
-      - models/m: {type: model}
-"""
-PARAMS = """
-tracking: {{experiment: story}}
-split: {{validation: 2}}
-fit:
-  rate: {rate}
-  note: {note}
-"""
-SPLIT = """
-import lineage
-with lineage.stage() as run:
-    rows = run.dep("raw").location.read_text().splitlines()
-    n = run.observed.params["params.yaml"]["split"]["validation"]
-    run.out("val").write_text("\\n".join(rows[:n]))
-    run.out("train").mkdir(parents=True)
-    (run.out("train") / "rows.csv").write_text("\\n".join(rows[n:]))
-"""
-LOOK = """
-import lineage, mlflow
-with lineage.stage() as run:
-    mlflow.log_metric("rows", len(run.dep("val").location.read_text().splitlines()))
-    run.out("look").parent.mkdir(exist_ok=True)
-    run.out("look").write_text("looks good")
-"""
-FIT = """
-import lineage, mlflow
-with lineage.stage({"train": "training"}) as run:
-    rate = run.observed.params["params.yaml"]["fit"]["rate"]
-    rows = len((run.dep("train").location / "rows.csv").read_text().splitlines())
-    mlflow.log_metrics({"AP": rate * rows, "AR": 0.25, "noise": float("nan")})
-    run.out("m").mkdir(parents=True)
-    (run.out("m") / "weights").write_text(f"{rate} {rows}")
-"""
-FACTS = """
-def facts(path):
-    if path.suffix == ".csv":
-        return {"profile": {"rows": len(path.read_text().splitlines())}}
-    rows = path / "rows.csv"
-    return {"profile": {"rows": len(rows.read_text().splitlines())}} if rows.is_file() else None
-"""
-NOTE = "a|b `c` <script>\nd"
-"""A param in which much means something to Markdown and HTML."""
-
-
-@dataclass(frozen=True)
-class Story:
-    """Two commits on main, a branch back to an older param, and one with other data.
-
-    Attributes:
-        project: Its repository; tests that change something work in a `copy`.
-        champion: Id of the run that trained version 1 of the model ``detector``.
-    """
-
-    project: conftest.Project
-    champion: str
-
-    def copy(self, folder: Path) -> conftest.Project:
-        shutil.copytree(self.project.root, folder / "copy", symlinks=True)
-        return replace(self.project, root=folder / "copy")
-
-
-@cache
-def tell(new_project: Callable[[], conftest.Project]) -> Story:
-    project = new_project()
-    project.environment["PYTHONPATH"] += f":{project.root / 'plugins'}"
-    for path, text in {
-        "plugins/story_facts.py": FACTS,
-        "plugins/story-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: story\nVersion: 1\n",
-        "plugins/story-1.dist-info/entry_points.txt": "[lineage.facts]\nrows = story_facts:facts\n",
-        "dvc.yaml": PIPELINE,
-        "split.py": SPLIT,
-        "look.py": LOOK,
-        "fit.py": FIT,
-        "params.yaml": PARAMS.format(rate=0.125, note="plain"),
-        "data/raw.csv": "1\n2\n3\n4\n5\n6",
-        "data/other.csv": "of no use",
-    }.items():
-        project.write(path, text)
-    project.run("dvc", "add", "--quiet", "data/raw.csv", "data/other.csv")
-    project.run("dvc", "repro", "--quiet")
-    project.commit("first")
-    project.run("git", "tag", "v1")
-    project.write("params.yaml", PARAMS.format(rate=0.25, note="plain"))
-    project.run("dvc", "repro", "--quiet")
-    project.commit("faster")
-    project.run("git", "tag", "v2")
-    champion = register(project)
-
-    project.run("git", "switch", "--quiet", "--create", "back")
-    project.run("git", "checkout", "--quiet", "v1", "--", "params.yaml")
-    project.run("dvc", "repro", "--quiet")  # from the run-cache
-    project.commit("slower again")
-
-    project.run("git", "switch", "--quiet", "--create", "more", "main")
-    project.write("data/raw.csv", "1\n2\n3\n4\n5\n6\n7")
-    project.write("params.yaml", PARAMS.format(rate=0.25, note=json.dumps(NOTE)))
-    project.write("fit.py", FIT + "# all the same\n")
-    project.run("dvc", "add", "--quiet", "data/raw.csv")
-    project.run("dvc", "repro", "--quiet")
-    project.commit("more data")
-
-    project.run("git", "switch", "--quiet", "main")
-    project.run("dvc", "checkout", "--quiet")
-    return Story(project, champion)
-
-
-def register(project: conftest.Project) -> str:
-    """Register what fit made last as version 1; returns the run that trained it."""
-    client = project.client
-    run = project.runs("fit")[-1].info.run_id
-    stages = project.lock()
-    model, val = stages["fit"]["outs"][0]["md5"], hashes(stages["split"]["outs"])["data/val.csv"]
-    tags = {
-        "dvc.hash": model,
-        "dvc.run": run,
-        "dvc.evaluation": val,
-        f"evaluation.{val}": json.dumps({"AP": 1.0, "AR": 0.25}),
-        "verdict": "accepted",
-    }
-    client.create_registered_model("detector")
-    source = str(project.root / "models/m")
-    client.create_model_version("detector", source, run_id=run, tags=tags)
-    client.set_registered_model_alias("detector", "champion", "1")
-    return run
-
-
-@pytest.fixture(scope="module")
-def story(new_project: Callable[[], conftest.Project]) -> Story:
-    return tell(new_project)
-
-
-@pytest.fixture
-def project(story: Story) -> Project:
-    return Project.find(story.project.root)
+from tests.lineage.verbs.branches import NOTE, Story, outs, raw, repeated
 
 
 def changes(found: Any) -> dict[tuple[str, str], tuple[Any, Any]]:
     return {(each.stage, each.name): (each.before, each.after) for each in found}
-
-
-def outs(project: conftest.Project, rev: str) -> dict[str, str]:
-    """Path -> hash of all that a revision's lock says was written."""
-    entries = project.lock(rev=rev).values()
-    return {path: digest for entry in entries for path, digest in hashes(entry["outs"]).items()}
-
-
-def raw(project: conftest.Project, rev: str) -> str:
-    text = project.run("git", "show", f"{rev}:data/raw.csv.dvc").stdout
-    return text.split("md5: ")[1].split()[0]
 
 
 def test_two_revisions(story: Story, project: Project) -> None:
@@ -311,18 +141,6 @@ def test_of_two_runs_with_the_same_bytes_each_has_its_own_metrics(
     assert changes(found.metrics)["fit", "AP"] == (run.data.metrics["AP"], 0.5)
     assert not found.stages
     assert not found.data
-
-
-def repeated(project: conftest.Project, run_id: str, metrics: dict[str, float]) -> str:
-    """A run that came to the same bytes as another one."""
-    client = project.client
-    run = client.get_run(run_id)
-    tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
-    again = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    client.log_batch(again, [Metric(key, value, now, 0) for key, value in metrics.items()])
-    client.set_terminated(again, "FINISHED")
-    return str(again)
 
 
 def test_dataset_versions_by_path_and_revision(story: Story, project: Project) -> None:

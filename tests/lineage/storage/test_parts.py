@@ -1,21 +1,22 @@
-"""Who read a folder in a folder, or one around several outputs, is linked to their versions then.
+"""Who read a part of an output, or a folder around several, is linked to their versions then.
 
-`test_hard_cases` has the file inside of a folder. Expected is what the text of dvc.lock and the
-MLflow client say.
+Expected is what the text of dvc.lock and the MLflow client say.
 """
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lineage.join.graph import DataNode, ExecutionNode, Graph
+from lineage.join.graph import DataNode, Graph
 from lineage.project import Project as Asked
 from lineage.verbs.impact import impact
 from lineage.verbs.trace import trace
-from tests.lineage.conftest import Project, hashes
+from tests.lineage.conftest import Ask, Project, hashes
+from tests.lineage.graphs import ids, shown, versions_of
+from tests.lineage.trained import begin, folder_of, pipeline, worktree
+from tests.lineage.written import recorded
 
 pytestmark = pytest.mark.slow
 
@@ -43,11 +44,11 @@ stages:
     deps: [data]
     outs: [models/around: {type: model}]
   whole:
-    cmd: python stage.py whole
+    cmd: mkdir -p models && printf whole > models/whole
     deps: [data/train]
     outs: [models/whole: {type: model}]
   sibling:
-    cmd: python stage.py sibling
+    cmd: mkdir -p models && printf sibling > models/sibling
     deps: [data/train/raw.txt]
     outs: [models/sibling: {type: model}]
 """
@@ -64,13 +65,13 @@ def relabelled(new_project: Callable[[], Project]) -> Project:
         project.write(name, text)
     project.commit("code")
     project.run("dvc", "repro")
-    project.commit("v1")
-    project.run("git", "tag", "v1")
+    recorded(project, "whole")
+    recorded(project, "sibling")
+    project.release("v1")
     project.write("labels.txt", "dog")
     project.write("words.txt", "many")
     project.run("dvc", "repro", "--single-item", "prepare", "words")
-    project.commit("v2")
-    project.run("git", "tag", "v2")
+    project.release("v2")
     for stage in READERS:
         assert project.lock(rev="v1")[stage] == project.lock(rev="v2")[stage]
     return project
@@ -95,11 +96,6 @@ def outputs_in(graph: Graph) -> set[tuple[str, str]]:
     return {(node.path, node.hash) for node in data if node.path in READERS["around"]}
 
 
-def ran(graph: Graph, stage: str) -> list[str]:
-    nodes = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
-    return [each.run.id for each in nodes if each.run and each.execution.stage.name == stage]
-
-
 @pytest.mark.parametrize("rev", ["v1", "v2"])
 @pytest.mark.parametrize(("stage", "paths"), READERS.items(), ids=READERS.keys())
 def test_a_folder_was_read_as_it_was_then(
@@ -107,7 +103,7 @@ def test_a_folder_was_read_as_it_was_then(
 ) -> None:
     graph = trace(asked, f"models/{stage}@{rev}")
     (run,) = relabelled.runs(stage)
-    assert ran(graph, stage) == [run.info.run_id]
+    assert shown(graph, stage) == [run.info.run_id]
     assert outputs_in(graph) == {(path, version(relabelled, "v1", path)) for path in paths}
     assert graph.warnings == ()
 
@@ -121,9 +117,9 @@ def test_what_was_read_reaches_its_reader_and_what_came_after_does_not(
     before, after = (version(relabelled, rev, path) for rev in ("v1", "v2"))
     assert before != after
     reached = [run.info.run_id] if path in READERS[stage] else []
-    assert ran(impact(asked, f"{path}@v1"), stage) == reached
+    assert shown(impact(asked, f"{path}@v1"), stage) == reached
     graph = impact(asked, f"{path}@v2")
-    assert ran(graph, stage) == []
+    assert shown(graph, stage) == []
     assert before not in {node.hash for node in graph.nodes.values() if isinstance(node, DataNode)}
 
 
@@ -140,7 +136,7 @@ def test_a_part_reaches_who_read_it_or_what_holds_it_but_not_its_neighbours(
     relabelled: Project, asked: Asked, part: str, stages: set[str]
 ) -> None:
     graph = impact(asked, f"{part}@v1")
-    found = {stage for stage in (*READERS, "whole", "sibling") if ran(graph, stage)}
+    found = {stage for stage in (*READERS, "whole", "sibling") if shown(graph, stage)}
     assert found == stages
     assert graph.warnings == ()
 
@@ -149,18 +145,59 @@ def test_a_part_reaches_who_read_it_or_what_holds_it_but_not_its_neighbours(
 def test_where_the_listing_is_nowhere_nothing_is_linked_and_that_is_told(
     relabelled: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
 ) -> None:
-    project = replace(relabelled, root=tmp_path / "project")
-    shutil.copytree(relabelled.root, project.root, symlinks=True)
+    project = relabelled.copy(tmp_path / "project")
     shutil.rmtree(project.root / ".dvc" / "cache")
     shutil.rmtree(project.root / "data" / "train")
     monkeypatch.chdir(project.root)
     (run,) = project.runs(stage)
     for rev in ("v1", "v2"):
         graph = trace(Asked.find(), f"models/{stage}@{rev}")
-        assert ran(graph, stage) == [run.info.run_id]
+        assert shown(graph, stage) == [run.info.run_id]
         assert outputs_in(graph) == set()
         (warning,) = graph.warnings
         assert "cannot be told" in warning
         graph = impact(Asked.find(), f"data/train@{rev}")
-        assert ran(graph, stage) == []
+        assert shown(graph, stage) == []
         assert any("cannot be told" in each for each in graph.warnings)
+
+
+# A file inside of a folder.
+
+
+@pytest.fixture(scope="module")
+def one_file(new_project: Callable[[], Project]) -> Project:
+    """The folder has a second version, and train has read a file of the first only."""
+    code = pipeline(dep="data/train/labels.txt", train="python stage.py model")
+    project = begin(new_project(), code)
+    project.run("dvc", "repro")
+    project.release("v1")
+    project.write("labels.txt", "dog")
+    project.run("dvc", "repro", "--single-item", "prepare")
+    project.release("v2")
+    assert folder_of(project, "v1") != folder_of(project, "v2")
+    assert project.lock(rev="v1")["train"] == project.lock(rev="v2")["train"]
+    return project
+
+
+@pytest.mark.parametrize("ref", ["models/m@v2", "models/m@v1", "models/m"])
+def test_a_file_was_read_in_the_folder_that_held_it(one_file: Project, ask: Ask, ref: str) -> None:
+    graph = trace(ask(one_file), ref)
+    assert versions_of(graph, "data/train") == {folder_of(one_file, "v1")}
+    assert shown(graph, "train") == ids(*one_file.runs("train"))
+    assert graph.warnings == ()
+
+
+def test_a_folder_reaches_who_read_its_files_and_nobody_else(one_file: Project, ask: Ask) -> None:
+    (train,) = one_file.runs("train")
+    asked = ask(one_file)
+    assert shown(impact(asked, "data/train@v1"), "train") == ids(train)
+    assert shown(impact(asked, "data/train@v2"), "train") == []
+    assert versions_of(impact(asked, "data/train@v2"), "models/m") == set()
+
+
+def test_a_worktree_without_the_listing_says_so(one_file: Project, ask: Ask) -> None:
+    # DVC's cache is the main worktree's own, and there is no remote.
+    graph = trace(ask(worktree(one_file)), "models/m")
+    assert shown(graph, "train") == ids(*one_file.runs("train"))
+    (warning,) = graph.warnings
+    assert "cannot be told" in warning

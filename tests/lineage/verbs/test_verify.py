@@ -50,9 +50,7 @@ def sound(new_project: Callable[[], Project]) -> Project:
 @pytest.fixture
 def copy(sound: Project, tmp_path: Path) -> Project:
     """A copy of it, to break."""
-    root = tmp_path / "project"
-    shutil.copytree(sound.root, root, symlinks=True)
-    return Project(root, sound.environment)
+    return sound.copy(tmp_path / "project")
 
 
 def register(project: Project, name: str, **tags: str) -> None:

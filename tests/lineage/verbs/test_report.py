@@ -1,6 +1,5 @@
 """The Markdown for a pull request, against what git, YAML and the MLflow client say."""
 
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,17 +17,7 @@ from lineage.project import Project
 from lineage.verbs.report import report
 from tests.lineage import conftest
 from tests.lineage.conftest import hashes
-from tests.lineage.test_diff import NOTE, Story, outs, raw, repeated, tell
-
-
-@pytest.fixture(scope="module")
-def story(new_project: Callable[[], conftest.Project]) -> Story:
-    return tell(new_project)
-
-
-@pytest.fixture
-def project(story: Story) -> Project:
-    return Project.find(story.project.root)
+from tests.lineage.verbs.branches import NOTE, Story, outs, raw, repeated
 
 
 @pytest.fixture
@@ -229,22 +218,15 @@ def test_a_repository_without_any_commit(new_project: Callable[[], conftest.Proj
 
 
 def test_a_shallow_clone_says_what_it_lacks(story: Story, tmp_path: Path) -> None:
-    clone = cloned(story, tmp_path / "clone", "--depth", "1")
+    clone = story.project.clone(tmp_path / "clone", "--depth", "1")
     said = of(clone)
     assert "this clone is shallow, and lacks the commit to compare with" in said
     assert "`git fetch --unshallow`" in said.partition("### Warnings")[2]
     assert len(tables(said)["Stages"]) == 3
 
 
-def cloned(story: Story, folder: Path, *options: str) -> conftest.Project:
-    url = story.project.root.as_uri()
-    story.project.run("git", "clone", "--quiet", *options, url, str(folder))
-    shutil.copy(story.project.root / "mlflow.db", folder)
-    return conftest.Project(folder, story.project.environment)
-
-
 def test_the_default_branch_is_that_of_origin(story: Story, tmp_path: Path) -> None:
-    clone = cloned(story, tmp_path / "clone")
+    clone = story.project.clone(tmp_path / "clone")
     left = commit(story.project, "v2")[:8]
     assert f"`{left}`, where it left `origin/main`." in of(clone, "origin/more")
     clone.run("git", "remote", "set-head", "origin", "back")
@@ -369,7 +351,7 @@ def test_runs_and_versions_of_a_server_are_linked(
     copy: conftest.Project, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = MlflowClient(mlflow_server)
-    experiment = client.create_experiment("story")
+    experiment = client.create_experiment("reported")
     made = []
     for stage in ("split", "look", "fit"):
         for run in copy.runs(stage):

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from lineage.cli import main
 from lineage.formats import render
-from lineage.join.graph import DataNode, ExecutionNode, Graph
+from lineage.join.graph import ExecutionNode
 from lineage.project import Project as Asked
 from lineage.tracking.facts import VersionNode
 from lineage.verbs.checkout import checkout
@@ -33,6 +33,7 @@ from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
 from tests.conftest import S3Remote
 from tests.lineage.conftest import Project, hashes
+from tests.lineage.graphs import data_of, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -188,16 +189,6 @@ def asked(story: Story, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.syspath_prepend(str(story.project.root / "plugins"))
     monkeypatch.chdir(story.project.root)
     return Asked.find()
-
-
-def data_of(graph: Graph) -> set[tuple[str, str]]:
-    return {(node.path, node.hash) for node in graph.nodes.values() if isinstance(node, DataNode)}
-
-
-def runs_of(graph: Graph) -> set[str]:
-    nodes = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
-    found = [run for node in nodes for run in (node.run, *node.confirmations) if run]
-    return {run.id for run in found}
 
 
 def test_the_story_left_the_runs_that_it_should(story: Story) -> None:

@@ -8,35 +8,16 @@ from pathlib import Path
 import mlflow
 import pytest
 
-import lineage
-from lineage.errors import LineageError, without_secrets
+from lineage.errors import LineageError
 from lineage.plugins import Facts
-from lineage.recording.backfill import ensure_run
-from lineage.repository.code import repository_url
-from lineage.repository.stage_reader import locked_stages
-from lineage.repository.workspace import Workspace
 from lineage.tracking.dataset import DVCDatasetSource, from_dvc
 from tests.lineage.conftest import Project
 
 
 @pytest.fixture(scope="module")
-def versions(new_project: Callable[[], Project]) -> Project:
-    """Two versions of a folder and a file, in cache and remote."""
-    project = new_project()
-    # First of all: `dvc push` passes over revisions whose own config names no remote.
-    project.run("dvc", "remote", "add", "--default", "--quiet", "store", f"{project.root}.remote")
-    project.write("pictures/a.txt", "first")
-    project.write("pictures/deep/b.txt", "same")
-    project.write("one.txt", "1")
-    project.run("dvc", "add", "--quiet", "pictures", "one.txt")
-    project.commit("version 1")
-    project.run("git", "tag", "v1")
-    (project.root / "pictures/a.txt").unlink()
-    project.write("pictures/a.txt", "second")
-    project.run("dvc", "add", "--quiet", "pictures")
-    project.commit("version 2")
-    project.run("dvc", "push", "--quiet", "--all-commits")
-    return project
+def versions(pushed: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy, in whose store the tests write."""
+    return pushed.copy(tmp_path_factory.mktemp("versions") / "project")
 
 
 def recorded(project: Project, rev: str, path: str) -> str:
@@ -152,33 +133,6 @@ def test_facts_of_a_revision_come_from_the_cache(
     assert from_dvc("pictures", rev="v1").profile == {"files": 2, "bytes": 9}
 
 
-@pytest.mark.slow
-def test_a_backfilled_run_has_all_facts_where_only_the_cache_has_the_bytes(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.write("raw/one.txt", "read")
-    project.write("dvc.yaml", "stages: {make: {cmd: cp -r raw made, deps: [raw], outs: [made]}}")
-    project.run("dvc", "add", "--quiet", "raw")
-    project.run("dvc", "repro", "--quiet")
-    project.commit("made it")
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", project.root, clone], check=True)
-    cache = str(project.root / ".dvc" / "cache")
-    project.run("dvc", "cache", "dir", "--local", cache, cwd=str(clone))
-
-    monkeypatch.setattr("lineage.recording.run_record.facts", known_words)
-    workspace = Workspace.find(clone)
-    (stage,) = locked_stages(workspace)
-    mlflow.set_tracking_uri(f"sqlite:///{project.root / 'mlflow.db'}")
-    ensured = ensure_run(lineage.Project(workspace), stage)
-    run = ensured.run
-    assert ensured.is_new and not (clone / "raw").exists() and not (clone / "made").exists()
-    for logged in run.inputs.dataset_inputs:
-        profile = json.loads(logged.dataset.profile)
-        assert profile == {"words": "read", "files": 1, "bytes": 4}
-    assert {logged.dataset.name for logged in run.inputs.dataset_inputs} == {"raw", "made"}
-
-
 def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -203,23 +157,3 @@ def test_a_source_holds_nothing_of_one_revision(inside: Project) -> None:
         "digest": recorded(inside, "v1", "pictures"),
     }
     assert DVCDatasetSource.from_json(source.to_json()).to_dict() == source.to_dict()
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://me:secret@host.org/a.git", "https://host.org/a.git"),
-        ("https://token@host.org:8443/a.git?key=1", "https://host.org:8443/a.git"),
-        ("git@host.org:team/a.git", "git@host.org:team/a.git"),
-        ("ssh://git@host.org/a.git", "ssh://host.org/a.git"),
-        ("/srv/git/a.git", ""),
-        ("file:///srv/git/a.git", ""),
-    ],
-)
-def test_no_secret_of_the_remote_reaches_mlflow(project: Project, url: str, shown: str) -> None:
-    project.run("git", "remote", "add", "origin", url)
-    assert repository_url(Workspace.find(project.root)) == shown
-
-
-def test_urls_without_a_host_stay_as_they_are() -> None:
-    assert without_secrets("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"

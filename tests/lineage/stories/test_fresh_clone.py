@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from lineage.cli import main
-from lineage.join.graph import DataNode, ExecutionNode, Graph
+from lineage.join.graph import ExecutionNode
 from lineage.project import Project as Asked
 from lineage.verbs.impact import impact
 from lineage.verbs.log import log
@@ -27,6 +27,7 @@ from lineage.verbs.sync import sync
 from lineage.verbs.trace import trace
 from tests.conftest import S3Remote
 from tests.lineage.conftest import Project, hashes, tag
+from tests.lineage.graphs import data_of, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -193,15 +194,6 @@ def asked(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.syspath_prepend(environment["PYTHONPATH"].rpartition(":")[2])
     monkeypatch.chdir(elsewhere.clone.root)
     return Asked.find()
-
-
-def data_of(graph: Graph) -> set[tuple[str, str]]:
-    return {(node.path, node.hash) for node in graph.nodes.values() if isinstance(node, DataNode)}
-
-
-def runs_of(graph: Graph) -> set[str]:
-    nodes = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
-    return {run.id for node in nodes for run in (node.run, *node.confirmations) if run}
 
 
 def test_other_bytes_of_the_same_signature_have_their_own_run(

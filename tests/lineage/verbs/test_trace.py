@@ -1,0 +1,90 @@
+"""What answers say of a store in which things were deleted, renamed or made by others."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lineage.errors import LineageError
+from lineage.tracking.facts import VersionNode
+from lineage.verbs.impact import impact
+from lineage.verbs.trace import trace
+from tests.lineage.conftest import Project
+from tests.lineage.graphs import data_of
+from tests.lineage.written import OTHER_RUN, asked, digest, entry, recorded, registered, runs_in
+
+
+def test_a_deleted_run_is_told_and_its_data_still_traced(store: Project) -> None:
+    prepare = recorded(store, "prepare", "v1")
+    train = recorded(store, "train", "v1")
+    version = registered(store, "net", "v1", train)
+    store.client.delete_run(train)
+    with pytest.raises(LineageError, match=f"mlflow runs restore --run-id {train}"):
+        trace(asked(store), train)
+    graph = trace(asked(store), version)
+    assert runs_in(graph) == {"train": None, "prepare": prepare}
+    assert ("data.txt", digest(store, "prepare", "v1")) in data_of(graph)
+    assert any(f"{train} that made {version} was deleted" in each for each in graph.warnings)
+
+
+def test_a_version_whose_run_is_gone_is_traced_by_the_lock(store: Project) -> None:
+    version = registered(store, "net", "v1", OTHER_RUN)
+    graph = trace(asked(store), version)
+    assert runs_in(graph) == {"train": None, "prepare": None}
+    assert ("data.txt", digest(store, "prepare", "v1")) in data_of(graph)
+    assert any("is gone from MLflow" in each for each in graph.warnings)
+
+
+def test_a_version_whose_run_and_lock_are_gone_is_traced_by_its_tags(store: Project) -> None:
+    made_of = digest(store, "prepare", "v2")
+    tags = {"dvc.hash": "9" * 32, "dvc.data": json.dumps({"data.txt": made_of})}
+    version = registered(store, "net", "v1", OTHER_RUN, **tags)
+    graph = trace(asked(store), version)
+    assert ("data.txt", made_of) in data_of(graph)
+    assert (f"data.txt@{made_of}", version) in graph.edges
+    assert runs_in(graph) == {"prepare": None}
+    assert any("is gone from MLflow" in each for each in graph.warnings)
+    reached = impact(asked(store), made_of)
+    assert version in reached.nodes
+    assert any(version in each for each in reached.warnings)
+
+
+def test_another_repository_in_the_same_store_is_no_part_of_the_answer(store: Project) -> None:
+    ours = recorded(store, "train", "v1")
+    lock = entry(store, "train", "v1")
+    theirs = {
+        "dvc.signature": "5" * 32,
+        "dvc.deps": json.dumps({"data.txt": "6" * 32}, separators=(",", ":")),
+        "dvc.outs": json.dumps({"model.txt": "7" * 32}, separators=(",", ":")),
+        "git.repository": "https://example.org/theirs",
+    }
+    stranger = recorded(store, "train", "v1", **theirs)
+    version = registered(store, "theirs", "v1", stranger, **{"dvc.hash": "7" * 32})
+    graph = trace(asked(store), "v1")
+    assert runs_in(graph) == {"train": ours, "prepare": None}
+    reached = impact(asked(store), lock["deps"][0]["md5"])
+    assert not [node for node in reached.nodes.values() if isinstance(node, VersionNode)]
+    traced = trace(asked(store), version)
+    assert runs_in(traced) == {"train": stranger}
+    assert data_of(traced) == {("model.txt", "7" * 32), ("data.txt", "6" * 32)}
+
+
+def test_a_commit_with_a_conflict_in_its_lock_is_told(
+    store: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.root / 'mlflow.db'}")
+    subprocess.run(["git", "clone", "--quiet", store.root, tmp_path / "clone"], check=True)
+    clone = Project(tmp_path / "clone", store.environment)
+    clone.run("git", "config", "user.email", "who@example.org")
+    clone.run("git", "config", "user.name", "Who")
+    lock = (clone.root / "dvc.lock").read_text()
+    clone.write("dvc.lock", f"<<<<<<< HEAD\n{lock}=======\n{lock}>>>>>>> other\n")
+    clone.commit("a conflict")
+    clone.write("dvc.lock", lock)
+    clone.commit("solved")
+    graph = trace(asked(clone), digest(store, "train", "v2"))
+    assert set(runs_in(graph)) == {"train", "prepare"}
+    (warning,) = graph.warnings
+    assert warning.startswith("at commit ")
+    assert "merge conflict" in warning
