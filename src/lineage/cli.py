@@ -7,14 +7,15 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from lineage.console import display, positive
 from lineage.errors import LineageError, in_a_sentence
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 REF = (
     "a run id, models:/name/3, models:/name@alias, a git revision, path@revision, a path, a DVC"
@@ -24,8 +25,6 @@ FORMATS = ("mermaid", "dot", "html", "openlineage")
 INTERRUPTED = 130
 NEWEST = 20
 """How many dataset versions `log` shows."""
-NO_LIMIT = 10_000
-"""Columns."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,131 +65,69 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"REF is {REF}.",
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def verb(
-        name: str, run: Callable[[argparse.Namespace], int], about: str, *, as_json: bool = True
-    ) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=about, description=about, epilog=f"REF is {REF}.")
-        added.set_defaults(run=run)
-        if as_json:
+    for verb in VERBS:
+        added = verbs.add_parser(
+            verb.name, help=verb.about, description=verb.about, epilog=f"REF is {REF}."
+        )
+        if verb.as_json:
             added.add_argument("--json", action="store_true", help="for programs")
-        return added
-
-    log = verb("log", _log, "dataset versions over the history of git")
-    log.add_argument("path", nargs="?", help="only what is tracked there or below")
-    log.add_argument(
-        *("-n", "--number"),
-        type=positive,
-        default=NEWEST,
-        help=f"so many, the newest; {NEWEST} by default",
-    )
-    log.add_argument("--all", action="store_true", help="all of them")
-    show = verb("show", _show, "one thing, its neighbours, and where it is")
-    show.add_argument("ref", metavar="REF")
-    trace = verb("trace", _trace, "everything upstream: runs, dataset versions, archives")
-    trace.add_argument("ref", metavar="REF")
-    impact = verb("impact", _impact, "everything downstream: runs, model versions, aliases")
-    impact.add_argument("ref", metavar="REF")
-    diff = verb("diff", _diff, "what changed between two: code, params, data, metrics")
-    diff.add_argument("a", metavar="A", help="a REF")
-    diff.add_argument("b", metavar="B", help="a REF")
-    checkout = verb("checkout", _checkout, "write data or a model, exactly, to a new folder")
-    checkout.add_argument("ref", metavar="REF")
-    checkout.add_argument("directory", metavar="DIR", help="must not exist yet")
-    checkout.add_argument(
-        "--inputs", action="store_true", help="what a model or run was made of, instead of it"
-    )
-    checkout.add_argument(
-        "--code", action="store_true", help="make DIR a git worktree of the matching commit"
-    )
-    verify = verb("verify", _verify, "check that the record is whole; exits 1 if it is not")
-    verify.add_argument("rev", metavar="REV", nargs="?", help="the working tree by default")
-    sync = verb("sync", _sync, "bring the tracking store up to dvc.lock: what is missing is made")
-    sync.add_argument("rev", metavar="REV", nargs="?", help="the working tree by default")
-    graph = verb("graph", _graph, "the graph of what is upstream", as_json=False)
-    graph.add_argument("ref", metavar="REF")
-    graph.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    graph.add_argument("--downstream", action="store_true", help="of what is downstream instead")
-    report = verb("report", _report, "Markdown for a pull request", as_json=False)
-    report.add_argument("rev", metavar="REV", nargs="?", help="the working tree by default")
-    report.add_argument("--base", metavar="REV", help="what to compare with")
-    report.add_argument(
-        "--since", metavar="TIME", help="runs from then on are new; ISO 8601, such as `date -Is`"
-    )
+        for flags, settings in verb.arguments.items():
+            added.add_argument(*flags.split(), **settings)
+        added.set_defaults(run=verb.run)
     return top
 
 
-def _log(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.log import log
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command.
 
-    answer = log(Project.find(), options.path, None if options.all else options.number)
-    return _answer(options, answer, lambda text: text.log(answer))
+    Attributes:
+        name: As users write it.
+        about: A phrase for its help.
+        arguments: Name or flags of an argument -> what `argparse` is told of it.
+        run: Does it with its options, and returns the exit code.
+        as_json: Whether ``--json`` is one of its options.
+    """
 
-
-def _show(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.show import show
-
-    answer = show(Project.find(), options.ref)
-    return _answer(options, answer, lambda text: text.show(answer))
-
-
-def _trace(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.trace import trace
-
-    answer = trace(Project.find(), options.ref)
-    return _answer(options, answer, lambda text: text.tree(answer, upstream=True))
+    name: str
+    about: str
+    arguments: Mapping[str, Mapping[str, Any]]
+    run: Callable[[argparse.Namespace], int]
+    as_json: bool = True
 
 
-def _impact(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.impact import impact
+def _answer(
+    name: str,
+    take: Callable[[argparse.Namespace], tuple[Any, ...]],
+    draw: Callable[[Any, Any], Any],
+    *,
+    flags: Sequence[str] = (),
+    breaks: Callable[[Any], bool] = lambda _answer: False,
+) -> Callable[[argparse.Namespace], int]:
+    """A verb that asks the function of its name in `lineage.verbs`, and shows the answer.
 
-    answer = impact(Project.find(), options.ref)
-    return _answer(options, answer, lambda text: text.tree(answer, upstream=False))
+    Args:
+        name: Of the verb.
+        take: From the options to the function's arguments after the project.
+        draw: From `lineage.text` and the answer to what people are shown.
+        flags: Options that are its arguments by name.
+        breaks: Whether an answer makes the exit code 1.
+    """
 
+    def run(options: argparse.Namespace) -> int:
+        from lineage.project import Project
 
-def _diff(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.diff import diff
+        ask = getattr(import_module(f"lineage.verbs.{name}"), name)
+        by_name = {flag: getattr(options, flag) for flag in flags}
+        answer = ask(Project.find(), *take(options), **by_name)
+        if options.json:
+            print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
+        else:
+            display(draw(import_module("lineage.text"), answer))
+            _warn(getattr(answer, "warnings", ()))
+        return int(breaks(answer))
 
-    answer = diff(Project.find(), options.a, options.b)
-    return _answer(options, answer, lambda text: text.difference(answer))
-
-
-def _checkout(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from lineage.project import Project
-    from lineage.verbs.checkout import checkout
-
-    answer = checkout(
-        Project.find(),
-        options.ref,
-        Path(options.directory),
-        inputs=options.inputs,
-        code=options.code,
-    )
-    return _answer(options, answer, lambda text: text.checked_out(answer))
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.verify import verify
-
-    answer = verify(Project.find(), options.rev)
-    _answer(options, answer, lambda text: text.verified(answer))
-    return 1 if answer.breaks else 0
-
-
-def _sync(options: argparse.Namespace) -> int:
-    from lineage.project import Project
-    from lineage.verbs.sync import sync
-
-    answer = sync(Project.find(), options.rev)
-    return _answer(options, answer, lambda text: text.synced(answer))
+    return run
 
 
 def _graph(options: argparse.Namespace) -> int:
@@ -209,8 +146,6 @@ def _graph(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from datetime import datetime
-
     from lineage.project import Project
     from lineage.verbs.report import report
 
@@ -225,22 +160,138 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _answer(
-    options: argparse.Namespace, answer: Any, draw: "Callable[[Any], RenderableType]"
-) -> int:
-    """Print an answer: as JSON, or as text with its warnings on the error stream."""
-    if options.json:
-        print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
-        return 0
-    from lineage import text
-
-    display(draw(text))
-    _warn(
-        getattr(answer, "warnings", ()) or getattr(getattr(answer, "graph", None), "warnings", ())
-    )
-    return 0
-
-
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         print(f"lineage: {warning}", file=sys.stderr)
+
+
+_REF = {"ref": {"metavar": "REF"}}
+_REV = {"rev": {"metavar": "REV", "nargs": "?", "help": "the working tree by default"}}
+
+VERBS = (
+    Verb(
+        "log",
+        "dataset versions over the history of git",
+        {
+            "path": {"nargs": "?", "help": "only what is tracked there or below"},
+            "-n --number": {
+                "type": positive,
+                "default": NEWEST,
+                "help": f"so many, the newest; {NEWEST} by default",
+            },
+            "--all": {"action": "store_true", "help": "all of them"},
+        },
+        _answer(
+            "log",
+            lambda its: (its.path, None if its.all else its.number),
+            lambda text, log: text.log(log),
+        ),
+    ),
+    Verb(
+        "show",
+        "one thing, its neighbours, and where it is",
+        _REF,
+        _answer("show", lambda its: (its.ref,), lambda text, shown: text.show(shown)),
+    ),
+    Verb(
+        "trace",
+        "everything upstream: runs, dataset versions, archives",
+        _REF,
+        _answer(
+            "trace",
+            lambda its: (its.ref,),
+            lambda text, graph: text.tree(graph, upstream=True),
+        ),
+    ),
+    Verb(
+        "impact",
+        "everything downstream: runs, model versions, aliases",
+        _REF,
+        _answer(
+            "impact",
+            lambda its: (its.ref,),
+            lambda text, graph: text.tree(graph, upstream=False),
+        ),
+    ),
+    Verb(
+        "diff",
+        "what changed between two: code, params, data, metrics",
+        {
+            "a": {"metavar": "A", "help": "a REF"},
+            "b": {"metavar": "B", "help": "a REF"},
+        },
+        _answer(
+            "diff",
+            lambda its: (its.a, its.b),
+            lambda text, found: text.difference(found),
+        ),
+    ),
+    Verb(
+        "checkout",
+        "write data or a model, exactly, to a new folder",
+        {
+            **_REF,
+            "directory": {"metavar": "DIR", "help": "must not exist yet"},
+            "--inputs": {
+                "action": "store_true",
+                "help": "what a model or run was made of, instead of it",
+            },
+            "--code": {
+                "action": "store_true",
+                "help": "make DIR a git worktree of the matching commit",
+            },
+        },
+        _answer(
+            "checkout",
+            lambda its: (its.ref, Path(its.directory)),
+            lambda text, brought: text.checked_out(brought),
+            flags=("inputs", "code"),
+        ),
+    ),
+    Verb(
+        "verify",
+        "check that the record is whole; exits 1 if it is not",
+        _REV,
+        _answer(
+            "verify",
+            lambda its: (its.rev,),
+            lambda text, found: text.verified(found),
+            breaks=lambda found: bool(found.breaks),
+        ),
+    ),
+    Verb(
+        "sync",
+        "bring the tracking store up to dvc.lock: what is missing is made",
+        _REV,
+        _answer("sync", lambda its: (its.rev,), lambda text, made: text.synced(made)),
+    ),
+    Verb(
+        "graph",
+        "the graph of what is upstream",
+        {
+            **_REF,
+            "--format": {"choices": FORMATS, "default": FORMATS[0]},
+            "--downstream": {
+                "action": "store_true",
+                "help": "of what is downstream instead",
+            },
+        },
+        _graph,
+        as_json=False,
+    ),
+    Verb(
+        "report",
+        "Markdown for a pull request",
+        {
+            **_REV,
+            "--base": {"metavar": "REV", "help": "what to compare with"},
+            "--since": {
+                "metavar": "TIME",
+                "help": "runs from then on are new; ISO 8601, such as `date -Is`",
+            },
+        },
+        _report,
+        as_json=False,
+    ),
+)
+"""In the order of the help."""

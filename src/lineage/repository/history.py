@@ -5,20 +5,17 @@ No process is started for a commit, and a file that many commits share is read o
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lineage.errors import LineageError
 from lineage.identity import DataId, Execution, canonical_json
-from lineage.repository import fast_yaml
 from lineage.repository.commits import Commit, Commits
-from lineage.repository.dvc_files import DvcFiles, is_in_list, is_in_tree
+from lineage.repository.dvc_files import DvcFiles, is_in_tree
 from lineage.repository.items import Item, Observed
-from lineage.repository.snapshot import PIPELINE, Snapshot, is_pipeline
-from lineage.repository.snapshot_reader import SnapshotReader
-from lineage.repository.stage_reader import locked_stages
+from lineage.repository.snapshot import Snapshot, is_pipeline
+from lineage.repository.snapshots import Snapshots
 from lineage.repository.workspace import Workspace
 
 HASH = re.compile(rb"\b[0-9a-f]{32}(?:\.dir)?\b")
@@ -38,17 +35,18 @@ class History:
     Attributes:
         workspace: The working tree, which is the newest revision.
         commits: The others.
-        unreadable: A sentence for each DVC file of the past that cannot be read, and whose
-            versions are therefore in no answer. Grows as revisions are read.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.commits = Commits(workspace)
-        self.unreadable: dict[str, None] = {}
         self._dvc_files = DvcFiles(workspace, self.commits)
-        self._reader = SnapshotReader(workspace)
-        self._readings: dict[tuple[tuple[str, Any], ...], list[_Reading]] = {}
+        self._snapshots = Snapshots(workspace, self.commits, self._dvc_files)
+
+    @property
+    def unreadable(self) -> list[str]:
+        """A sentence for each DVC file of the past that could not be read so far."""
+        return list(self._snapshots.unreadable)
 
     @property
     def warnings(self) -> list[str]:
@@ -61,22 +59,13 @@ class History:
                 f" {oldest.time:%Y-%m-%d} are missing, so that versions recorded only there are"
                 " unknown; fetch them with `git fetch --unshallow`."
             )
-        return missing + list(self.unreadable)
+        return missing + self.unreadable
 
     # Of one revision.
 
     def snapshot(self, commit: Commit) -> Snapshot:
         """What a revision, or the working tree, records."""
-        if not commit.id:
-            return self._present
-        files = self._dvc_files.of(commit)
-        tree = self.commits.tree(commit)
-        readings = self._readings.setdefault(tuple(sorted(files.items())), [])
-        for reading in readings:
-            if reading.holds_in(tree):
-                return reading.snapshot
-        readings.append(self._read(commit, tree, files))
-        return readings[-1].snapshot
+        return self._snapshots.at(commit)
 
     @property
     def snapshot_of_head(self) -> Snapshot | None:
@@ -87,7 +76,7 @@ class History:
     @property
     def is_dirty(self) -> bool:
         """Whether the working tree records something else than the checked-out commit."""
-        return self._present != self.snapshot_of_head
+        return self._snapshots.present != self.snapshot_of_head
 
     def keeps(self, path: str) -> bool:
         """Whether git keeps the bytes of a path in the checked-out commit."""
@@ -153,7 +142,7 @@ class History:
 
     def producer(self, data: DataId) -> Observed | None:
         """The stage that wrote these bytes there, as the present lock or an older one says."""
-        present = self._present.writer(data)
+        present = self._snapshots.present.writer(data)
         if present is not None:
             return present
         recorded = [locked.observed for locked in self.writing(data.hash)]
@@ -214,68 +203,6 @@ class History:
             for digest in HASH.findall(text):
                 index.setdefault(digest.decode(), set()).add(key)
         return index
-
-    def _read(self, commit: Commit, tree: Any, files: Mapping[str, Any]) -> "_Reading":
-        texts = {path: self._dvc_files.text(blob) for path, blob in files.items()}
-        kept: dict[str, bool] = {}
-        filled_in = []
-
-        def in_dvc() -> list[Observed]:
-            filled_in.append(tree.id)
-            return locked_stages(self.workspace, commit.id)
-
-        snapshot = self._reader.read(
-            texts,
-            lambda path: kept.setdefault(path, is_in_tree(tree, path)),
-            in_dvc,
-            lambda error: self.unreadable.setdefault(f"at commit {commit.short}, {error}"),
-        )
-        return _Reading(snapshot, kept, filled_in[0] if filled_in else None)
-
-    @cached_property
-    def _present(self) -> Snapshot:
-        """What the working tree records, whose files must be readable."""
-        git = self.commits.repository
-        git.index.read()
-        tracked = [entry.path for entry in git.index]
-
-        def refuse(error: LineageError) -> None:
-            raise error
-
-        for path, text in self._dvc_files.present.items():
-            if path.endswith(PIPELINE):
-                fast_yaml.parse(text, path)  # of a pipeline that never ran, too
-
-        def is_kept(path: str) -> bool:
-            # A file that git neither tracks nor ignores is code that was not added yet.
-            is_new = (self.workspace.git_root / path).is_file()
-            return is_in_list(tracked, path) or (is_new and not git.path_is_ignored(path))
-
-        return self._reader.read(
-            self._dvc_files.present, is_kept, lambda: locked_stages(self.workspace), refuse
-        )
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """A snapshot, and what it depends on beside the content of the DVC files.
-
-    Attributes:
-        snapshot: What the DVC files record.
-        kept: Path -> whether git kept its bytes.
-        tree: The tree in which DVC filled in templates; None where it had to fill in none.
-    """
-
-    snapshot: Snapshot
-    kept: Mapping[str, bool]
-    tree: Any
-
-    def holds_in(self, tree: Any) -> bool:
-        """Whether a commit with this tree, and the same DVC files, records the same."""
-        is_filled_in_alike = self.tree in (None, tree.id)
-        return is_filled_in_alike and all(
-            is_in_tree(tree, path) is kept for path, kept in self.kept.items()
-        )
 
 
 def _key(execution: Execution) -> str:

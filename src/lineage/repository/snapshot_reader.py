@@ -7,7 +7,7 @@ from typing import Any
 
 from lineage.errors import LineageError, without_secrets
 from lineage.identity import Execution, StageId, from_root, hash_of
-from lineage.repository import fast_yaml
+from lineage.repository import dvc_yaml
 from lineage.repository.items import Item, Observed, why_unpushed
 from lineage.repository.snapshot import LOCK, PARAMS, Added, Snapshot, overlap
 from lineage.repository.templates import definition_of, likeness
@@ -68,10 +68,10 @@ class SnapshotReader:
         values = texts.get(params, b"") if is_filled_in else b""
         key = (lock, texts[lock], definition + b"\0" + values)
         if key not in self._parsed:
-            locked = fast_yaml.parse(texts[lock], lock).get("stages") or {}
-            parsed = fast_yaml.parse(definition, pipeline)
+            locked = dvc_yaml.parse(texts[lock], lock).get("stages") or {}
+            parsed = dvc_yaml.parse(definition, pipeline)
             defined = parsed.get("stages") or {}
-            variables = [fast_yaml.parse(values, params), *(parsed.get("vars") or [])]
+            variables = [dvc_yaml.parse(values, params), *(parsed.get("vars") or [])]
             try:
                 entries = list(_joined(pipeline, locked, defined, variables))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -209,7 +209,7 @@ def _item(
 
 def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     """What a ``.dvc`` file tracks."""
-    read = fast_yaml.parse(text, file)
+    read = dvc_yaml.parse(text, file)
     try:
         return list(_outs_of_file(workspace, file, read))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,0 +1,68 @@
+"""YAML as DVC reads it."""
+
+import re
+from typing import Any
+
+from lineage.errors import LineageError, reason
+
+_PYTHONS_OWN = (
+    ValueError,  # the 31st of June
+    TypeError,  # a list of lists as a key
+    LookupError,  # `!!bool maybe`
+    OverflowError,  # a time past the year 9999
+    AssertionError,  # `%YAML 1.3`
+    RecursionError,
+)
+"""What ruamel.yaml lets through of the errors that Python raises on a file's content."""
+
+_CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
+
+
+def parse(text: str | bytes, path: str) -> dict[Any, Any]:
+    """Read a YAML file, such as ``dvc.lock``, exactly as DVC reads it.
+
+    Args:
+        text: The content; UTF-8 where it is bytes.
+        path: What the content is named in errors, a file's path.
+
+    Returns:
+        The mapping; empty for an empty text.
+
+    Raises:
+        LineageError: If the text is malformed, has merge conflicts, or is no mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        # As `dvc.utils.serialize.parse_yaml` does, whose import alone would take 0.4 s.
+        content = YAML(typ="safe").load(text) or {}
+    except YAMLError as error:
+        raise _unreadable(text, path, _problem(error)) from error
+    except _PYTHONS_OWN as error:
+        raise _unreadable(text, path, reason(error)) from error
+    if not isinstance(content, dict):
+        raise _unreadable(text, path, f"it holds a {type(content).__name__}, not a mapping")
+    return content
+
+
+def _problem(error: Exception) -> str:
+    """What ruamel.yaml found wrong, and in which line where it says so."""
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {reason(YAMLError(error.problem))}"
+    return reason(error)
+
+
+def _unreadable(text: str | bytes, path: str, problem: str) -> LineageError:
+    content = text.decode(errors="replace") if isinstance(text, bytes) else text
+    if _CONFLICT.search(content):
+        return LineageError(
+            f"{path} has git merge conflict markers: take one side with `git checkout --ours "
+            f"{path}` or `git checkout --theirs {path}`, then run `dvc repro`, or "
+            "`dvc checkout` to get the data of that side."
+        )
+    return LineageError(
+        f"{path} cannot be read as DVC's YAML ({problem}): correct it, or restore it from git."
+    )
