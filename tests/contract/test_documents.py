@@ -39,7 +39,7 @@ def test_hooks_run_what_make_lint_runs() -> None:
     assert all(hook["pass_filenames"] is False for hook in local["hooks"])
 
 
-@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md"])
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md"])
 def test_every_make_command_of_a_document_exists(document: str) -> None:
     named = set(re.findall(r"`make ([a-z-]+)", (ROOT / document).read_text()))
     assert named
