@@ -16,19 +16,19 @@ from tests.detect.splits import rectangles, write_split
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, odd_split: Path) -> tuple[Detector, Path]:
     """A detector of red and blue rectangles that knows what it looks for."""
     split = write_split(tmp_path_factory.mktemp("s"), *rectangles(32, seed=2, odd=False))
     detector = new_detector(image_size=48)
     settings = replace(
         TRAINING,
-        epochs=10,
+        epochs=8,
         batch_size=8,
         optimizer=replace(ADAMW, learning_rate=0.004),
         schedule=replace(ONE_CYCLE, warmup_fraction=0.2),
         augment=replace(UNCHANGED, horizontal_flip=0.5),
     )
-    events = train(detector, split, split, settings, device=CPU, workers=0)
+    events = train(detector, split, odd_split, settings, device=CPU, workers=0)
     for _ in events:
         pass
     return detector, split

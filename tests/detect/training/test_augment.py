@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cocopipe.detect.settings import Augment
-from cocopipe.detect.training.augment import PER_OBJECT, augmentation
+from cocopipe.detect.training.augment import PER_OBJECT, augmentation, magnifies
 from tests.detect.small import UNCHANGED
 
 HEIGHT, WIDTH = 40, 60
@@ -40,6 +40,19 @@ def extent(mask: Tensor) -> list[int]:
 @pytest.mark.parametrize("settings", [UNCHANGED, replace(UNCHANGED, scale=[1, 1])])
 def test_nothing_asked_is_nothing_done(settings: Augment) -> None:
     assert augmentation(settings) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, False),
+        ({"horizontal_flip": 1, "photometric": 1, "scale": [0.5, 1]}, False),
+        ({"scale": [0.5, 1.1]}, True),
+        ({"crop": 0.1}, True),
+    ],
+)
+def test_crops_and_zooms_in_magnify(change: dict[str, object], expected: bool) -> None:
+    assert magnifies(replace(UNCHANGED, **change)) is expected
 
 
 def test_a_flip_moves_pixels_boxes_and_masks_alike() -> None:

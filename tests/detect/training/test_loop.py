@@ -11,10 +11,12 @@ from torch import nn
 from cocopipe.detect.network.detector import Detector
 from cocopipe.detect.reading.loading import loader
 from cocopipe.detect.reading.order import in_order
-from cocopipe.detect.settings import Optimizer, Training
+from cocopipe.detect.seeds import derive
+from cocopipe.detect.settings import Optimizer, Schedule, Training
 from cocopipe.detect.training.loop import EpochEnd, Step, train, validate
 from cocopipe.errors import UserError
 from tests.detect.small import (
+    ADAMW,
     CONSTANT,
     CPU,
     TRAINING,
@@ -48,6 +50,7 @@ def test_it_yields_every_step_and_epoch(split: Path) -> None:
     assert all(event.images_per_s > 0 for event in steps)
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(
     split: Path, tmp_path: Path
 ) -> None:
@@ -65,7 +68,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(
 
 
 def test_the_loss_falls(split: Path) -> None:
-    settings = replace(TRAINING, epochs=8, augment=UNCHANGED, batch_size=4)
+    settings = replace(TRAINING, epochs=6, augment=UNCHANGED, batch_size=4)
     ends = [
         event.losses["loss"]
         for event in run(new_detector(image_size=64), split, settings)
@@ -74,16 +77,45 @@ def test_the_loss_falls(split: Path) -> None:
     assert ends[-1] < 0.8 * ends[0]
 
 
+def test_each_epoch_seeds_torchs_generator(split: Path) -> None:
+    for event in run(new_detector(image_size=64), split):
+        if isinstance(event, Step):
+            assert torch.initial_seed() == derive(TRAINING.seed, "train", event.epoch)
+
+
+def test_each_step_has_its_own_images_and_gradients(split: Path) -> None:
+    """Seen with weights that as good as don't change, so that nothing else can differ."""
+    still = replace(ADAMW, learning_rate=1e-12)
+    settings = replace(TRAINING, optimizer=still, augment=UNCHANGED, gradient_clip=None)
+
+    def gradient(detector: Detector) -> float:
+        parts = [part.grad for part in detector.module.parameters() if part.grad is not None]
+        return nn.utils.get_total_norm(parts).item()
+
+    detector = new_detector(image_size=64)
+    steps = [each for each in run(detector, split, settings) if isinstance(each, Step)]
+    first, second = steps[:3], steps[3:]
+    assert [each.losses for each in first] != [each.losses for each in second]
+
+    everything = run(detector, split, replace(settings, batch_size=8))
+    next(everything)
+    before = gradient(detector)
+    next(each for each in everything if isinstance(each, Step))
+    assert gradient(detector) == pytest.approx(before, rel=1e-3)
+
+
 def test_sgd_takes_plain_gradient_steps(split: Path) -> None:
     detector = new_detector(image_size=64)
-    before = {name: part.clone() for name, part in detector.module.named_parameters()}
     sgd = Optimizer(name="sgd", learning_rate=0.1, weight_decay=0, momentum=0)
-    settings = replace(TRAINING, optimizer=sgd, schedule=CONSTANT, gradient_clip=None)
+    schedule = Schedule(name="constant", warmup_fraction=1)
+    settings = replace(TRAINING, optimizer=sgd, schedule=schedule, gradient_clip=None)
     events = run(detector, split, settings)
-    next(events)
-    for name, part in detector.module.named_parameters():
-        assert part.grad is not None
-        assert torch.allclose(part, before[name] - 0.1 * part.grad, atol=1e-6)
+    for rate in (0.1 / 6, 0.2 / 6):
+        before = {name: part.clone() for name, part in detector.module.named_parameters()}
+        next(events)
+        for name, part in detector.module.named_parameters():
+            assert part.grad is not None
+            assert torch.allclose(part, before[name] - rate * part.grad, atol=1e-6)
     events.close()  # type: ignore[attr-defined]
 
 
@@ -94,12 +126,12 @@ def test_gradients_are_clipped(split: Path) -> None:
     assert nn.utils.get_total_norm(gradients).item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_a_remainder_of_one_image_is_a_step_too(split: Path) -> None:
+def test_a_remainder_of_one_image_is_a_step_too(odd_split: Path) -> None:
     detector = new_detector("ssdlite320_mobilenet_v3_large")
     alone = [part for part in detector.module.modules() if isinstance(part, nn.BatchNorm2d)][-1]
     before = alone.weight.clone()
-    settings = replace(TRAINING, batch_size=7, epochs=1, schedule=CONSTANT, augment=UNCHANGED)
-    events = run(detector, split, settings)
+    settings = replace(TRAINING, batch_size=2, epochs=1, schedule=CONSTANT, augment=UNCHANGED)
+    events = run(detector, odd_split, settings)  # of three images
     next(events)
     assert alone.num_batches_tracked == 1
     next(events)
@@ -118,7 +150,10 @@ def test_one_image_a_step_has_statistics_where_its_maps_are_large(split: Path) -
 
 def test_a_mask_detector_learns_from_masks(split: Path) -> None:
     detector = new_detector("maskrcnn_resnet50_fpn", image_size=64)
-    (first,) = itertools.islice(run(detector, split, replace(TRAINING, batch_size=2)), 1)
+    detector.module.roi_heads.fg_bg_sampler.batch_size_per_image = 16
+    sgd = Optimizer(name="sgd", learning_rate=0.001, weight_decay=0, momentum=0)
+    settings = replace(TRAINING, batch_size=2, optimizer=sgd, gradient_clip=None)
+    (first,) = itertools.islice(run(detector, split, settings), 1)
     assert "loss_mask" in first.losses
 
 
