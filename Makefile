@@ -25,7 +25,7 @@ demo: $(READY) ## run the pipeline on the generated sample, register the model, 
 	$(BIN)/dvc metrics show
 
 test: $(READY) ## run every test
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Once
 from tests.lineage.conftest import Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,19 +44,22 @@ class Alone:
 
 
 @pytest.fixture(scope="session")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+def alone(once: Once) -> Alone:
     """Build the wheel, and install it as the guide says into an empty environment."""
-    folder = tmp_path_factory.mktemp("alone")
-    _uv("build", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT))
-    (wheel,) = (folder / "dist").glob("*.whl")
-    _uv("venv", "--python", sys.executable, str(folder / "venv"))
-    python = str(folder / "venv" / "bin" / "python")
-    command = re.findall(r"^pip install .*$", GUIDE, re.MULTILINE)[0]
-    lock = ROOT / "requirements.lock"
-    command = command.replace("PATH_OF_THE_CLONE/requirements.lock", str(lock))
-    words = shlex.split(command.replace("PATH_OF_THE_CLONE", str(wheel)))
-    _uv(*words, "--python", python)
-    return Alone(folder / "venv" / "bin")
+
+    def make(folder: Path) -> Alone:
+        _uv("build", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT))
+        (wheel,) = (folder / "dist").glob("*.whl")
+        _uv("venv", "--python", sys.executable, str(folder / "venv"))
+        python = str(folder / "venv" / "bin" / "python")
+        command = re.findall(r"^pip install .*$", GUIDE, re.MULTILINE)[0]
+        lock = ROOT / "requirements.lock"
+        command = command.replace("PATH_OF_THE_CLONE/requirements.lock", str(lock))
+        words = shlex.split(command.replace("PATH_OF_THE_CLONE", str(wheel)))
+        _uv(*words, "--python", python)
+        return Alone(folder / "venv" / "bin")
+
+    return once("alone", make)
 
 
 def _uv(*words: str) -> None:

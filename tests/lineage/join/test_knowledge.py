@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lineage.identity import Execution, StageId
+from lineage.join.knowledge import Known
 from lineage.verbs.checkout import checkout
 from lineage.verbs.impact import impact
 from lineage.verbs.show import show
@@ -166,6 +168,31 @@ def test_a_hash_that_runs_only_read_is_known(constant: Project, ask: Ask, tmp_pa
         for ref in (digest, digest[:10]):
             assert shown(impact(asked, ref), reader) == ids(run)
             assert versions_of(trace(asked, ref), "data/train") == {digest}
+
+
+def known(deps: dict[str, str], outs: dict[str, str]) -> Known:
+    """An execution with these hashes, of which neither git nor a run is needed to decide."""
+    return Known(Execution(StageId("dvc.yaml", "copy"), "5" * 32, deps, outs), None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("deps", "outs", "made_of_a_copy"),
+    [
+        ({"raw.txt": "a"}, {"copy.txt": "a"}, {"copy.txt"}),
+        ({"raw.txt": "a"}, {"copy.txt": "b"}, set()),
+        ({"raw.txt": "b"}, {"copy.txt": "a"}, {"copy.txt"}),
+        ({"copy.txt": "a"}, {"copy.txt": "a"}, set()),
+        ({"copy.txt": "a"}, {"copy.txt": "a", "raw.txt": "a"}, {"raw.txt"}),
+    ],
+    ids=["copied", "changed", "written", "kept where it was", "kept and copied"],
+)
+def test_who_wrote_bytes_made_the_version_but_where_it_read_it_there(
+    deps: dict[str, str], outs: dict[str, str], made_of_a_copy: set[str]
+) -> None:
+    execution = known(deps, outs)
+    paths = ("raw.txt", "copy.txt")
+    assert {path for path in paths if execution.only_copied(path, "a")} == made_of_a_copy
+    assert execution.names_read("a") == [path for path, digest in deps.items() if digest == "a"]
 
 
 def test_who_copied_the_bytes_is_not_reached_by_the_copy(project: Project, ask: Ask) -> None:

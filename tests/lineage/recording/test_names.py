@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from lineage.errors import LineageError
 from lineage.identity import Execution, StageId
+from lineage.project import Project
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
 from lineage.repository.items import Item, Observed
@@ -22,8 +22,7 @@ def stage(deps: dict[str, str], outs: list[str]) -> StageRun:
     execution = Execution(StageId("dvc.yaml", "make"), "1" * 32, {}, {})
     observed = Observed(execution, "python make.py", {}, items, ())
     return StageRun(
-        Workspace(ROOT, ROOT, ROOT),
-        MlflowClient("http://127.0.0.1:9"),
+        Project(Workspace(ROOT, ROOT, ROOT)),
         "a run",
         CodeState("", "", False, "", ""),
         observed,

@@ -12,6 +12,7 @@ from lineage.identity import DataId
 from lineage.repository.workspace import Workspace
 from lineage.storage.worktree import write_out
 from tests.lineage.conftest import Project
+from tests.lineage.storage.conftest import content
 
 PIPELINE = """
 stages:
@@ -53,11 +54,6 @@ def here(versions: Project) -> Iterator[Workspace]:
 def recorded(project: Project, rev: str) -> str:
     """The hash of data/made, which is that of data/raw; read without this project's code."""
     return str(project.lock(rev=rev)["make"]["outs"][0]["md5"])
-
-
-def content(folder: Path) -> dict[str, str]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
 
 
 def worktrees(project: Project) -> list[str]:
