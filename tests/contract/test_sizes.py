@@ -55,9 +55,7 @@ def test_no_exception_outlives_its_reason() -> None:
     found = {
         name
         for path in MODULES
-        for name in too_large(
-            str(path.relative_to(ROOT / "src")), path.read_text(encoding="utf-8")
-        )
+        for name in too_large(str(path.relative_to(ROOT / "src")), path.read_text(encoding="utf-8"))
     }
     assert found == LARGER.keys()
 

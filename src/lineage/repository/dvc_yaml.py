@@ -15,6 +15,12 @@ _PYTHONS_OWN = (
 )
 """What ruamel.yaml lets through of the errors that Python raises on a file's content."""
 
+DEEPEST = 1000
+"""Levels of nesting that are read as fast as can be. Past several thousand, the loader in C
+would take the whole process down (ruamel.yaml.clib 0.2.15); the one in Python refuses."""
+
+_BRACKETS = re.compile(r"[\[\]{}]")
+_INDENTED = re.compile(rf"^[ \t?:-]{{{DEEPEST}}}", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
 
 
@@ -36,7 +42,7 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
 
     try:
         # As `dvc.utils.serialize.parse_yaml` does, whose import alone would take 0.4 s.
-        content = YAML(typ="safe").load(text) or {}
+        content = YAML(typ="safe", pure=_may_be_deep(text)).load(text) or {}
     except YAMLError as error:
         raise _unreadable(text, path, _problem(error)) from error
     except _PYTHONS_OWN as error:
@@ -44,6 +50,16 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise _unreadable(text, path, f"it holds a {type(content).__name__}, not a mapping")
     return content
+
+
+def _may_be_deep(text: str | bytes) -> bool:
+    """Whether something may be nested deeper than `DEEPEST`; what DVC writes never is."""
+    content = text.decode(errors="replace") if isinstance(text, bytes) else text
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(content):
+        depth += 1 if bracket[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > DEEPEST or bool(_INDENTED.search(content))
 
 
 def _problem(error: Exception) -> str:

@@ -12,7 +12,7 @@ from lineage.repository.code import CodeState
 from lineage.repository.items import Item, Observed
 from lineage.repository.workspace import Workspace
 
-ROOT = Path("/work")
+ROOT = Path("/there")
 NAMED = "; a name is the last part of a path, without its suffix."
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lineage.recording.run_record import code_tags
 from lineage.repository.code import repository_url
 from lineage.repository.workspace import Workspace
 from tests.lineage.conftest import Project, with_stage
@@ -42,7 +43,7 @@ def test_dirty_means_code_that_no_commit_has(
     project.write("dvc.lock", "schema: '2.0'\n")
     project.write(path, text)
     workspace = Workspace.find(project.root)
-    assert CodeState.of(workspace, ["stage.py", "code"]).tags()["git.dirty"] == dirty
+    assert code_tags(CodeState.of(workspace, ["stage.py", "code"]))["git.dirty"] == dirty
 
 
 @pytest.mark.parametrize(

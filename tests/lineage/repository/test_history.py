@@ -288,11 +288,11 @@ def test_a_nested_repository_is_a_history_of_its_own(unusual: Project) -> None:
     outer = History(Workspace.find(unusual.root))
     inner = History(Workspace.find(unusual.root / "below"))
     digest = unusual.lock("below", "nested")["copy"]["outs"][0]["md5"]
-    inside = {item.path for item in outer.snapshot(outer.named("nested")).data}
+    inside = {item.path for item in outer.snapshot(outer.commits.named("nested")).data}
     assert not any(path.startswith("below/") for path in inside)
     assert ("nested",) in [commit.names for commit in inner.containing(digest)]
     assert_as_dvc(unusual, inner, "nested")
-    assert inner.snapshot(inner.named("all")).data == []
+    assert inner.snapshot(inner.commits.named("all")).data == []
 
 
 @pytest.fixture
