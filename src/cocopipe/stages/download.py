@@ -15,6 +15,7 @@ from cocopipe.sources.origin import Origin
 from cocopipe.sources.sample import write_sample
 from lineage import StageRun
 from lineage.repository.workspace import Workspace
+from lineage.tracking.tags import ORIGINS
 
 
 def download(run: StageRun, params: Params) -> None:
@@ -24,7 +25,7 @@ def download(run: StageRun, params: Params) -> None:
     with new_directory(run.out("raw")) as raw:
         origins = _fetch(raw, params.download)
     mlflow.set_tag("download.source", params.download.source)
-    mlflow.log_dict({"origins": [origin.as_dict() for origin in origins]}, "origins.json")
+    mlflow.log_dict({"origins": [origin.as_dict() for origin in origins]}, ORIGINS)
 
 
 def _fetch(raw: Path, params: Download) -> list[Origin]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lineage.identity import StageId
 from lineage.tracking.producer import Resolution, Status
+from lineage.tracking.tags import CHANGED
 from lineage.words import some
 
 if TYPE_CHECKING:
@@ -57,6 +58,6 @@ def check_stages(
 def _changed(run: "Run") -> list[str]:
     """What changed under a run, as its tag says."""
     try:
-        return list(json.loads(run.data.tags["dvc.changed"]))
+        return list(json.loads(run.data.tags[CHANGED]))
     except ValueError:  # so much that the tag was cut
         return ["much of what it reads"]
