@@ -1,0 +1,70 @@
+"""Every name in MLflow stands once, in `lineage.tracking.tags`, and in docs/lineage.md."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from lineage.tracking import tags
+
+ROOT = Path(__file__).resolve().parents[2]
+TAGS = ROOT / "src/lineage/tracking/tags.py"
+GUIDE = (ROOT / "docs/lineage.md").read_text(encoding="utf-8")
+
+NAMES = {
+    name: value for name, value in vars(tags).items() if name.isupper() and isinstance(value, str)
+}
+OF_MLFLOW = {tags.EXPERIMENT_KIND}
+"""Names that MLflow gave."""
+
+WORDS = {tags.INPUT, tags.OUTPUT, tags.CANDIDATE, tags.ERROR, tags.VERDICT}
+"""Names that are words too, so that finding them in code tells nothing."""
+
+FILES = {"dvc.yaml", "dvc.lock"}
+
+
+def strings(path: Path) -> set[str]:
+    """Every text that a module spells, but for docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+    }
+
+
+def test_no_two_names_are_the_same() -> None:
+    assert len(NAMES.values()) == len(set(NAMES.values()))
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*(ROOT / "src").rglob("*.py")} - {TAGS}),
+    ids=lambda path: str(path.relative_to(ROOT / "src")),
+)
+def test_no_other_module_spells_one(path: Path) -> None:
+    spelled = {
+        text: name
+        for text in strings(path)
+        for name in {*NAMES.values()} - WORDS
+        if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text)
+    }
+    assert spelled == {}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES.values()} - OF_MLFLOW))
+def test_the_guide_tells_of_each(name: str) -> None:
+    assert re.search(rf"`{re.escape(name)}(<hash>)?[`=]", GUIDE), name
+
+
+def test_the_guide_tells_of_no_other() -> None:
+    told = set(re.findall(r"`((?:dvc|git|lineage)\.[a-z._]+)`", GUIDE)) - FILES
+    modules = {f"lineage.{path.stem}" for path in (ROOT / "src/lineage").iterdir()}
+    groups = {"lineage.facts", "lineage.models", "lineage.register", "lineage.stage"}
+    assert told - modules - groups <= set(NAMES.values())
