@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from benchmarks.tracked_project.text import yaml_text
 
+ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = "dvc.yaml"
 EXPERIMENT = "cocopipe"
 MODEL_NAME = "coco-detector"
@@ -160,44 +164,8 @@ CODE = (
     *(f"src/cocopipe/stages/{stage.name}.py" for stage in STAGES if stage.name != "train"),
 )
 
-PARAMS: Mapping[str, Any] = {
-    "download": {
-        "source": "sample",
-        "sample": {"images": 360, "image_size": 128, "seed": 0},
-        "directory": {"path": "data/source", "splits": {}},
-        "coco": {"splits": ["val2017"], "base_url": "http://images.cocodataset.org"},
-    },
-    "convert": {"validation_fraction": 0.2, "subset": None, "on_missing": "error"},
-    "inspect": {"pictures": 16, "columns": 4, "seed": 0},
-    "train": {
-        "model": "fcos_tiny",
-        "weights": "none",
-        "image_size": None,
-        "epochs": 12,
-        "batch_size": 8,
-        "seed": 0,
-        "optimizer": {
-            "name": "adamw",
-            "learning_rate": 0.002,
-            "weight_decay": 0.0001,
-            "momentum": 0.9,
-        },
-        "schedule": {"name": "one_cycle", "warmup_fraction": 0.2, "final_fraction": 0.001},
-        "gradient_clip": 10.0,
-        "augment": {
-            "horizontal_flip": 0.5,
-            "photometric": 0.3,
-            "crop": 0.0,
-            "rotate": 0.0,
-            "scale": None,
-        },
-        "loss": {"focal_alpha": 0.25, "focal_gamma": 2.0, "box_weight": 1.0},
-        "anchors": {"strides": [8, 16, 32, 64], "center_radius": 1.5},
-    },
-    "evaluate": {"score_threshold": 0.01, "pictures": 12, "detections": 100},
-    "register": {"model_name": MODEL_NAME, "thresholds": {"AP50": 0.5}, "promote_metric": "AP"},
-    "tracking": {"experiment": EXPERIMENT},
-}
+PARAMS: Mapping[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+"""Those of this repository, so that they cannot grow old."""
 
 
 def first_texts() -> dict[str, str]:

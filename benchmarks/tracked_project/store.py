@@ -6,47 +6,56 @@ once: through the client, 10,000 runs take hours.
 
 import json
 import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.tracked_project.artifacts import Artifacts
 from benchmarks.tracked_project.content import FILE
 from benchmarks.tracked_project.history import Attempt
-from benchmarks.tracked_project.outcome import Outcome, split_facts
+from benchmarks.tracked_project.outcome import Outcome
 from benchmarks.tracked_project.pipeline import (
     EXPERIMENT,
     MODEL,
     MODEL_NAME,
-    RAW,
     REGISTRATION,
     VAL,
 )
 from benchmarks.tracked_project.repository import ORIGIN
+from benchmarks.tracked_project.tables import LOSS_STEPS, STEPS_BETWEEN, Model, Rows, Tables
 from lineage import environment
 from lineage.identity import canonical_json
-from lineage.plugins import Facts
 from lineage.recording import run_record
 from lineage.recording.registration import Registration
 from lineage.repository.code import CodeState
-from lineage.repository.items import Item, Observed
+from lineage.repository.items import Observed
 from lineage.tracking import connection
 from lineage.tracking.producer import Status
-from lineage.tracking.tags import CANDIDATE, EVALUATION, INPUT, MODEL_HASH, OUTPUT, evaluation_tag
+from lineage.tracking.tags import (
+    CANDIDATE,
+    COMMIT,
+    DATA,
+    ERROR,
+    EVALUATION,
+    INPUT,
+    MODEL_HASH,
+    OUTPUT,
+    RUN,
+    SIGNATURE,
+    STATUS,
+    VERDICT,
+    evaluation_tag,
+)
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    pass
 
 USER = "ada"
 CHAMPION = "champion"
 FAILURE = "the loss is not finite at step 17: lower train.optimizer.learning_rate."
 RUNS_AT_ONCE = 500
 
-LOSS_STEPS = 20
-STEP_MS = 40_000
-STEPS_BETWEEN = 36
 SYSTEM_METRICS = (
     "cpu_utilization_percentage",
     "disk_available_megabytes",
@@ -56,14 +65,6 @@ SYSTEM_METRICS = (
     "network_transmit_megabytes",
     "system_memory_usage_megabytes",
     "system_memory_usage_percentage",
-)
-COLUMNS = (
-    ("image_id", "long"),
-    ("file_name", "string"),
-    ("width", "integer"),
-    ("height", "integer"),
-    ("image", "string"),
-    ("objects", "string"),
 )
 
 
@@ -104,8 +105,8 @@ def write_store(
     client = mlflow.MlflowClient(uri, uri)
     artifacts = Artifacts(root / "mlartifacts")
     experiment = client.create_experiment(EXPERIMENT, artifacts.uri, tags=connection.TRAINING_UI)
-    rows = _Rows()
-    store = _Store(rows, int(experiment), artifacts, commits, random.Random(seed))
+    rows = Rows()
+    store = _Runs(rows, int(experiment), artifacts, commits, random.Random(seed))
     engine = create_engine(uri)
     with engine.begin() as database:
         for number, attempt in enumerate(attempts, start=1):
@@ -118,37 +119,12 @@ def write_store(
     return champion
 
 
-class _Rows:
-    """What waits to be inserted; all rows of a table name the same columns."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Table, list[dict[str, Any]]] = defaultdict(list)
-
-    def add(self, model: Any, **values: Any) -> None:
-        self._waiting[model.__table__].append(values)
-
-    def insert(self, connection: "Connection") -> None:
-        for table, rows in self._waiting.items():
-            connection.execute(table.insert(), rows)
-        self._waiting.clear()
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A logged model, and the run that it came from first."""
-
-    id: str
-    run_id: str
-    commit: str
-    train: Outcome
-
-
-class _Store:
+class _Runs:
     """Adds rows as MLflow's client and the recording side of lineage would, run by run."""
 
     def __init__(
         self,
-        rows: _Rows,
+        rows: Rows,
         experiment: int,
         artifacts: Artifacts,
         commits: Sequence[str],
@@ -163,14 +139,15 @@ class _Store:
         self._artifacts = artifacts
         self._commits = commits
         self._rng = rng
+        self._tables = Tables(rows, experiment, artifacts, rng)
         self._datasets: dict[str, str] = {}
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, Model] = {}
         self._versions: list[Version] = []
         self._registered_ms: list[int] = []
 
     def add_run(self, attempt: Attempt) -> None:
         """A run with all that hangs on it."""
-        run_id = self._new_id()
+        run_id = self._tables.new_id()
         outcome, observed = attempt.outcome, attempt.outcome.observed
         if attempt.failed:
             execution = replace(observed.execution, outs={})
@@ -196,11 +173,11 @@ class _Store:
         self._add_models(run_id, attempt, observed, revision)
         tags = {
             **run_record.identity_tags(observed),
-            **revision.tags(),
+            **run_record.code_tags(revision),
             **_source_tags(attempt, commit),
         }
         if attempt.failed:
-            tags |= {"error": FAILURE, "mlflow.note.content": FAILURE}
+            tags |= {ERROR: FAILURE, "mlflow.note.content": FAILURE}
         else:
             self._add_metrics(run_id, attempt)
             self._artifacts.write(run_id, outcome, revision)
@@ -241,9 +218,6 @@ class _Store:
             )
         return champion
 
-    def _new_id(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
-
     def _add_datasets(
         self, run_id: str, outcome: Outcome, observed: Observed, revision: CodeState
     ) -> None:
@@ -256,148 +230,48 @@ class _Store:
         }
         for item in (*read, *written):
             if item.hash not in self._datasets:
-                self._datasets[item.hash] = self._add_dataset(item, outcome)
-            link = self._link("DATASET", self._datasets[item.hash], "RUN", run_id)
-            tags = {"mlflow.data.context": contexts[item.path], "git.commit": revision.commit}
+                self._datasets[item.hash] = self._tables.add_dataset(item, outcome)
+            link = self._tables.link("DATASET", self._datasets[item.hash], "RUN", run_id)
+            tags = {"mlflow.data.context": contexts[item.path], COMMIT: revision.commit}
             for name, value in tags.items():
                 self._rows.add(self._tracked.SqlInputTag, input_uuid=link, name=name, value=value)
-
-    def _add_dataset(self, item: Item, writer: Outcome) -> str:
-        from lineage.tracking.dataset import DVCDataset
-
-        known = Facts()
-        if item.kind == "dataset" and item.path != RAW:
-            columns = [{"name": name, "type": kind} for name, kind in COLUMNS]
-            known = Facts(split_facts(item.path, writer), columns)
-        dataset = DVCDataset.of(item, known, ORIGIN)._to_mlflow_entity()
-        dataset_id = self._new_id()
-        self._rows.add(
-            self._tracked.SqlDataset,
-            dataset_uuid=dataset_id,
-            experiment_id=self._experiment,
-            name=dataset.name,
-            digest=dataset.digest,
-            dataset_source_type=dataset.source_type,
-            dataset_source=dataset.source,
-            dataset_schema=dataset.schema,
-            dataset_profile=dataset.profile,
-        )
-        return dataset_id
 
     def _add_models(
         self, run_id: str, attempt: Attempt, observed: Observed, revision: CodeState
     ) -> None:
         for item in observed.deps:
             if item.kind == "model":
-                self._link("RUN_INPUT", run_id, "MODEL_INPUT", self._models[item.hash].id)
+                self._tables.link("RUN_INPUT", run_id, "MODEL_INPUT", self._models[item.hash].id)
         for item in observed.outs:
             if item.kind == "model":
                 if item.hash not in self._models:
-                    model = _Model(f"m-{self._new_id()}", run_id, revision.commit, attempt.outcome)
+                    model = Model(
+                        f"m-{self._tables.new_id()}", run_id, revision.commit, attempt.outcome
+                    )
                     self._models[item.hash] = model
-                    self._add_model(model, item, attempt.end_s * 1000)
-                self._link("RUN_OUTPUT", run_id, "MODEL_OUTPUT", self._models[item.hash].id)
-
-    def _add_model(self, model: _Model, item: Item, time_ms: int) -> None:
-        from mlflow.entities import LoggedModelStatus
-
-        self._rows.add(
-            self._tracked.SqlLoggedModel,
-            model_id=model.id,
-            experiment_id=self._experiment,
-            name=item.name,
-            artifact_location=self._artifacts_of(model),
-            creation_timestamp_ms=time_ms - 1000,
-            last_updated_timestamp_ms=time_ms,
-            status=LoggedModelStatus.READY.to_int(),
-            source_run_id=model.run_id,
-        )
-        self._tag_model(model, MODEL_HASH, item.hash)
-
-    def _artifacts_of(self, model: _Model) -> str:
-        return f"{self._artifacts.uri}/models/{model.id}/artifacts"
-
-    def _tag_model(self, model: _Model, key: str, value: str) -> None:
-        self._rows.add(
-            self._tracked.SqlLoggedModelTag,
-            model_id=model.id,
-            experiment_id=self._experiment,
-            tag_key=key,
-            tag_value=value,
-        )
-
-    def _link(self, source: str, source_id: str, target: str, target_id: str) -> str:
-        link = self._new_id()
-        self._rows.add(
-            self._tracked.SqlInput,
-            input_uuid=link,
-            source_type=source,
-            source_id=source_id,
-            destination_type=target,
-            destination_id=target_id,
-            step=0,
-        )
-        return link
+                    self._tables.add_model(model, item, attempt.end_s * 1000)
+                self._tables.link("RUN_OUTPUT", run_id, "MODEL_OUTPUT", self._models[item.hash].id)
 
     def _add_metrics(self, run_id: str, attempt: Attempt) -> None:
         outcome, end_ms = attempt.outcome, attempt.end_s * 1000
         match outcome.stage.name:
             case "train":
-                self._add_losses(run_id, outcome.metrics["train/loss"], attempt.start_s * 1000)
-                self._add_points(run_id, outcome.metrics, end_ms, LOSS_STEPS * STEPS_BETWEEN)
+                self._tables.add_losses(
+                    run_id, outcome.metrics["train/loss"], attempt.start_s * 1000
+                )
+                self._tables.add_points(run_id, outcome.metrics, end_ms, LOSS_STEPS * STEPS_BETWEEN)
                 system = {f"system/{name}": self._rng.uniform(0, 100) for name in SYSTEM_METRICS}
-                self._add_points(run_id, system, end_ms, 0)
-                self._add_model_points(outcome.outs[MODEL].hash, run_id, system, end_ms, None)
+                self._tables.add_points(run_id, system, end_ms, 0)
+                model = self._models[outcome.outs[MODEL].hash]
+                self._tables.add_model_points(model, run_id, system, end_ms)
             case "evaluate":
                 read = outcome.observed.execution.deps
-                self._add_points(run_id, outcome.metrics, end_ms, 0)
-                self._add_model_points(read[MODEL], run_id, outcome.metrics, end_ms, read[VAL])
+                self._tables.add_points(run_id, outcome.metrics, end_ms, 0)
+                model, digest = self._models[read[MODEL]], read[VAL]
+                on = self._datasets[digest], digest
+                self._tables.add_model_points(model, run_id, outcome.metrics, end_ms, on)
             case _:
-                self._add_points(run_id, outcome.metrics, end_ms, 0)
-
-    def _add_losses(self, run_id: str, last: float, start_ms: int) -> None:
-        """The loss on its way down to its last value."""
-        for number in range(1, LOSS_STEPS):
-            self._rows.add(
-                self._tracked.SqlMetric,
-                run_uuid=run_id,
-                key="train/loss",
-                value=last * LOSS_STEPS / number,
-                timestamp=start_ms + number * STEP_MS,
-                step=number * STEPS_BETWEEN,
-            )
-
-    def _add_points(
-        self, run_id: str, metrics: Mapping[str, float], time_ms: int, step: int
-    ) -> None:
-        for key, value in metrics.items():
-            point = {"key": key, "value": value, "timestamp": time_ms, "step": step}
-            self._rows.add(self._tracked.SqlMetric, run_uuid=run_id, **point)
-            self._rows.add(self._tracked.SqlLatestMetric, run_uuid=run_id, **point)
-
-    def _add_model_points(
-        self,
-        model_hash: str,
-        run_id: str,
-        metrics: Mapping[str, float],
-        time_ms: int,
-        dataset: str | None,
-    ) -> None:
-        """The metrics of a model, on the version of `VAL` with the hash ``dataset`` if any."""
-        for key, value in metrics.items():
-            self._rows.add(
-                self._tracked.SqlLoggedModelMetric,
-                model_id=self._models[model_hash].id,
-                metric_name=key,
-                metric_timestamp_ms=time_ms,
-                metric_step=0,
-                metric_value=value,
-                experiment_id=self._experiment,
-                run_id=run_id,
-                dataset_uuid=self._datasets[dataset] if dataset else None,
-                dataset_name=VAL if dataset else None,
-                dataset_digest=dataset,
-            )
+                self._tables.add_points(run_id, outcome.metrics, end_ms, 0)
 
     def _add_version(self, attempt: Attempt) -> Version:
         text = attempt.outcome.outs[REGISTRATION].files[FILE]
@@ -415,21 +289,21 @@ class _Store:
             creation_time=time_ms,
             last_updated_time=time_ms,
             source=f"models:/{model.id}",
-            storage_location=self._artifacts_of(model),
+            storage_location=self._tables.artifacts_of(model),
             run_id=model.run_id,
         )
         tags = {
             MODEL_HASH: said.model_digest,
-            "verdict": said.verdict,
+            VERDICT: said.verdict,
             EVALUATION: said.evaluation_digest,
             evaluation_tag(said.evaluation_digest): canonical_json(said.metrics),
-            "dvc.data": canonical_json(
+            DATA: canonical_json(
                 {item.path: item.hash for item in train.deps if item.kind != "code"}
             ),
-            "dvc.signature": train.execution.signature,
-            "lineage.status": Status.RECORDED.value,
-            "dvc.run": model.run_id,
-            "git.commit": model.commit,
+            SIGNATURE: train.execution.signature,
+            STATUS: Status.RECORDED.value,
+            RUN: model.run_id,
+            COMMIT: model.commit,
         }
         for key, value in tags.items():
             self._rows.add(
@@ -440,7 +314,7 @@ class _Store:
                 value=value,
             )
         of = [{"name": MODEL_NAME, "version": version.number}]
-        self._tag_model(model, "mlflow.modelVersions", json.dumps(of))
+        self._tables.tag_model(model, "mlflow.modelVersions", json.dumps(of))
         return version
 
 

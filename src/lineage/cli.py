@@ -107,7 +107,7 @@ def _answer(
     """A verb that asks the function of its name in `lineage.verbs`, and shows the answer.
 
     Args:
-        name: Of the verb.
+        name: The verb's.
         take: From the options to the function's arguments after the project.
         draw: From `lineage.text` and the answer to what people are shown.
         flags: Options that are its arguments by name.

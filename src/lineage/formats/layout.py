@@ -28,8 +28,8 @@ class Layout:
 
     Attributes:
         is_down: Whether arrows go down; else they go to the right.
-        width: Of the whole.
-        height: Of the whole.
+        width: Of the whole drawing.
+        height: Of the whole drawing.
         boxes: Node -> its top left corner.
         arrows: Edge -> points on its way, from the source's side to the target's. From the
             second to the third, the fourth to the fifth and so on it runs straight along its

@@ -50,7 +50,7 @@ class Registration:
     reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The file's content, as `read` takes it."""
         return {**asdict(self), "reasons": list(self.reasons)}
 
     @classmethod

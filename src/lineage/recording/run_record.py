@@ -117,7 +117,7 @@ def log_datasets(
     datasets that it knows, so this comes before any metric.
 
     Args:
-        client: Of the store.
+        client: MLflow's client of the store.
         run_id: The run.
         items: Code among them is passed over, and so is what is written and no dataset.
         contexts: Name of an item -> context; `INPUT` for datasets that are not named, for

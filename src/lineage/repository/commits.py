@@ -41,7 +41,7 @@ class Commit:
 
     @property
     def short(self) -> str:
-        """For people."""
+        """The id as people are shown it."""
         return self.id[:SHORT] or WORKSPACE
 
 

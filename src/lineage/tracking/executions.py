@@ -20,7 +20,7 @@ class Executions:
     """Reads what runs did, each once.
 
     Args:
-        client: Of the store, whose artifacts hold what is too long for a tag.
+        client: MLflow's client of the store, whose artifacts hold what is too long for a tag.
     """
 
     def __init__(self, client: "MlflowClient") -> None:

@@ -57,7 +57,7 @@ class IndexLookup:
     """Looks runs up in an index of the database's tags.
 
     Args:
-        index: Of the database.
+        index: The hashes in the tags of its database.
         search: For the runs themselves.
         executions: For what runs say whose tags were too short.
     """
@@ -102,7 +102,7 @@ class SearchLookup:
     """Looks runs up by MLflow's own searches.
 
     Args:
-        search: Of the store.
+        search: Of the store's runs.
         executions: For what runs say.
     """
 

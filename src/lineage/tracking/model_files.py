@@ -19,7 +19,7 @@ def log(client: "MlflowClient", path: Path, model_id: str) -> bool:
     """Write the files at ``path`` into a logged model, and finish it.
 
     Args:
-        client: Of the store.
+        client: MLflow's client of the store.
         path: A file or a folder.
         model_id: The logged model, which exists and is empty.
 

@@ -49,7 +49,7 @@ def ensure_model(
     """Make sure that MLflow has the model of these files, as an output of its run.
 
     Args:
-        client: Of the store.
+        client: MLflow's client of the store.
         experiment_id: Where a new logged model belongs.
         run_id: The run that produced the files; None where no run did.
         path: The files.

@@ -22,7 +22,7 @@ class Registry:
     """The versions of all registered models.
 
     Attributes:
-        client: Of the store.
+        client: MLflow's client of the store.
     """
 
     def __init__(self, client: "MlflowClient") -> None:

@@ -22,7 +22,7 @@ class Runs:
     """The runs of a store. Every question is asked once.
 
     Attributes:
-        client: Of the store.
+        client: MLflow's client of the store.
         repository: The URL of the repository that is asked about; empty where it has none.
     """
 

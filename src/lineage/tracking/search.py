@@ -20,7 +20,7 @@ class Search:
     """Finds active runs, and remembers every answer.
 
     Attributes:
-        client: Of the store.
+        client: MLflow's client of the store.
     """
 
     def __init__(self, client: "MlflowClient") -> None:

@@ -28,7 +28,7 @@ def report(
     """What ran and what was reused for a revision, and what changed against its base.
 
     Args:
-        project: Whose.
+        project: The repository and its tracking store.
         rev: A git revision or a DVC experiment; by default the working tree, or HEAD where
             both record the same.
         base: What to compare with. Of a branch, it is the commit at which the revision left

@@ -56,7 +56,7 @@ class Past:
     """What was there before the revision.
 
     Attributes:
-        history: Of the repository.
+        history: What all revisions record.
         base: What the revision is compared with, if anything is known.
         since: When the work on the revision began, if that is known.
         locked: Ids of the executions in the lock of the base.

@@ -111,7 +111,7 @@ class _Upstream:
         """Add an execution and all that is upstream of it.
 
         Args:
-            known: It.
+            known: The execution.
             snapshot: A revision that holds it; the oldest by default.
         """
         found = self.knowledge.execution(known)
