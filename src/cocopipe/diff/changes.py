@@ -32,7 +32,7 @@ from cocopipe.diff.answer import (
 )
 from cocopipe.diff.columns import Columns, Top, read_columns, read_top
 from cocopipe.diff.fingerprints import join
-from cocopipe.diff.matching import Flags, Floats, Ints, Objects, Pairing, Pairs, ious, match
+from cocopipe.diff.matching import Flags, Floats, HashedObjects, Ints, Pairing, Pairs, ious, match
 from cocopipe.diff.replaced import replaced
 from cocopipe.documents import PRIMARY
 
@@ -110,7 +110,7 @@ def _others(length: int, rows: Ints) -> Ints:
     return np.flatnonzero(is_other)
 
 
-def _shared(columns: Columns, rows: Ints) -> Objects:
+def _shared(columns: Columns, rows: Ints) -> HashedObjects:
     """The objects of images that both versions have; their ``image`` is the place in ``rows``."""
     places = np.full(len(columns), -1, np.int64)
     places[rows] = np.arange(len(rows))
@@ -122,8 +122,8 @@ def _shared(columns: Columns, rows: Ints) -> Objects:
 class _Found:
     """The objects of images that both versions have, and the C changes of them."""
 
-    before: Objects
-    after: Objects
+    before: HashedObjects
+    after: HashedObjects
     kind: npt.NDArray[np.str_]
     """A `Kind` each, [C]."""
     row_before: Ints
@@ -163,7 +163,7 @@ def _either(before: Ints, row_before: Ints, after: Ints, row_after: Ints) -> Int
     return values
 
 
-def _find(before: Objects, after: Objects, threshold: float) -> _Found:
+def _find(before: HashedObjects, after: HashedObjects, threshold: float) -> _Found:
     one, other = match(before, after, threshold)
     kind = np.select(
         [

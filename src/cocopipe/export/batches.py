@@ -18,12 +18,13 @@ from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.split import tables
 from cocopipe.split.lookup import look_up
+from cocopipe.split.objects import object_columns
 from cocopipe.split.shards import ROW_GROUP, lacking, shard_paths, shards_with
 
 FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 """Of an object: all that is read of it."""
 
-COLUMNS = ["image_id", *(f"objects.list.element.{name}" for name in FIELDS)]
+COLUMNS = ["image_id", *object_columns(FIELDS)]
 """The same, as Parquet names them."""
 
 

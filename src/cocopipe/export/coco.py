@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from cocopipe.errors import UserError
 from cocopipe.split import fields, tables
 from cocopipe.split.images import ImageStore
+from cocopipe.split.objects import Objects, object_columns
 
 HELD_OBJECTS = 2**17
 """Annotations that are brought into the document's order at a time."""
@@ -37,7 +38,8 @@ HELD_OBJECTS = 2**17
 IN_MEMORY_BYTES = 16 * 2**20
 """Of JSON on its way into a zip: larger documents wait in a temporary file beside that."""
 
-_OF_IMAGES = [*fields.IMAGE.names, "objects.list.element.position"]
+_POSITION = object_columns(["position"])
+_OF_IMAGES = [*fields.IMAGE.names, *_POSITION]
 """Columns that `tables.images_of` takes."""
 
 
@@ -230,7 +232,7 @@ class _Group:
 
     def positions(self) -> range:
         """From the first to behind the last that its objects have in the document."""
-        lists = self.file.read_row_group(self.number, ["objects.list.element.position"])["objects"]
+        lists = self.file.read_row_group(self.number, _POSITION)["objects"]
         positions = pc.list_flatten(lists).combine_chunks().field("position")
         found = pc.min_max(positions).as_py()
         return range(found["min"], found["max"] + 1) if len(positions) else range(0)
@@ -238,17 +240,15 @@ class _Group:
     def objects(self, positions: range) -> pa.Table:
         """Those objects that have these positions, each as a table's row of its own."""
         rows = self.file.read_row_group(self.number, ["image_id", "objects"])
-        lists = rows["objects"].combine_chunks()
-        objects = lists.flatten()
-        position = objects.field("position").to_numpy()
+        objects = Objects(rows["objects"].combine_chunks())
+        position = objects.rows.field("position").to_numpy()
         taken = (position >= positions.start) & (position < positions.stop)
-        of_object = np.repeat(rows["image_id"].to_numpy(), pc.list_value_length(lists).to_numpy())
-        objects = objects.filter(pa.array(taken))
-        each = pa.array(np.arange(len(objects) + 1, dtype=np.int32))
+        structs = objects.rows.filter(pa.array(taken))
+        each = pa.array(np.arange(len(structs) + 1, dtype=np.int32))
         return pa.table(
             {
-                "image_id": of_object[taken],
-                "objects": pa.ListArray.from_arrays(each, objects, type=tables.LISTS),
+                "image_id": rows["image_id"].to_numpy()[objects.image[taken]],
+                "objects": pa.ListArray.from_arrays(each, structs, type=tables.LISTS),
             }
         )
 

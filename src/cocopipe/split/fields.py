@@ -91,15 +91,15 @@ _EXPORTED_OF_IMAGE, _EXPORTED_OF_OBJECT = map(_as_exported, (OF_IMAGE, OF_OBJECT
 
 def decode_image(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO image of a row."""
-    return decode(row, _EXPORTED_OF_IMAGE) | _unpack(row)
+    return decode_fields(row, _EXPORTED_OF_IMAGE) | _unpack(row)
 
 
 def decode_object(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO annotation of a struct, without its ``image_id``."""
-    return decode(row, _EXPORTED_OF_OBJECT) | _unpack(row)
+    return decode_fields(row, _EXPORTED_OF_OBJECT) | _unpack(row)
 
 
-def decode(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
+def decode_fields(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
     """These fields of an image or object as COCO has them; of one key, the first that is there."""
     found: dict[str, Any] = {}
     for field in fields:
