@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from cocopipe import installed
-from cocopipe.errors import UserError
+from cocopipe.errors import INTERRUPTED, UserError
 from lineage.console import positive
 from lineage.errors import LineageError, in_a_sentence
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -195,4 +195,4 @@ ENCODERS: Mapping[type[Kind], Encoder] = {
     Polygons: Encoder(frozenset({list}), _polygons, _polygon_lists),
     Rle: Encoder(frozenset({dict}), _rle, _rles),
 }
-"""Of every kind that a field can be of."""
+"""An encoder for every kind that a field can be of."""

@@ -32,13 +32,13 @@ class Columns:
     """A table of N images and M objects."""
 
     ids: Ints
-    """Of the images, [N]."""
+    """The ids of the images, [N]."""
     file_names: Any
-    """``pa.ChunkedArray`` [N]."""
+    """The names as written, a ``pa.ChunkedArray`` [N]."""
     name_hash: Hashes
-    """Of the file names, [N]."""
+    """A hash of each file name, [N]."""
     fields_hash: Hashes
-    """Of what else the document has of an image, but for its place, [N]."""
+    """A hash of what else the document has of an image, but for its place, [N]."""
     objects: HashedObjects
     """Their ``image`` is the row of the image, 0 to N - 1."""
 

@@ -32,15 +32,15 @@ class HashedObjects:
     image: Ints
     """The number of the image, the same in both versions, [M]."""
     ids: Ints
-    """Of the annotations, [M]."""
+    """The ids of the annotations, [M]."""
     category: Ints
     """A number for the name of the category, the same in both versions, [M]."""
     boxes: Floats
     """xywh in pixels, NaN where there is none, [M, 4]."""
     box_hash: Hashes
-    """Of the box as it is written, [M]."""
+    """A hash of the box as it is written, [M]."""
     rest_hash: Hashes
-    """Of all that is neither id, place in the document, category nor box, [M]."""
+    """A hash of all that is neither id, place in the document, category nor box, [M]."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,12 +51,12 @@ class HashedObjects:
 
     @property
     def id_hash(self) -> Hashes:
-        """Of image and id, [M]."""
+        """A hash of image and id, [M]."""
         return join(self.image.view(np.uint64), self.ids.view(np.uint64))
 
     @property
     def content_hash(self) -> Hashes:
-        """Of everything, image and category included, but id and place in the document, [M]."""
+        """A hash of everything but id and place in the document, [M]."""
         numbers = (each.view(np.uint64) for each in (self.image, self.category))
         return join(*numbers, self.box_hash, self.rest_hash)
 
@@ -80,7 +80,7 @@ class Pairing:
         return np.flatnonzero(self._after_of < 0), np.flatnonzero(self._is_free_after)
 
     def add(self, before: Ints, after: Ints) -> None:
-        """Pair free rows."""
+        """Make pairs of free rows."""
         self._after_of[before] = after
         self._is_free_after[after] = False
 
@@ -191,19 +191,19 @@ class _Candidates:
     """Pairs of objects that may be the same, P of them."""
 
     before: Ints
-    """Rows, [P]."""
+    """The rows of the objects before, [P]."""
     after: Ints
-    """Rows, [P]."""
+    """The rows of the objects after, [P]."""
     iou: Floats
     """1 for equal boxes, [P]."""
     is_other_category: Flags
-    """[P]."""
+    """Whether the two are of different categories, [P]."""
     rank_before: Ints
     """The place of the object among those of its image, by content, [P]."""
     rank_after: Ints
 
     def of(self, before: Ints, after: Ints) -> "_Candidates":
-        """Those of these rows."""
+        """The candidates of which both objects are among these rows."""
         return self._take(np.isin(self.before, before) & np.isin(self.after, after))
 
     def best_first(self, *, same_category_first: bool = False) -> Pairs:

@@ -117,7 +117,7 @@ def beside(
 
 
 _Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
+"""The left, top, right and bottom of a box on the canvas, in pixels."""
 
 
 def _area(item: Annotation) -> float:

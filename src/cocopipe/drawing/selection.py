@@ -26,7 +26,7 @@ class Shown:
     caption: str
     image: Image.Image
     objects: list[dict[str, Any]]
-    """Its COCO annotations."""
+    """The image's COCO annotations."""
 
 
 def select(split_dir: Path, count: int) -> Iterator[Shown]:

@@ -23,14 +23,14 @@ import yaml
 
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
-from cocopipe.export import batches
+from cocopipe.export import detection
 from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
 from cocopipe.split.boxes import are_usable
 from cocopipe.split.objects import Objects
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
-"""Of image files that every release of Ultralytics finds."""
+"""The suffixes of image files that every release of Ultralytics finds."""
 
 _ROUNDING = 1e-6
 """Pixels by which a sum of box coordinates may be off."""
@@ -43,9 +43,9 @@ class YoloSplit:
     split: str
     images: int = 0
     boxes: int = 0
-    """Lines written."""
+    """How many lines were written."""
     clipped: int = 0
-    """Of those, boxes that reached over the image's border and were cut there."""
+    """How many of those reached over the image's border and were cut there."""
     crowds: int = 0
     """Objects left out, as every trainer of COCO does."""
     degenerate: int = 0
@@ -94,7 +94,7 @@ def export_yolo(
         UserError: not a converted split, or one without ``instances``; categories that differ;
             two images that would share a label file.
     """
-    names = batches.class_names(split_dirs)
+    names = detection.class_names(split_dirs)
     for split_dir in split_dirs:
         _require_own_labels(split_dir)
     done = [_export(split_dir, out, list(names), advance) for split_dir in split_dirs]
@@ -146,7 +146,7 @@ def _export(
     for kind in ("images", "labels"):
         (out / kind / split).mkdir(parents=True)
     counts: Counter[str] = Counter()
-    for batch in batches.batches(split_dir):
+    for batch in detection.boxed_images(split_dir):
         texts, objects = _label_texts(batch, category_ids)
         counts.update(objects)
         for image, text in zip(batch.images.to_pylist(), texts, strict=True):
@@ -171,12 +171,14 @@ def _is_seen(image_path: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not any(part[0] == "." for part in path.parts)
 
 
-def _label_texts(batch: batches.Batch, category_ids: list[int]) -> tuple[list[str], dict[str, int]]:
+def _label_texts(
+    batch: detection.BoxedImages, category_ids: list[int]
+) -> tuple[list[str], dict[str, int]]:
     """The label file of each image, and how many objects there were of each kind."""
     objects = Objects(batch.objects)
     sizes = np.stack([batch.images[side].to_numpy() for side in ("width", "height")], axis=1)
     boxes = _boxes(objects.boxes_xywh, sizes[objects.image])
-    classes = batches.class_numbers(objects.rows, category_ids).fill_null(-1).to_numpy()
+    classes = detection.class_numbers(objects.rows, category_ids).fill_null(-1).to_numpy()
     has_box = ~objects.is_crowd & objects.has_box & (classes >= 0)
     is_written = has_box & boxes.has_area
     lines = [

@@ -37,7 +37,7 @@ class Spread:
 
     @staticmethod
     def of(values: npt.NDArray[Any]) -> "Spread | None":
-        """Of at least one value."""
+        """The distribution of some values; None without any."""
         if not len(values):
             return None
         return Spread(*(float(value) for value in np.percentile(values, [0, 10, 50, 90, 100])))
@@ -65,7 +65,7 @@ class OddObjects:
     outside: int
     """More than a pixel over the image's border."""
     annotation_ids: list[int]
-    """The first twenty."""
+    """The ids of the first twenty of them."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class CategoryFigures:
     id: int
     name: str
     objects: int
-    """Crowds included."""
+    """How many objects are of it, crowds included."""
     images: int
-    """With at least one object of it."""
+    """How many images have at least one object of it."""
     crowd: int
 
 
@@ -90,21 +90,21 @@ class Statistics:
     images_without_objects: int
     crowd: int
     crowd_share: float
-    """Of the annotations; 0 without any."""
+    """The share of annotations that are crowds; 0 without any."""
     objects_per_image: float
-    """Mean."""
+    """The mean number of annotations an image."""
     sizes: Sizes
     box_width: Spread | None
-    """Of the boxes that ``sizes`` counts; None without any."""
+    """The widths of the boxes that ``sizes`` counts; None without any."""
     box_height: Spread | None
     image_width: Spread | None
     image_height: Spread | None
     odd: OddObjects
     categories: list[CategoryFigures]
-    """In the document's order, the unused ones included."""
+    """The categories in the document's order, the unused ones included."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The figures as plain values."""
         return asdict(self)
 
     def metrics(self) -> dict[str, float]:
@@ -151,14 +151,14 @@ class MeasuredObjects:
 
     @cached_property
     def areas(self) -> Floats:
-        """As annotated, else of the box; pixels, [M]."""
+        """The areas as annotated, else of the box, in pixels, [M]."""
         boxes, areas = self.columns.boxes_xywh, self.columns.areas
         with np.errstate(over="ignore"):  # an infinite area is a large one
             return np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3])
 
     @cached_property
     def category_ids(self) -> npt.NDArray[np.int64]:
-        """Of each object, -1 where it has none, [M]."""
+        """The category of each object, -1 where it has none, [M]."""
         return np.asarray(self.columns.rows.field("category_id").fill_null(-1), np.int64)
 
 

@@ -17,11 +17,11 @@ class OddBoxes:
     """How many boxes cannot be taken as they are; each counts once, as the first that fits."""
 
     not_finite: int = 0
-    """NaN or infinite numbers."""
+    """Boxes with NaN or infinite numbers."""
     degenerate: int = 0
-    """Without area: a width or height of zero or less."""
+    """Boxes without area: with a width or height of zero or less."""
     outside: int = 0
-    """Reaching more than ``TOLERANCE`` over the image's border."""
+    """Boxes that reach more than ``TOLERANCE`` over the image's border."""
 
     def __add__(self, other: "OddBoxes") -> "OddBoxes":
         return OddBoxes(

@@ -23,7 +23,7 @@ class Kind:
 
     @property
     def type(self) -> pa.DataType:
-        """Arrow's type."""
+        """The type that Arrow stores."""
         raise NotImplementedError
 
     def decode(self, value: Any) -> Any:

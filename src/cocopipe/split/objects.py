@@ -27,7 +27,7 @@ class Objects:
     """
 
     lists: pa.ListArray
-    """Of each image the structs of its objects."""
+    """The structs of each image's objects."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,12 +49,12 @@ class Objects:
 
     @property
     def ids(self) -> npt.NDArray[np.int64]:
-        """Of the annotations, [M]."""
+        """The ids of the annotations, int64 [M]."""
         return np.asarray(self.rows.field("id"), np.int64)
 
     @cached_property
     def is_crowd(self) -> npt.NDArray[np.bool_]:
-        """Which objects are many in one box, [M]; those are none that nobody says it of."""
+        """Which objects are said to be many in one box, bool [M]."""
         return _flags(self.rows.field("iscrowd").fill_null(False))
 
     @cached_property
@@ -72,7 +72,7 @@ class Objects:
 
     @property
     def areas(self) -> npt.NDArray[np.float64]:
-        """As annotated, in pixels, [M]; NaN where nobody says."""
+        """The areas as annotated, in pixels, [M]; NaN where nobody says."""
         areas = self.rows.field("area").fill_null(np.nan)
         return np.asarray(areas.to_numpy(zero_copy_only=False), np.float64)
 
