@@ -15,11 +15,14 @@ import json, re, sys, time
 from pathlib import Path
 from cocopipe.coco.entries import DiskFile
 from cocopipe.convert.columns import read
-from cocopipe.convert.table_writer import write_table
+from cocopipe.convert.table_writer import new_table
 path, out = map(Path, sys.argv[1:])
 out.mkdir()
 start = time.perf_counter()
-write_table(out, read(DiskFile(path.parent, path.name, path.stat().st_size), name="instances"))
+document = read(DiskFile(path.parent, path.name, path.stat().st_size), name="instances")
+with new_table(out, document) as table:
+    for annotations in document.annotations():
+        table.add(annotations)
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps({"seconds": time.perf_counter() - start, "peak_mb": peak}))
 """

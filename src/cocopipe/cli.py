@@ -6,15 +6,27 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from cocopipe import installed
-from cocopipe.errors import UserError
+from cocopipe.errors import INTERRUPTED, UserError
 from lineage.console import positive
 from lineage.errors import LineageError, in_a_sentence
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        with in_a_sentence():
+            installed.check()
+            command = import_module(f"cocopipe.commands.{options.verb}")
+            return int(command.run(options))
+    except (UserError, LineageError) as error:
+        print(f"cocopipe: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cocopipe", description="Detection datasets and the detectors trained on them."
     )
@@ -23,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "promote",
         help="give the candidate the alias champion if its metric improves on the same data",
     )
+    _add_export(verbs)
+    _add_diff(verbs)
+    return parser
+
+
+def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = verbs.add_parser(
         "export", help="write the converted data as COCO, equal to its source, or for other tools"
     )
@@ -40,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument(
         "--rev", help="a git revision, tag or DVC experiment; the working tree by default"
     )
+
+
+def _add_diff(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     diff = verbs.add_parser("diff", help="what changed between two versions of the converted data")
     for side in ("a", "b"):
         diff.add_argument(
@@ -63,17 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diff.add_argument(
         "--images", metavar="N", type=positive, default=12, help="to draw; %(default)s by default"
     )
-    options = parser.parse_args(arguments)
-    try:
-        with in_a_sentence():
-            installed.check()
-            command = import_module(f"cocopipe.commands.{options.verb}")
-            return int(command.run(options))
-    except (UserError, LineageError) as error:
-        print(f"cocopipe: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def _share(text: str) -> float:

@@ -1,5 +1,8 @@
 """The errors a user can cause."""
 
+INTERRUPTED = 130
+"""Exit code of what was ended by Ctrl-C, as shells have it."""
+
 
 class UserError(Exception):
     """One sentence that says what is wrong, where, and what to do about it.

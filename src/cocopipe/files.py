@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,17 @@ def new_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def zip_member(
+    name: str, method: int = zipfile.ZIP_STORED, *, mode: int = stat.S_IFREG | 0o644
+) -> zipfile.ZipInfo:
+    """A file for a zip that says nothing of when and where it was zipped."""
+    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    member.compress_type = method
+    member.create_system = 3  # Unix, whose permissions follow
+    member.external_attr = mode << 16
+    return member
 
 
 def write_json(path: Path, value: Any) -> None:

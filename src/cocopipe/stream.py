@@ -64,7 +64,7 @@ class Stream(IterableDataset[Sample]):
 
     @property
     def epoch(self) -> int:
-        """Of the next pass."""
+        """The number of the next pass."""
         return int(self._epoch)
 
     @epoch.setter

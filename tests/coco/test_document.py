@@ -5,28 +5,34 @@ from typing import Any
 
 import pytest
 
-from cocopipe.convert.columns import read
+from cocopipe.coco.document import read
 from cocopipe.errors import UserError
-from cocopipe.split.fields import decode_object
-from tests.coco.coco_files import InMemory, instances
+from tests.coco_files import InMemory, instances
 
 WHERE = "annotations/instances_train.json"
 
 
 @dataclass(frozen=True)
 class Parsed:
-    images: Any
-    annotations: Any
+    images: list[Any]
+    annotations: list[Any] | None
     """None where the document has no such list."""
 
 
 def parsed(content: Any, name: str = "instances") -> Parsed | None:
+    def as_they_are(entries: Any, first: int) -> list[Any]:
+        del first
+        return list(entries)
+
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    document = read(InMemory(data, WHERE), name=name)
-    if document is None:
+    found = read(InMemory(data, WHERE), name=name, encode=as_they_are)
+    if found is None:
         return None
-    rows = [row for objects in document.annotations() for row in objects.rows]
-    return Parsed(document.images, rows if document.coco.has_annotations else None)
+    document, images = found
+    annotations = [one for some in document.annotations(as_they_are) for one in some]
+    return Parsed(
+        [one for some in images for one in some], annotations if document.has_annotations else None
+    )
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def test_image_info_has_no_annotations() -> None:
 def test_numbers_that_fast_parsers_refuse_or_round() -> None:
     big = 123456789012345678901234567890
     text = json.dumps(changed(annotations__0__area=math.nan, annotations__0__track=big))
-    annotation = decode_object(parsed(text.encode()).annotations[0].as_py())
+    (annotation,) = parsed(text.encode()).annotations
     assert math.isnan(annotation["area"])
     assert annotation["track"] == big
 

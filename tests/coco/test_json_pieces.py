@@ -56,7 +56,7 @@ def test_pieces_put_together_are_the_document(
 ) -> None:
     data = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_pieces, "BLOCK_BYTES", piece_bytes)
+        patch.setattr(json_pieces, "PIECE_BYTES", piece_bytes)
         whole = put_together(data, size)
     assert whole == document
     assert list(whole) == list(document)
@@ -112,5 +112,5 @@ def test_a_long_list_comes_in_pieces_of_bounded_size() -> None:
     annotation = {"id": 1, "segmentation": {"counts": "}],", "size": [1, 2]}, "tags": [{"a": [{}]}]}
     data = json.dumps({"annotations": [annotation] * 60_000, "info": {}}).encode()
     sizes = [len(piece.text) for piece in pieces(blocks(data, 2**16), LISTS)]
-    assert len(sizes) > len(data) // json_pieces.BLOCK_BYTES
-    assert max(sizes) < 2 * json_pieces.BLOCK_BYTES
+    assert len(sizes) > len(data) // json_pieces.PIECE_BYTES
+    assert max(sizes) < 2 * json_pieces.PIECE_BYTES

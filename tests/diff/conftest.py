@@ -1,5 +1,5 @@
-"""Fixtures of this room: splits, as those that are inspected."""
+"""Fixtures of this room: raw data, converted."""
 
-from tests.quality.conftest import splits_of, to_splits
+from tests.converting import converted, splits_of, to_splits
 
-__all__ = ["splits_of", "to_splits"]
+__all__ = ["converted", "splits_of", "to_splits"]

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from cocopipe.convert.convert import convert
 from cocopipe.diff import matching
-from cocopipe.diff.answer import CHANGED_OBJECTS, Changes, Image, Kind
+from cocopipe.diff.answer import CHANGED_OBJECTS, Change, Changes, ListedImage
 from cocopipe.diff.changes import compare
 from cocopipe.errors import UserError
 from cocopipe.split import shards
 from cocopipe.split.shards import SCHEMA, shard_paths
-from tests.coco.coco_files import picture, write_files
+from tests.coco_files import picture, write_files
+from tests.converting import convert_into
 
 Json = dict[str, Any]
 
@@ -82,20 +82,11 @@ class Versions:
         for image in content["images"]:
             data = (pictures or {}).get(image["file_name"], PICTURES[image["id"] % 40])
             files[f"train/{image['file_name']}"] = data
-        out = self.folder / f"data-{self.made}"
-        (out / "train").mkdir(parents=True)
-        (out / "val").mkdir()
-        convert(
-            write_files(raw, files),
-            out / "train",
-            out / "val",
-            validation_fraction=0.5,
-            subset=None,
-            on_missing="error",
-            workers=1,
+        _, train, _ = convert_into(
+            write_files(raw, files), self.folder / f"data-{self.made}", workers=1
         )
         shutil.rmtree(raw)
-        return out / "train"
+        return train
 
 
 @pytest.fixture
@@ -105,7 +96,7 @@ def version(tmp_path: Path) -> Versions:
 
 def counts(changes: Changes) -> dict[str, int]:
     """Of the objects that changed in images of both versions, but for zeros."""
-    found = {str(kind): getattr(changes.boxes, kind) for kind in Kind}
+    found = {str(kind): getattr(changes.boxes, kind) for kind in Change}
     return {kind: count for kind, count in found.items() if count}
 
 
@@ -182,7 +173,7 @@ def test_each_kind_of_change(version: Versions) -> None:
         thing(9, B, 1, image=3),
     ]
     changes = between(version, before, after)
-    assert counts(changes) == dict.fromkeys(map(str, Kind), 1)
+    assert counts(changes) == dict.fromkeys(map(str, Change), 1)
     assert changes.boxes.unchanged == 2
     assert changes.boxes.iou_mean == changes.boxes.iou_least == pytest.approx(95 / 105)
     assert [(one.before, one.after, one.count) for one in changes.relabelled] == [("dog", "emu", 1)]
@@ -435,8 +426,8 @@ def test_each_change_of_an_image(version: Versions) -> None:
     pictures = {"2.jpg": PICTURES[30], "7.jpg": PICTURES[7]}
     changes = compare(version(before), version(after, pictures=pictures))
     images = changes.images
-    assert images.added == (Image(20, "20.jpg", 2),)
-    assert images.removed == (Image(1, "1.jpg", 2),)
+    assert images.added == (ListedImage(20, "20.jpg", 2),)
+    assert images.removed == (ListedImage(1, "1.jpg", 2),)
 
     def pairs(kind: str) -> list[tuple[int, str, int, str]]:
         return [
@@ -666,7 +657,7 @@ def test_without_common_ids_boxes_decide(version: Versions, seed: int) -> None:
     found = {
         (one["id_before"], one["id_after"])
         for one in changes.objects.to_pylist()
-        if one["change"] in (Kind.MOVED, Kind.RELABELLED)
+        if one["change"] in (Change.MOVED, Change.RELABELLED)
     }
     assert found == {(one["id"], other["id"]) for one, other in pairs}
     assert changes.boxes.removed == changes.boxes.added == 60 - len(pairs)

@@ -14,7 +14,7 @@ from cocopipe.diff.changes import compare
 from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
 from cocopipe.diff.text import changes_text
 from cocopipe.errors import UserError
-from tests.quality.conftest import noise
+from tests.converting import noise
 
 Convert = Callable[..., tuple[Path, Path]]
 Json = dict[str, Any]

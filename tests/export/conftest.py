@@ -1,5 +1,5 @@
-"""Fixtures of this room: those of the data that is exported."""
+"""Fixtures of this room: raw data, converted."""
 
-from tests.coco.conftest import converted
+from tests.converting import converted
 
 __all__ = ["converted"]

@@ -13,12 +13,12 @@ from pycocotools.coco import COCO
 
 from cocopipe.convert import image_writer, table_writer
 from cocopipe.errors import UserError
-from cocopipe.export import batches, hf
+from cocopipe.export import detection, hf
 from cocopipe.export.hf import HubSplit, export_hf
 from cocopipe.export.huggingface_columns import load as load_split
 from cocopipe.split import images, shards, tables
-from tests.coco.coco_files import instances, official, picture, write_files
-from tests.coco.conftest import Converted
+from tests.coco_files import instances, official, picture, write_files
+from tests.converting import Converted
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -150,7 +150,7 @@ def test_many_files_and_row_groups(
     monkeypatch.setattr(shards, "SHARD_BYTES", 8000)
     monkeypatch.setattr(image_writer, "ROW_GROUP", 3)
     monkeypatch.setattr(images, "ROW_GROUP", 3)
-    monkeypatch.setattr(batches, "ROW_GROUP", 3)
+    monkeypatch.setattr(detection, "ROW_GROUP", 3)
     monkeypatch.setattr(tables, "ROW_GROUP", 7)
     monkeypatch.setattr(table_writer, "ROW_GROUP", 7)
     monkeypatch.setattr(hf, "FILE_BYTES", 30_000)

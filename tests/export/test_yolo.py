@@ -16,8 +16,8 @@ from pycocotools.coco import COCO
 from cocopipe.errors import UserError
 from cocopipe.export.yolo import YoloSplit, export_yolo
 from cocopipe.split import tables
-from tests.coco.coco_files import instances, official, picture, write_files
-from tests.coco.conftest import Converted
+from tests.coco_files import instances, official, picture, write_files
+from tests.converting import Converted
 
 Convert = Callable[..., Converted]
 

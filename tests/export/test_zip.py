@@ -14,8 +14,8 @@ from cocopipe.export import coco as export
 from cocopipe.export.coco import export_zip
 from cocopipe.sources.directory import copy_directory
 from cocopipe.split import tables
-from tests.coco.coco_files import instances, official, picture, write_files
-from tests.coco.conftest import Converted
+from tests.coco_files import instances, official, picture, write_files
+from tests.converting import Converted
 
 Convert = Callable[..., Converted]
 

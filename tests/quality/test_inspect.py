@@ -2,21 +2,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pytest
 from PIL import Image
 
-from cocopipe.drawing.selection import select
-from cocopipe.drawing.sheets import compare
 from cocopipe.errors import UserError
 from cocopipe.quality.inspect import inspect
-from cocopipe.split.tables import read_document
+from tests.coco_files import boxed
 
 Convert = Callable[..., tuple[Path, Path]]
 
-# pycocotools 2.0.11 on NumPy 2
+
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -27,25 +24,6 @@ def inspected(train: Path, val: Path, out: Path, pictures: int = 4) -> dict[str,
 
 def hashes(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-
-
-def document(image_ids: "range | list[int]", categories: int = 2, **image: Any) -> dict[str, Any]:
-    return {
-        "images": [{"id": number, "file_name": f"{number}.jpg", **image} for number in image_ids],
-        "annotations": [
-            {
-                "id": number,
-                "image_id": number,
-                "category_id": number % categories,
-                "bbox": [3, 4, 30 + number % 7, 20],
-            }
-            for number in image_ids
-            if number % 3
-        ],
-        "categories": [
-            {"id": number, "name": f"category ${number}^2$ 漢字"} for number in range(categories)
-        ],
-    }
 
 
 @pytest.mark.real_data
@@ -75,23 +53,23 @@ def test_the_report_of_real_data(real_data: Path, to_splits: Convert, tmp_path: 
 
 @pytest.mark.parametrize("categories", [1, 41, 200])
 def test_any_number_of_categories(splits_of: Convert, tmp_path: Path, categories: int) -> None:
-    splits = splits_of({"train": document(range(40), categories), "val": document([1], categories)})
+    splits = splits_of({"train": boxed(range(40), categories), "val": boxed([1], categories)})
     metrics = inspected(*splits, tmp_path / "out")
     assert metrics["train.images_without_objects"] == 14
 
 
 def test_splits_without_images_or_objects(splits_of: Convert, tmp_path: Path) -> None:
-    splits = splits_of({"train": document([]), "val": document([3, 6])})
+    splits = splits_of({"train": boxed([]), "val": boxed([3, 6])})
     metrics = inspected(*splits, tmp_path / "out")
     assert metrics["val.images"] == metrics["val.images_without_objects"] == 2
 
 
 @pytest.mark.parametrize("side", [1e308, 1e160, 1e-160, 5e-324])
 def test_boxes_of_any_size(splits_of: Convert, tmp_path: Path, side: float) -> None:
-    train = document(range(1, 9))
+    train = boxed(range(1, 9))
     train["annotations"][0]["bbox"] = [side, side, side, side]
     train["annotations"][1]["bbox"] = [0, 0, 1e308, 1e-308]
-    metrics = inspected(*splits_of({"train": train, "val": document([1])}), tmp_path / "out")
+    metrics = inspected(*splits_of({"train": train, "val": boxed([1])}), tmp_path / "out")
     assert metrics["train.boxes_degenerate"] == 0
     assert metrics["train.objects_large"] == (side > 1)
     found = json.loads((tmp_path / "out" / "statistics.json").read_text())
@@ -102,7 +80,7 @@ def test_a_damaged_picture_is_named(splits_of: Convert, tmp_path: Path) -> None:
     def without_tables(data: bytes) -> bytes:
         return data.replace(b"\xff\xdb", b"\xff\xef")
 
-    splits = splits_of({"train": document([1]), "val": document([1])}, damage=without_tables)
+    splits = splits_of({"train": boxed([1]), "val": boxed([1])}, damage=without_tables)
     message = r"image 1 of .*train can't be decoded \(broken data.*\): replace it in the source"
     with pytest.raises(UserError, match=message):
         inspected(*splits, tmp_path / "out")
@@ -113,26 +91,3 @@ def test_without_instances(splits_of: Convert, tmp_path: Path) -> None:
     splits = splits_of({"train": info, "val": info}, "image_info")
     with pytest.raises(UserError, match="no instances table, only image_info; detection needs"):
         inspected(*splits, tmp_path / "out")
-
-
-def test_shown_are_always_the_same_pictures(splits_of: Convert) -> None:
-    few, _ = splits_of({"train": document(range(0, 60, 2)), "val": document([1])})
-    many, _ = splits_of({"train": document(range(60)), "val": document([1])})
-    chosen = [shown.image_id for shown in select(few, 10)]
-    assert all(number % 3 for number in chosen), "those with objects first"
-    assert chosen != sorted(chosen)
-    again = [shown.image_id for shown in select(many, 60)]
-    assert [number for number in again if number in chosen] == chosen
-    assert len(again) == 60
-
-
-def test_ground_truth_beside_predictions(splits_of: Convert, tmp_path: Path) -> None:
-    train, _ = splits_of({"train": document(range(1, 9)), "val": document([1])})
-    truth = read_document(train, "instances")["annotations"]
-    predictions = [one | {"score": 0.9} for one in truth]
-    compare(train, predictions, tmp_path / "some.png", pictures=3)
-    compare(train, [], tmp_path / "none.png", pictures=3)
-    faint = [one | {"score": 0.1} for one in truth]
-    compare(train, faint, tmp_path / "faint.png", pictures=3)
-    read = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
-    assert read["none"] == read["faint"] != read["some"]

@@ -8,7 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from cocopipe.errors import UserError
-from cocopipe.quality.statistics import Spread, read_objects, statistics
+from cocopipe.quality.statistics import Spread, measure, statistics
 
 Convert = Callable[..., tuple[Path, Path]]
 
@@ -16,7 +16,7 @@ Convert = Callable[..., tuple[Path, Path]]
 @pytest.mark.real_data
 def test_figures_are_those_of_pycocotools_and_pandas(real_data: Path, to_splits: Convert) -> None:
     train, _ = to_splits(real_data / "coco_mini")
-    found = statistics(train, read_objects(train))
+    found = statistics(train, measure(train))
     truth = COCO(real_data / "coco_mini" / "annotations" / "instances_train2017.json")
     objects = pd.DataFrame(truth.dataset["annotations"])
     assert found.images == len(truth.imgs)
@@ -60,7 +60,7 @@ def test_odd_boxes_are_told_and_do_not_count_as_sizes(splits_of: Convert) -> Non
         "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "unused"}],
     }
     train, _ = splits_of({"train": document, "val": document})
-    found = statistics(train, read_objects(train))
+    found = statistics(train, measure(train))
     assert found.odd.not_finite == 1
     assert found.odd.degenerate == 2
     assert found.odd.outside == 1
@@ -75,7 +75,7 @@ def test_odd_boxes_are_told_and_do_not_count_as_sizes(splits_of: Convert) -> Non
 def test_a_split_without_anything(splits_of: Convert) -> None:
     empty: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     train, _ = splits_of({"train": empty, "val": empty})
-    found = statistics(train, read_objects(train))
+    found = statistics(train, measure(train))
     assert found.images == found.annotations == 0
     assert found.crowd_share == found.objects_per_image == 0
     assert found.box_width is found.image_width is None
@@ -90,4 +90,4 @@ def test_only_captions(splits_of: Convert) -> None:
     train, _ = splits_of({"train": document, "val": document}, "captions")
     message = "has no instances table, only captions; detection needs COCO instances"
     with pytest.raises(UserError, match=message):
-        read_objects(train)
+        measure(train)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
-from cocopipe.convert.convert import convert
 from cocopipe.errors import UserError
 from cocopipe.sources.directory import copy_directory
+from tests.converting import convert_into
 
 
 def write(root: Path, *names: str, text: str = "{}") -> Path:
@@ -294,11 +294,7 @@ def test_what_is_copied_can_be_converted(
         Image.new("RGB", (8, 8)).save(path)
         document.write_text(json.dumps({"images": [image], "annotations": []}))
     copy_directory(source, out, splits={})
-    train, val = out.parent / "train", out.parent / "val"
-    for split_dir in (train, val):
-        split_dir.mkdir()
-    settings = {"validation_fraction": 0.5, "subset": None, "on_missing": "error", "workers": 1}
-    conversion = convert(out, train, val, **settings)
+    conversion, *_ = convert_into(out, out.parent / "data", validation_fraction=0.5)
     assert conversion.train.stored.images == conversion.val.stored.images == 1
 
 

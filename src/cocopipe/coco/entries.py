@@ -16,7 +16,7 @@ _MOST_DEFLATED = 1032
 """Bytes that one of deflated data can stand for (zlib's technical notes)."""
 
 _MOST_BYTES = 2**63 - 1
-"""That a member can be said to have; ZIP64 can say twice that."""
+"""The size of a member that is taken at its word; ZIP64 can say twice that."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # APPNOTE.TXT 4.3.7: signature, name and extra lengths
 
@@ -27,26 +27,26 @@ class DiskFile:
 
     folder: Path
     where: str
-    """Its path relative to the folder, and what messages call it."""
+    """The file's path relative to the folder, which is also what messages call it."""
     size_bytes: int
 
     @property
     def origin(self) -> Path:
-        """Its folder."""
+        """The folder that the file is in."""
         return self.folder
 
     @property
     def called(self) -> str:
-        """Its name in the folder."""
+        """The file's name in that folder."""
         return self.where
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Where the file lies."""
         return self.folder / self.where
 
     def require_size(self) -> None:
-        """Its size is what the file system says."""
+        """Accept the size, which the file system says."""
 
     def read(self) -> bytes:
         """Read the whole file."""
@@ -75,7 +75,7 @@ class OpenZip:
     """A zip in the raw directory."""
 
     name: str
-    """Its path relative to that."""
+    """The zip's path relative to the raw directory."""
     descriptor: int
     """Read by position, so that threads share it."""
     size_bytes: int
@@ -95,7 +95,7 @@ class ZipMember:
     flags: int
     header_offset: int
     header_bytes: int
-    """Mostly: the header before the bytes may be longer than its copy in the directory."""
+    """The length of the header before the bytes, which may be longer than its copy says."""
 
     @classmethod
     def of(cls, archive: OpenZip, info: zipfile.ZipInfo) -> "ZipMember":
@@ -114,17 +114,17 @@ class ZipMember:
 
     @property
     def origin(self) -> OpenZip:
-        """Its zip."""
+        """The zip that the member is in."""
         return self.archive
 
     @property
     def called(self) -> str:
-        """Its name in the zip."""
+        """The member's name in that zip."""
         return self.name
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """The member as messages call it."""
         return f"{self.archive.name}: {self.name}"
 
     def require_size(self) -> None:

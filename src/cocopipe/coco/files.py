@@ -16,15 +16,15 @@ _DETAILS = [field.name for field in fields(ZipMember) if field.name not in ("arc
 class Files(Mapping[str, Entry]):
     """Files by their names, in columns.
 
-    There are as many as there are images, and an object of each takes ten times the memory.
+    There are as many as there are images.
     """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         """Pack entries, each of which may go then."""
         self.names = pa.array(entries, pa.string())
-        """In the order given, [N]."""
+        """The names of all files in the order given, [N]."""
         self.size_bytes = np.fromiter((each.size_bytes for each in entries.values()), np.int64)
-        """[N]."""
+        """The sizes of all files, [N]."""
         self._origins = list(dict.fromkeys(each.origin for each in entries.values()))
         numbers = {origin: number for number, origin in enumerate(self._origins)}
         self._origin = np.fromiter((numbers[each.origin] for each in entries.values()), np.int32)

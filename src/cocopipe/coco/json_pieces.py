@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-BLOCK_BYTES = 2**20
+PIECE_BYTES = 2**20
 """What a piece holds, about."""
 
 _TRIES = 16
@@ -163,7 +163,7 @@ class _Text:
 
     def likely_elements(self) -> bytes | None:
         """Go past as many elements of a list as are here, but for its last if that is a guess."""
-        while len(self._here) - self._place < BLOCK_BYTES and self._more():
+        while len(self._here) - self._place < PIECE_BYTES and self._more():
             pass
         for end in self._likely_ends():
             try:

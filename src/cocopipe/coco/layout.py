@@ -32,9 +32,9 @@ class RawSplit:
     name: str
     documents: Mapping[str, Entry]
     images: Files
-    """By path relative to the split's image folder."""
+    """The image files by their paths relative to the split's image folder."""
     folder: str
-    """That folder, as messages call it."""
+    """The image folder, as messages call it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Raw:
     """Raw COCO data, open for reading."""
 
     splits: tuple[RawSplit, ...]
-    """Those that have both documents and images, by name."""
+    """The splits that have both documents and images, in the order of their names."""
     ignored: tuple[str, ...]
     """Documents without images, and image folders without documents."""
 

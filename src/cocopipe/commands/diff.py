@@ -34,12 +34,11 @@ def run(options: argparse.Namespace) -> int:
         out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
         if out is not None:
             out.mkdir()
-        for name, (one, other) in pairs(before, after).items():
-            comparison = compare(one, other, document=options.document, iou=options.iou)
-            found[name] = comparison.changes
+        for name, pair in pairs(before, after).items():
+            found[name] = compare(pair, document=options.document, iou=options.iou)
             if out is not None:
                 sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
-                draw_changes(comparison, sheet, pictures=options.images)
+                draw_changes(pair, found[name], sheet, pictures=options.images)
     if options.json:
         print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
         return 0
@@ -47,7 +46,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def pairs(before: Version, after: Version) -> dict[str, tuple[Split | None, Split | None]]:
+@dataclass(frozen=True)
+class Pair:
+    """A split as two versions have it; None where one has no such split."""
+
+    before: Split | None
+    after: Split | None
+
+    @property
+    def present(self) -> list[Split]:
+        """The one or two that there are."""
+        return [split for split in (self.before, self.after) if split is not None]
+
+
+def pairs(before: Version, after: Version) -> dict[str, Pair]:
     """Which splits of two versions are to be compared, by name.
 
     Those of one name, or else of one last part of it (``data/val`` and ``val``). Where one
@@ -59,14 +71,12 @@ def pairs(before: Version, after: Version) -> dict[str, tuple[Split | None, Spli
     one, other = before.splits, after.splits
     if len(one) == len(other) == 1:
         names = dict.fromkeys([*one, *other])
-        return {" → ".join(names): (next(iter(one.values())), next(iter(other.values())))}
+        return {" → ".join(names): Pair(next(iter(one.values())), next(iter(other.values())))}
     twins = {name: _twin(name, other) for name in one}
-    found: dict[str, tuple[Split | None, Split | None]] = {
-        name: (one[name], other[twin] if twin else None) for name, twin in twins.items()
-    }
-    found |= {name: (None, other[name]) for name in other if name not in twins.values()}
+    found = {name: Pair(one[name], other[twin] if twin else None) for name, twin in twins.items()}
+    found |= {name: Pair(None, other[name]) for name in other if name not in twins.values()}
     if 1 in (len(one), len(other)):
-        found = {name: both for name, both in found.items() if None not in both}
+        found = {name: pair for name, pair in found.items() if len(pair.present) == 2}
     if not found:
         single, many = (before, after) if len(one) == 1 else (after, before)
         raise UserError(
@@ -83,23 +93,11 @@ def _twin(name: str, splits: Mapping[str, Split]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two versions of a split, and what changed between them."""
-
-    before: Split | None
-    after: Split | None
-    changes: "Changes"
-
-
-def compare(
-    before: Split | None, after: Split | None, *, document: str | None, iou: float
-) -> Comparison:
+def compare(pair: Pair, *, document: str | None, iou: float) -> "Changes":
     """Compare two versions of a split by their tables, and the shards that are not the same.
 
     Args:
-        before: None: there was none.
-        after: None: there is none any more.
+        pair: The two, or the one that there is.
         document: None: the first that both have.
         iou: See `cocopipe.diff.changes.compare`.
 
@@ -109,16 +107,15 @@ def compare(
     """
     from cocopipe.diff.changes import compare as compare_splits
 
-    name = document or _common_document([each for each in (before, after) if each is not None])
-    same = _same_shards(before, after)
+    name = document or _common_document(pair.present)
+    same = _same_shards(pair)
     with ExitStack() as stack:
         folders = [
             None if split is None else stack.enter_context(_needed(split, name, same))
-            for split in (before, after)
+            for split in (pair.before, pair.after)
         ]
         shards = {Path(file).name for file in same}
-        changes = compare_splits(*folders, document=name, same_shards=shards, iou=iou)
-    return Comparison(before, after, changes)
+        return compare_splits(*folders, document=name, same_shards=shards, iou=iou)
 
 
 def _common_document(splits: Sequence[Split]) -> str:
@@ -132,8 +129,9 @@ def _common_document(splits: Sequence[Split]) -> str:
     return both[0]
 
 
-def _same_shards(before: Split | None, after: Split | None) -> set[str]:
+def _same_shards(pair: Pair) -> set[str]:
     """The shards that two versions have alike."""
+    before, after = pair.before, pair.after
     if before is None or after is None:
         return set()
     both = {*_shards(before)} & {*_shards(after)}
@@ -156,21 +154,20 @@ def _shards(split: Split) -> list[str]:
     return [file for file in split.files if file.startswith("images/")]
 
 
-def draw_changes(comparison: Comparison, path: Path, *, pictures: int) -> None:
+def draw_changes(pair: Pair, changes: "Changes", path: Path, *, pictures: int) -> None:
     """Write a sheet of the most changed images; nothing where nothing changed."""
     from cocopipe.diff.answer import Side
     from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
 
-    shown = to_show(comparison.changes, pictures)
-    table = _table(comparison.changes.document)
+    shown = to_show(changes, pictures)
+    table = _table(changes.document)
     with ExitStack() as stack:
         folders = {
-            side: _with_images(stack, getattr(comparison, side), table, shown, side)
-            for side in Side
+            side: _with_images(stack, getattr(pair, side), table, shown, side) for side in Side
         }
         before, after = folders[Side.BEFORE], folders[Side.AFTER]
         sheet_of_changes(
-            comparison.changes,
+            changes,
             before,
             after,
             path,

@@ -27,10 +27,10 @@ class Split(Protocol):
 
     @property
     def files(self) -> Collection[str]:
-        """All of them."""
+        """The names of all files of the split."""
 
     def digest(self, file: str) -> str:
-        """The md5 of a file."""
+        """The md5 of a file of the split."""
 
     def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
         """Give a folder that has these files for a while, and maybe others; only to read."""
@@ -60,7 +60,7 @@ class OnDisk:
 
     @contextmanager
     def bring(self, files: Collection[str]) -> Iterator[Path]:
-        """The folder itself."""
+        """Give the folder itself."""
         del files
         yield self.folder
 
@@ -86,11 +86,11 @@ class InDvc:
 
     @property
     def files(self) -> Collection[str]:
-        """All that DVC lists."""
+        """The files that DVC lists."""
         return self._listing.keys()
 
     def digest(self, file: str) -> str:
-        """As DVC lists it."""
+        """The md5 that DVC lists."""
         return self._listing[file]
 
     def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:

@@ -30,7 +30,7 @@ class Annotations:
         return len(self.image_ids)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Annotations":
-        """Those where ``chosen`` [M] is true."""
+        """The annotations where ``chosen`` [M] is true."""
         if chosen.all():
             return self
         return Annotations(self.image_ids[chosen], self.rows.filter(pa.array(chosen)))

@@ -5,10 +5,11 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
 from cocopipe.convert.columns import Annotations, DocumentColumns, read
-from cocopipe.convert.image_writer import Pictures, Stored, finish_store, start_store, writing
+from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
 from cocopipe.convert.table_writer import give_back_memory, new_table
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
@@ -36,14 +37,14 @@ class SplitConversion:
     """The split of the raw data that it comes from."""
     stored: Stored
     annotations: Mapping[str, int]
-    """By document."""
+    """How many annotations each document has of the split's images."""
     odd_boxes: OddBoxes
-    """In the ``instances`` document; all were kept as they are."""
+    """The odd boxes of the ``instances`` document, all of which were kept as they are."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What ``convert`` did."""
+    """What became of the raw data."""
 
     train: SplitConversion
     val: SplitConversion
@@ -53,11 +54,11 @@ class Conversion:
     """Splits, documents without images or of panoptic segments, image folders without documents."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The conversion as plain values."""
         return asdict(self)
 
     def metrics(self) -> dict[str, float]:
-        """The counts, as ``<split>.<name>``."""
+        """Everything that was counted, as ``<split>.<name>``."""
         counts: dict[str, float] = {"skipped_images": len(self.skipped)}
         for name, split in (("train", self.train), ("val", self.val)):
             counts |= {f"{name}.{key}": value for key, value in split.stored.counts().items()}
@@ -70,18 +71,23 @@ class Conversion:
         return counts
 
 
-def convert(
-    raw: Path,
-    train: Path,
-    val: Path,
-    *,
-    validation_fraction: float,
-    subset: int | None,
-    on_missing: str,
-    workers: int,
-    on_mismatch: str = "keep",
-    verify: str = "header",
-) -> Conversion:
+@dataclass(frozen=True)
+class Settings:
+    """How raw data is converted."""
+
+    validation_fraction: float
+    """Share of a divided split that is val, between 0 and 1."""
+    subset: int | None
+    """Images to take of each source split, the first in its order; None: all."""
+    on_missing: Literal["error", "skip"]
+    """What to do about listed images that are missing: refuse the data, or leave them out."""
+    on_mismatch: Literal["keep", "error"] = "keep"
+    """What to do about annotated sizes that are not the file's: keep them, or refuse the data."""
+    verify: Literal["header", "decode"] = "header"
+    """How to tell that an image is whole: by its header, or by decoding all of it."""
+
+
+def convert(raw: Path, train: Path, val: Path, settings: Settings, *, workers: int) -> Conversion:
     """Convert raw COCO data; the same bytes for the same data, whatever ``workers`` is.
 
     A split whose name starts with ``train`` and one with ``val`` are taken as
@@ -92,29 +98,25 @@ def convert(
         raw: see :mod:`cocopipe.coco.layout`.
         train: an existing, empty folder.
         val: likewise.
-        validation_fraction: of a divided split, between 0 and 1.
-        subset: images to take of each source split, the first in its order; None: all.
-        on_missing: ``error``, or ``skip`` to leave out listed images that are missing.
+        settings: how to go about it.
         workers: threads.
-        on_mismatch: ``keep`` annotated sizes that are not the file's, or ``error``.
-        verify: ``header`` of every image, or ``decode`` it whole.
 
     Raises:
         UserError: the data isn't sound; the message names file and id.
     """
     with _no_garbage(), open_raw(raw) as source:
         chosen, ignored = _choose(raw, source)
-        taken = [_take(split, subset, on_missing) for split in chosen]
+        taken = [_take(split, settings) for split in chosen]
         skipped = tuple(f"{part.source.name}/{name}" for part in taken for name in part.skipped)
         ignored += [where for part in taken for where in part.ignored]
         if len(taken) == 1:
-            taken = _divide(taken[0], validation_fraction)
+            taken = _divide(taken[0], settings.validation_fraction)
         else:
             _require_same_categories(*taken)
         parts = dict(zip((train, val), taken, strict=True))
-        done = _write(parts, workers, decode=verify == "decode")
+        done = _write(parts, workers, decode=settings.verify == "decode")
     mismatched = [line for split in done for line in split.stored.mismatched]
-    if mismatched and on_mismatch == "error":
+    if mismatched and settings.on_mismatch == "error":
         raise UserError(
             f"{len(mismatched)} images of {raw} have another size than their annotations say,"
             f" {some(mismatched)}: correct width and height, or set convert.on_mismatch to keep"
@@ -160,7 +162,7 @@ class _Part:
 
     source: RawSplit
     documents: tuple[DocumentColumns, ...]
-    pictures: Pictures
+    images: FoundImages
     skipped: tuple[str, ...] = ()
     """File names of listed images that are missing."""
     ignored: tuple[str, ...] = ()
@@ -168,29 +170,27 @@ class _Part:
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "_Part":
         """The same with some of the images."""
-        return replace(self, pictures=self.pictures.only(chosen), skipped=(), ignored=())
+        return replace(self, images=self.images.only(chosen), skipped=(), ignored=())
 
 
-def _take(split: RawSplit, subset: int | None, on_missing: str) -> _Part:
+def _take(split: RawSplit, settings: Settings) -> _Part:
     """Parse a split's documents and find its images."""
     documents, ignored = _documents(split)
     give_back_memory()
-    images = _union(documents, split)
-    if subset is not None:
-        images = dict(list(images.items())[:subset])
-    pictures = _pictures(images, split)
-    is_there = pictures.rows >= 0
-    missing = set(pictures.image_ids[~is_there].tolist())
-    skipped = [image.file_name for image_id, image in images.items() if image_id in missing]
-    if skipped and on_missing != "skip":
+    listed = dict(islice(_union(documents, split).items(), settings.subset))
+    images = _find(listed, split)
+    is_there = images.rows >= 0
+    missing = set(images.image_ids[~is_there].tolist())
+    skipped = [image.file_name for image_id, image in listed.items() if image_id in missing]
+    if skipped and settings.on_missing != "skip":
         raise UserError(
-            f"{len(skipped)} of {len(images)} images of {split.name} are missing in "
+            f"{len(skipped)} of {len(listed)} images of {split.name} are missing in "
             f"{split.folder}/: {some(skipped)}; add them, or set convert.on_missing to skip"
         )
-    return _Part(split, tuple(documents), pictures.only(is_there), tuple(skipped), tuple(ignored))
+    return _Part(split, tuple(documents), images.only(is_there), tuple(skipped), tuple(ignored))
 
 
-def _pictures(images: "Mapping[int, _Listed]", split: RawSplit) -> Pictures:
+def _find(images: "Mapping[int, _Listed]", split: RawSplit) -> FoundImages:
     """The images by id, with their files; the row of one that is missing is -1."""
     image_ids = sorted(images)
     names = [images[image_id].file_name for image_id in image_ids]
@@ -198,7 +198,7 @@ def _pictures(images: "Mapping[int, _Listed]", split: RawSplit) -> Pictures:
     unknown = np.flatnonzero(rows < 0)
     normal = [posixpath.normpath(names[each]) for each in unknown]
     rows[unknown] = split.images.rows(pa.array(normal, pa.string()))
-    return Pictures(
+    return FoundImages(
         np.array(image_ids, np.int64),
         pa.array(names, pa.string()),
         np.array([images[each].size or (0, 0) for each in image_ids], np.int32).reshape(-1, 2),
@@ -304,13 +304,13 @@ def _names_by_id(document: DocumentColumns) -> dict[int, str]:
 
 
 def _divide(part: _Part, validation_fraction: float) -> list[_Part]:
-    shares = map(_share, part.pictures.image_ids.tolist())
+    shares = map(_share, part.images.image_ids.tolist())
     is_val = np.array([share < validation_fraction for share in shares], np.bool_)
     parts = [part.only(~is_val), part.only(is_val)]
     for name, its in zip(("training", "validation"), parts, strict=True):
-        if not its.pictures:
+        if not its.images:
             raise UserError(
-                f"none of the {len(part.pictures)} images of {part.source.name} falls to {name} at "
+                f"none of the {len(part.images)} images of {part.source.name} falls to {name} at "
                 f"convert.validation_fraction {validation_fraction}; change it or add images"
             )
     return parts
@@ -325,13 +325,13 @@ def _share(image_id: int) -> float:
 
 def _write(parts: Mapping[Path, _Part], workers: int, *, decode: bool) -> list[SplitConversion]:
     """Write every part into its folder: images by the threads, tables beside them in this one."""
-    total = sum(len(part.pictures) for part in parts.values())
+    total = sum(len(part.images) for part in parts.values())
     with (
         tqdm(total=total, desc="convert", unit="image", disable=None) as progress,
         writing(workers) as pool,
     ):
         jobs = {
-            out: start_store(pool, out, part.pictures, where=part.source.name, decode=decode)
+            out: start_store(pool, out, part.images, where=part.source.name, decode=decode)
             for out, part in parts.items()
         }
         tables = _write_tables(parts)
@@ -339,24 +339,32 @@ def _write(parts: Mapping[Path, _Part], workers: int, *, decode: bool) -> list[S
             SplitConversion(
                 source=part.source.name,
                 stored=finish_store(jobs[out], progress.update),
-                **tables[out],
+                annotations=tables[out].annotations,
+                odd_boxes=tables[out].odd_boxes,
             )
             for out, part in parts.items()
         ]
 
 
-def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
+@dataclass
+class _Tables:
+    """What the annotation tables of a split hold, while they are written."""
+
+    annotations: dict[str, int] = field(default_factory=dict)
+    """How many each document has."""
+    odd_boxes: OddBoxes = field(default_factory=OddBoxes)
+
+
+def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, _Tables]:
     """Write the annotation tables of all parts; what they hold, by folder."""
-    held: dict[Path, dict[str, Any]] = {
-        out: {"annotations": {}, "odd_boxes": OddBoxes()} for out in parts
-    }
+    held = {out: _Tables() for out in parts}
     # Parts of a divided split have the same documents, each of which is read once.
     documents = {id(one): one for part in parts.values() for one in part.documents}
     for one in documents.values():
         with ExitStack() as stack:
             tables = {
                 out: stack.enter_context(
-                    new_table(out, one, part.pictures.image_ids, source=part.source.name)
+                    new_table(out, one, part.images.image_ids, source=part.source.name)
                 )
                 for out, part in parts.items()
                 if any(one is its for its in part.documents)
@@ -365,9 +373,9 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, dict[str, Any]]:
                 for out, table in tables.items():
                     taken, sizes = table.add(objects)
                     if one.name == PRIMARY:
-                        held[out]["odd_boxes"] += _odd_boxes(taken, sizes)
+                        held[out].odd_boxes += _odd_boxes(taken, sizes)
         for out, table in tables.items():
-            held[out]["annotations"][one.name] = table.objects
+            held[out].annotations[one.name] = table.objects
     return held
 
 

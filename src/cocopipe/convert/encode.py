@@ -1,150 +1,54 @@
-"""Images and annotations of a document as columns."""
+"""Images and annotations of a document as rows of columns.
+
+Many at once: what is regular goes into the columns as a whole, the rest one by one.
+"""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from cocopipe.convert.encoders import ENCODERS, IrregularError, types_of
 from cocopipe.split.fields import (
     IMAGE,
     OBJECT,
-    RLE,
+    OF_IMAGE,
+    OF_OBJECT,
+    Field,
     Row,
-    _number,
     decode_image,
     decode_object,
-    encode_numbers,
 )
+
+Entries = Sequence[Mapping[str, Any]]
+"""Images or annotations as JSON has them."""
+
+_LEAST = 16
+"""Objects of which it does not pay to tell regular and irregular ones apart."""
+
+_KEYS_OF_IMAGE = frozenset(field.key for field in OF_IMAGE)
+_KEYS_OF_OBJECT = frozenset(field.key for field in OF_OBJECT) | {"image_id"}
+
+_IRREGULAR = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+"""What Arrow raises on values that a column does not hold."""
 
 
 def encode_image(position: int, image: Mapping[str, Any]) -> Row:
     """One COCO image as a row of ``IMAGE``."""
-    row = {
-        "image_id": image["id"],
-        "position": position,
-        "file_name": image["file_name"],
-        "width": _integer(image.get("width"), 32),
-        "height": _integer(image.get("height"), 32),
-    }
+    row = _row(OF_IMAGE, position, image)
     return row | {"extra": _extra(image, decode_image(row))}
 
 
 def encode_object(position: int, annotation: Mapping[str, Any]) -> Row:
     """One COCO annotation as a struct of ``OBJECT``."""
-    segmentation = annotation.get("segmentation")
-    row = {
-        "id": annotation["id"],
-        "position": position,
-        "category_id": _integer(annotation.get("category_id"), 64),
-        "bbox": encode_numbers(annotation.get("bbox"), 4),
-        "area": _number(annotation.get("area")),
-        "iscrowd": _flag(annotation.get("iscrowd")),
-        "polygons": _polygons(segmentation),
-        "rle": _rle(segmentation),
-        "keypoints": encode_numbers(annotation.get("keypoints")),
-        "num_keypoints": _integer(annotation.get("num_keypoints"), 32),
-        "caption": _text(annotation.get("caption")),
-    }
-    known = decode_object(row)
-    known["image_id"] = annotation["image_id"]
+    row = _row(OF_OBJECT, position, annotation)
+    known = decode_object(row) | {"image_id": annotation["image_id"]}
     return row | {"extra": _extra(annotation, known)}
 
 
-def _extra(original: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    """What of ``original`` the columns would not give back, as JSON."""
-    lost = {
-        name: value
-        for name, value in original.items()
-        # Python takes true for 1; JSON doesn't.
-        if isinstance(value, bool) or name not in known or known[name] != value
-    }
-    return json.dumps(lost, separators=(",", ":")) if lost else None
-
-
-def _integer(value: Any, bits: int) -> int | None:
-    limit = 2 ** (bits - 1)
-    if type(value) is float and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    return value if type(value) is int and -limit <= value < limit else None
-
-
-def _flag(value: Any) -> bool | None:
-    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
-
-
-def _polygons(segmentation: Any) -> list[list[float]] | None:
-    if type(segmentation) is not list or any(encode_numbers(ring) is None for ring in segmentation):
-        return None
-    return segmentation
-
-
-def _rle(segmentation: Any) -> Row | None:
-    if type(segmentation) is not dict or segmentation.keys() != {"size", "counts"}:
-        return None
-    size, counts = segmentation["size"], segmentation["counts"]
-    if not _integers(size, 32) or len(size) != 2:
-        return None
-    if _text(counts) is not None:
-        return {"size": size, "counts": counts, "runs": None}
-    if _integers(counts, 64):
-        return {"size": size, "counts": None, "runs": counts}
-    return None
-
-
-def _integers(value: Any, bits: int) -> bool:
-    limit = 2 ** (bits - 1)
-    return (
-        type(value) is list
-        and set(map(type, value)) <= {int}
-        and all(-limit <= number < limit for number in value)
-    )
-
-
-def _text(value: Any) -> str | None:
-    """``value`` if it is text that UTF-8 holds, which a lone surrogate is not."""
-    if type(value) is not str:
-        return None
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return None
-    return value
-
-
-# Many at once: what is regular goes into the columns as a whole, the rest one by one.
-
-_LEAST = 16
-"""Objects of which it does not pay to tell regular and irregular ones apart."""
-
-_IRREGULAR = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
-"""What Arrow raises on values that a column does not hold."""
-
-_OF_IMAGE = frozenset({"id", "file_name", "width", "height"})
-_OF_OBJECT = frozenset(
-    {
-        "id",
-        "image_id",
-        "category_id",
-        "bbox",
-        "area",
-        "iscrowd",
-        "segmentation",
-        "keypoints",
-        "num_keypoints",
-        "caption",
-    }
-)
-
-
-class _IrregularError(ValueError):
-    """A value that does not go into its column as it is."""
-
-
-def encode_images(images: Sequence[Mapping[str, Any]], first: int = 0) -> pa.Table:
+def encode_images(images: Entries, first: int = 0) -> pa.Table:
     """COCO images as rows of ``IMAGE``: what `encode_image` gives, sooner.
 
     Args:
@@ -152,27 +56,19 @@ def encode_images(images: Sequence[Mapping[str, Any]], first: int = 0) -> pa.Tab
         first: the position of the first one.
     """
 
-    def columns(some: Sequence[Mapping[str, Any]], start: int) -> list[Any]:
-        return [
-            pa.array([image["id"] for image in some], pa.int64()),
-            _positions(some, start),
-            pa.array([image["file_name"] for image in some], pa.string()),
-            _scalars(some, "width", pa.int32(), {int}),
-            _scalars(some, "height", pa.int32(), {int}),
-            _unknown(some, _OF_IMAGE),
-        ]
-
-    def rows(some: Sequence[Mapping[str, Any]], start: int) -> Any:
+    def rows(some: Entries, start: int) -> Any:
         encoded = [encode_image(start + place, image) for place, image in enumerate(some)]
         return pa.RecordBatch.from_pylist(encoded, schema=IMAGE)
 
-    def batch(arrays: list[Any]) -> Any:
-        return pa.RecordBatch.from_arrays(arrays, schema=IMAGE)
+    def columns(some: Entries, start: int) -> Any:
+        return pa.RecordBatch.from_arrays(
+            _columns(OF_IMAGE, _KEYS_OF_IMAGE, some, start), schema=IMAGE
+        )
 
-    return pa.Table.from_batches(list(_encoded(images, first, columns, batch, rows)), schema=IMAGE)
+    return pa.Table.from_batches(list(_encoded(images, first, columns, rows)), schema=IMAGE)
 
 
-def encode_objects(annotations: Sequence[Mapping[str, Any]], first: int = 0) -> Any:
+def encode_objects(annotations: Entries, first: int = 0) -> Any:
     """COCO annotations as structs of ``OBJECT``: what `encode_object` gives, sooner.
 
     Args:
@@ -183,165 +79,103 @@ def encode_objects(annotations: Sequence[Mapping[str, Any]], first: int = 0) -> 
         A ``pa.StructArray`` [M].
     """
 
-    def columns(some: Sequence[Mapping[str, Any]], start: int) -> list[Any]:
-        polygons, rle = _segmentations(some)
-        return [
-            pa.array([annotation["id"] for annotation in some], pa.int64()),
-            _positions(some, start),
-            _scalars(some, "category_id", pa.int64(), {int}),
-            _number_lists(some, "bbox", 4),
-            _scalars(some, "area", pa.float64(), {int, float}),
-            _flags(some, "iscrowd"),
-            polygons,
-            rle,
-            _number_lists(some, "keypoints"),
-            _scalars(some, "num_keypoints", pa.int32(), {int}),
-            _scalars(some, "caption", pa.string(), {str}),
-            _unknown(some, _OF_OBJECT),
-        ]
-
-    def rows(some: Sequence[Mapping[str, Any]], start: int) -> Any:
+    def rows(some: Entries, start: int) -> Any:
         encoded = [encode_object(start + place, one) for place, one in enumerate(some)]
         return pa.array(encoded, OBJECT)
 
-    def struct(arrays: list[Any]) -> Any:
+    def columns(some: Entries, start: int) -> Any:
+        arrays = _columns(OF_OBJECT, _KEYS_OF_OBJECT, some, start)
         return pa.StructArray.from_arrays(arrays, fields=list(OBJECT))
 
-    parts = list(_encoded(annotations, first, columns, struct, rows))
+    parts = list(_encoded(annotations, first, columns, rows))
     return pa.concat_arrays(parts) if parts else pa.array([], OBJECT)
 
 
 def _encoded(
-    items: Sequence[Mapping[str, Any]],
+    items: Entries,
     first: int,
-    columns: Callable[[Sequence[Mapping[str, Any]], int], list[Any]],
-    join: Callable[[list[Any]], Any],
-    rows: Callable[[Sequence[Mapping[str, Any]], int], Any],
+    columns: Callable[[Entries, int], Any],
+    rows: Callable[[Entries, int], Any],
 ) -> Iterator[Any]:
     """All items in their order; halves of them where one is irregular, down to a few."""
     if not items:
         return
     try:
-        arrays = columns(items, first)
-    except (_IrregularError, *_IRREGULAR):
+        encoded = columns(items, first)
+    except (IrregularError, *_IRREGULAR):
         if len(items) <= _LEAST:
             yield rows(items, first)
             return
         middle = len(items) // 2
-        yield from _encoded(items[:middle], first, columns, join, rows)
-        yield from _encoded(items[middle:], first + middle, columns, join, rows)
+        yield from _encoded(items[:middle], first, columns, rows)
+        yield from _encoded(items[middle:], first + middle, columns, rows)
         return
-    yield join(arrays)
+    yield encoded
 
 
-def _positions(items: Sequence[Any], start: int) -> Any:
-    return pa.array(np.arange(start, start + len(items), dtype=np.int32))
+def _row(fields: Sequence[Field], position: int, item: Mapping[str, Any]) -> Row:
+    """The columns of one item but for ``extra``, null where they do not hold its value."""
+    values = {
+        field.column: ENCODERS[type(field.kind)].one(field.kind, item.get(field.key))
+        for field in fields
+    }
+    return {**values, "position": position}
 
 
-def _present(items: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    """Values of a field, None where it is absent."""
-    values = [item.get(name) for item in items]
-    if None in values and any(
-        name in item for item, value in zip(items, values, strict=True) if value is None
-    ):
-        raise _IrregularError("a JSON null")
-    return values
-
-
-def _kinds(values: Iterable[Any]) -> set[type]:
-    return set(map(type, values)) - {type(None)}
-
-
-def _scalars(items: Sequence[Mapping[str, Any]], name: str, kind: Any, allowed: set[type]) -> Any:
-    values = _present(items, name)
-    # `true` is an int for Python, but not for JSON.
-    if not _kinds(values) <= allowed:
-        raise _IrregularError(name)
-    array = pa.array(values, kind)
-    if pa.types.is_floating(kind):
-        _require_exact(array.drop_null().to_numpy(), _kinds(values))
-    return array
-
-
-def _flags(items: Sequence[Mapping[str, Any]], name: str) -> Any:
-    values = _present(items, name)
-    if not _kinds(values) <= {int} or not set(values) <= {0, 1, None}:
-        raise _IrregularError(name)
-    return pa.array([None if value is None else value == 1 for value in values], pa.bool_())
-
-
-def _number_lists(items: Sequence[Mapping[str, Any]], name: str, length: int | None = None) -> Any:
-    values = _present(items, name)
-    if not _kinds(values) <= {list}:
-        raise _IrregularError(name)
-    lists, mask = _lists(values)
-    if length is not None and any(len(each) != length for each in lists):
-        raise _IrregularError(name)
-    return _list_array(lists, _numbers(lists), mask)
-
-
-def _segmentations(items: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
-    """The columns ``polygons`` and ``rle``."""
-    values = _present(items, "segmentation")
-    kinds = _kinds(values)
-    if not kinds <= {list, dict}:
-        raise _IrregularError("segmentation")
-    polygons, mask = _lists([value if type(value) is list else None for value in values])
-    rings = list(chain.from_iterable(polygons))
-    if not _kinds(rings) <= {list} or None in rings:
-        raise _IrregularError("segmentation")
-    inner = _list_array(rings, _numbers(rings), None)
-    outer = _list_array(polygons, inner, mask)
-    if dict not in kinds:
-        return outer, pa.nulls(len(items), RLE)
-    encoded = [_rle(value) for value in values]
-    if any(one is None for one, value in zip(encoded, values, strict=True) if type(value) is dict):
-        raise _IrregularError("segmentation")
-    return outer, pa.array(encoded, RLE)
-
-
-def _lists(values: list[list[Any] | None]) -> tuple[list[list[Any]], list[bool] | None]:
-    """The lists, empty ones in the place of None; and where None was, if anywhere."""
-    if None not in values:
-        return values, None  # type: ignore[return-value]
-    return [value or [] for value in values], [value is None for value in values]
-
-
-def _list_array(lists: list[list[Any]], values: Any, mask: list[bool] | None) -> Any:
-    offsets = np.zeros(len(lists) + 1, np.int32)
-    np.cumsum(np.fromiter(map(len, lists), np.int32, len(lists)), out=offsets[1:])
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), values, mask=None if mask is None else pa.array(mask)
+def _extra(original: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    """What of ``original`` the columns would not give back, as JSON."""
+    return _packed(
+        {
+            name: value
+            for name, value in original.items()
+            # Python takes true for 1; JSON doesn't.
+            if isinstance(value, bool) or name not in known or known[name] != value
+        }
     )
 
 
-def _numbers(lists: list[list[Any]]) -> Any:
-    """The numbers of all lists, one after the other, as float64."""
-    flat = list(chain.from_iterable(lists))
-    kinds = set(map(type, flat))
-    if not kinds <= {int, float}:
-        raise _IrregularError("no number")
-    numbers = np.array(flat, np.float64)
-    _require_exact(numbers, kinds)
-    return pa.array(numbers)
+def _packed(lost: Mapping[str, Any]) -> str | None:
+    return json.dumps(lost, separators=(",", ":")) if lost else None
 
 
-def _require_exact(numbers: "npt.NDArray[np.float64]", kinds: set[type]) -> None:
-    """Raise unless a float64 holds these numbers, and equals itself."""
-    if np.isnan(numbers).any() or (int in kinds and (np.abs(numbers) >= 2**53).any()):
-        raise _IrregularError("no float64")
+def _columns(
+    fields: Sequence[Field], known: frozenset[str], items: Entries, start: int
+) -> list[Any]:
+    """All columns of regular items, in the order of the schema.
+
+    Raises:
+        IrregularError: an item is none; so do those of `_IRREGULAR`.
+    """
+    values = {field.key: _values(fields, field.key, items) for field in fields}
+    first, *others = (
+        ENCODERS[type(field.kind)].column(field.kind, values[field.key]) for field in fields
+    )
+    positions = pa.array(np.arange(start, start + len(items), dtype=np.int32))
+    return [first, positions, *others, _unknown(items, known)]
 
 
-def _unknown(items: Sequence[Mapping[str, Any]], known: frozenset[str]) -> Any:
+def _values(fields: Sequence[Field], key: str, items: Entries) -> list[Any]:
+    """The values of a key, None where it is absent; each is of a type that some column takes."""
+    values = [item.get(key) for item in items]
+    if None in values and any(
+        key in item for item, value in zip(items, values, strict=True) if value is None
+    ):
+        raise IrregularError("a JSON null")
+    # `true` is an int for Python, but not for JSON.
+    taken = (ENCODERS[type(field.kind)].takes for field in fields if field.key == key)
+    if not types_of(values) <= set().union(*taken):
+        raise IrregularError(key)
+    return values
+
+
+def _unknown(items: Entries, known: frozenset[str]) -> Any:
     """The column ``extra``: fields that have no column, as `_extra` writes them."""
     extra_of = {
         shape: [name for name in shape if name not in known] for shape in set(map(tuple, items))
     }
     if not any(extra_of.values()):
         return pa.nulls(len(items), pa.string())
-    texts = []
-    for item in items:
-        names = extra_of[tuple(item)]
-        lost = {name: item[name] for name in names}
-        texts.append(json.dumps(lost, separators=(",", ":")) if lost else None)
-    return pa.array(texts, pa.string())
+    return pa.array(
+        [_packed({name: item[name] for name in extra_of[tuple(item)]}) for item in items],
+        pa.string(),
+    )

@@ -1,4 +1,4 @@
-"""Writing image stores: pictures into shards, each examined on its way."""
+"""Writing image stores: image files into shards, each examined on its way."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from cocopipe.split.shards import (
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FoundImage:
     """An image on its way into the store."""
 
     image_id: int
@@ -38,7 +38,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures(Sequence[Picture]):
+class FoundImages(Sequence[FoundImage]):
     """Images on their way into the store, in image-id order; each is made when it is asked for.
 
     Attributes:
@@ -57,32 +57,32 @@ class Pictures(Sequence[Picture]):
 
     @property
     def size_bytes(self) -> int:
-        """Of all their files."""
+        """The size of all their files together."""
         return int(self.files.size_bytes[self.rows].sum())
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Pictures":
-        """Those where ``chosen`` [N] is true."""
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "FoundImages":
+        """The images where ``chosen`` [N] is true."""
         return self._taken(np.flatnonzero(chosen))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @overload
-    def __getitem__(self, place: int) -> Picture: ...
+    def __getitem__(self, place: int) -> FoundImage: ...
     @overload
-    def __getitem__(self, place: slice) -> "Pictures": ...
-    def __getitem__(self, place: int | slice) -> "Picture | Pictures":
+    def __getitem__(self, place: slice) -> "FoundImages": ...
+    def __getitem__(self, place: int | slice) -> "FoundImage | FoundImages":
         if isinstance(place, slice):
             return self._taken(np.arange(len(self))[place])
         width, height = self.sizes[place].tolist()
-        return Picture(
+        return FoundImage(
             int(self.image_ids[place]),
             self.file_names[place].as_py(),
             (width, height) if width else None,
             self.files.at(int(self.rows[place])),
         )
 
-    def _taken(self, places: npt.NDArray[np.int64]) -> "Pictures":
+    def _taken(self, places: npt.NDArray[np.int64]) -> "FoundImages":
         names = self.file_names.take(pa.array(places))
         return replace(
             self,
@@ -99,7 +99,7 @@ class Stored:
 
     images: int = 0
     size_bytes: int = 0
-    """Of the image files."""
+    """The size of all image files together."""
     shards: int = 0
     mismatched: tuple[str, ...] = ()
     """Files whose annotated size isn't their own, with both."""
@@ -126,30 +126,6 @@ class Stored:
         }
 
 
-def write_store(
-    split_dir: Path,
-    pictures: Pictures,
-    *,
-    where: str,
-    workers: int,
-    advance: Callable[[int], object],
-) -> Stored:
-    """Write ``split_dir/images``; the same bytes whatever ``workers`` is.
-
-    Args:
-        split_dir: an existing folder without ``images``.
-        pictures: in image-id order.
-        where: what messages call the images' split.
-        workers: threads, one at least; each writes one shard at a time and holds one row group.
-        advance: told how many more images are written.
-
-    Raises:
-        UserError: an image is damaged; the first by id of those that were seen.
-    """
-    with writing(workers) as pool:
-        return finish_store(start_store(pool, split_dir, pictures, where=where), advance)
-
-
 @contextmanager
 def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads to write shards with, one at least; what waits is dropped when the block fails."""
@@ -164,22 +140,30 @@ def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
 def start_store(
     pool: ThreadPoolExecutor,
     split_dir: Path,
-    pictures: Pictures,
+    images: FoundImages,
     *,
     where: str,
     decode: bool = False,
 ) -> list[Future[Stored]]:
-    """Begin to write ``split_dir/images`` as `write_store` does; see `finish_store`.
+    """Begin to write ``split_dir/images``; see `finish_store`.
 
-    ``decode`` has every image decoded, to be sure that it is whole.
+    The bytes are the same whatever the number of threads is, each of which writes one shard at a
+    time and holds one row group.
+
+    Args:
+        pool: from `writing`.
+        split_dir: an existing folder without ``images``.
+        images: in image-id order.
+        where: what messages call the images' split.
+        decode: whether to decode every image, to be sure that it is whole.
     """
     folder = split_dir / "images"
     folder.mkdir()
-    if not pictures:
+    if not images:
         return []
-    average = images_per_shard(pictures.size_bytes / len(pictures))
-    cuts = shards(pictures.image_ids.tolist(), average)
-    return [pool.submit(_write_shard, folder, pictures[cut], where, decode) for cut in cuts]
+    average = images_per_shard(images.size_bytes / len(images))
+    cuts = shards(images.image_ids.tolist(), average)
+    return [pool.submit(_write_shard, folder, images[cut], where, decode) for cut in cuts]
 
 
 def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object]) -> Stored:
@@ -196,61 +180,61 @@ def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object
     return total
 
 
-def _write_shard(folder: Path, pictures: Pictures, where: str, decode: bool) -> Stored:
+def _write_shard(folder: Path, images: FoundImages, where: str, decode: bool) -> Stored:
     stored = Stored(shards=1)
-    path = folder / shard_name(int(pictures.image_ids[0]))
+    path = folder / shard_name(int(images.image_ids[0]))
     with image_writer(path) as writer:
-        for start in range(0, len(pictures), ROW_GROUP):
-            batch, counted = _row_group(list(pictures[start : start + ROW_GROUP]), where, decode)
+        for start in range(0, len(images), ROW_GROUP):
+            batch, counted = _row_group(list(images[start : start + ROW_GROUP]), where, decode)
             writer.write_batch(batch)
             stored += counted
     return stored
 
 
 def _row_group(
-    pictures: Sequence[Picture], where: str, decode: bool
+    images: Sequence[FoundImage], where: str, decode: bool
 ) -> tuple[pa.RecordBatch, Stored]:
-    for picture in pictures:
-        picture.entry.require_size()  # before there is memory for it
-    ends = np.cumsum([0, *(picture.entry.size_bytes for picture in pictures)])
+    for image in images:
+        image.entry.require_size()  # before there is memory for it
+    ends = np.cumsum([0, *(image.entry.size_bytes for image in images)])
     if ends[-1] >= 2**31:
         raise UserError(
-            f"{len(pictures)} images of {where} from {pictures[0].file_name} on hold"
+            f"{len(images)} images of {where} from {images[0].file_name} on hold"
             f" {ends[-1]:,} bytes together, and 2 GB is all that a row group holds: pack them"
         )
     data = _SPACE.of(int(ends[-1]))
     sizes: list[tuple[int, int]] = []
     mismatched: list[str] = []
     turned: list[str] = []
-    for picture, start, end in zip(pictures, ends[:-1], ends[1:], strict=True):
-        picture.entry.read_into(data[start:end])
+    for image, start, end in zip(images, ends[:-1], ends[1:], strict=True):
+        image.entry.read_into(data[start:end])
         try:
             found = examine(data[start:end], decode=decode)
         except UnreadableImageError as error:
             raise UserError(
-                f"image {picture.image_id} of {where}, {picture.entry.where}, is damaged "
+                f"image {image.image_id} of {where}, {image.entry.where}, is damaged "
                 f"({error}): replace the file, or remove the image from the annotations"
             ) from error
-        sizes.append(picture.size or found.size)
+        sizes.append(image.size or found.size)
         if sizes[-1] != found.size:
             (width, height), (stored_width, stored_height) = sizes[-1], found.size
             mismatched.append(
-                f"{picture.file_name}: annotated {width}x{height}, stored"
+                f"{image.file_name}: annotated {width}x{height}, stored"
                 f" {stored_width}x{stored_height}"
             )
         if found.is_turned:
-            turned.append(picture.file_name)
-    names = pa.array([picture.file_name for picture in pictures], pa.string())
+            turned.append(image.file_name)
+    names = pa.array([image.file_name for image in images], pa.string())
     offsets = pa.py_buffer(ends.astype(np.int32))
-    files = pa.Array.from_buffers(pa.binary(), len(pictures), [None, offsets, pa.py_buffer(data)])
+    files = pa.Array.from_buffers(pa.binary(), len(images), [None, offsets, pa.py_buffer(data)])
     columns = [
-        pa.array([picture.image_id for picture in pictures], pa.int64()),
+        pa.array([image.image_id for image in images], pa.int64()),
         names,
         *(pa.array(side, pa.int32()) for side in zip(*sizes, strict=True)),
         pa.StructArray.from_arrays([files, names], fields=list(SCHEMA.field("image").type)),
     ]
     batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    return batch, Stored(len(pictures), int(ends[-1]), 0, tuple(mismatched), tuple(turned))
+    return batch, Stored(len(images), int(ends[-1]), 0, tuple(mismatched), tuple(turned))
 
 
 class _Space(threading.local):

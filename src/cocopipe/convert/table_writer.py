@@ -44,14 +44,14 @@ class Table:
         self._document = document
         self._source = source
         self._images = pa.array(order)
-        """Of the document's, in image-id order."""
+        """Rows of the document's images, in image-id order."""
         self._image_ids = listed[order]
         self._sizes = _sizes(document)[order]
         self._per_category: Counter[int] = Counter()
         self._held: list[pa.Table] = []
         self._aside: dict[int, _Aside] = {}
         self.objects = 0
-        """How many were added."""
+        """How many objects were added."""
 
     def add(self, objects: Annotations) -> tuple[Annotations, npt.NDArray[np.float64]]:
         """Take those objects that are of the table's images.
@@ -77,7 +77,7 @@ class Table:
         return taken, sizes
 
     def write(self, path: Path) -> None:
-        """Write all of it."""
+        """Write the table with all that was added."""
         if self._aside and self._held:
             self._lay_aside()
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
@@ -153,7 +153,7 @@ class _Aside:
 
 
 def _by_row(objects: pa.Table) -> pa.Table:
-    """Those of an image stay in their order, which is the document's."""
+    """Objects by the row of their image; those of one image stay in the document's order."""
     order = np.argsort(objects["row"].to_numpy(), kind="stable")
     return objects.take(pa.array(order)).combine_chunks()
 
@@ -202,10 +202,3 @@ def new_table(
     table = Table(folder, document, image_ids, source)
     yield table
     table.write(folder / f"{document.name}.parquet")
-
-
-def write_table(split_dir: Path, document: DocumentColumns, *, source: str = "") -> None:
-    """Write a document's table with all of its images and objects; see `new_table`."""
-    with new_table(split_dir, document, source=source) as table:
-        for objects in document.annotations():
-            table.add(objects)

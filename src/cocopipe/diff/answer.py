@@ -14,24 +14,24 @@ class Side(StrEnum):
     AFTER = "after"
 
 
-class Kind(StrEnum):
+class Change(StrEnum):
     """What happened to an object; the first that fits."""
 
     ADDED = "added"
     REMOVED = "removed"
     RELABELLED = "relabelled"
-    """Another category, whether or not the box is another one too."""
+    """The category is another one, whether or not the box is too."""
     MOVED = "moved"
-    """Another box."""
+    """The box is another one."""
     OTHER = "other"
-    """Another segmentation, area, caption, or anything else but category and box."""
+    """Segmentation, area, caption or anything else is another one, but category and box."""
 
 
 CHANGED_OBJECTS = pa.schema(
     [
         pa.field("image_id_before", pa.int64(), nullable=False),
         pa.field("image_id_after", pa.int64(), nullable=False),
-        pa.field("change", pa.string(), nullable=False),  # a Kind
+        pa.field("change", pa.string(), nullable=False),  # a Change
         pa.field("id_before", pa.int64()),  # of the annotation; null where it was added
         pa.field("id_after", pa.int64()),  # null where it was removed
         pa.field("category_before", pa.string()),
@@ -42,21 +42,21 @@ CHANGED_OBJECTS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Image:
+class ListedImage:
     """An image of one version."""
 
     image_id: int
     file_name: str
     boxes: int
-    """Its objects, which may lack a box."""
+    """How many objects it has, which may lack a box."""
 
 
 @dataclass(frozen=True)
 class ChangedImage:
     """An image of both versions."""
 
-    before: Image
-    after: Image
+    before: ListedImage
+    after: ListedImage
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ class ImageChanges:
 
     before: int
     after: int
-    added: tuple[Image, ...]
-    removed: tuple[Image, ...]
+    added: tuple[ListedImage, ...]
+    removed: tuple[ListedImage, ...]
     replaced: tuple[ChangedImage, ...]
-    """Other file bytes, whatever else."""
+    """Images whose file has other bytes, whatever else."""
     renumbered: tuple[ChangedImage, ...]
-    """The same file under another id."""
+    """Images of the same file under another id."""
     renamed: tuple[ChangedImage, ...]
-    """The same file under another name."""
+    """Images of the same file under another name."""
     relisted: tuple[ChangedImage, ...]
-    """Another width or height, or another of the fields that the document has of it."""
+    """Images with another width or height, or another of the fields that the document has."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class BoxChanges:
     """Objects, which may lack a box; of images that both versions have but for the last two."""
 
     before: int
-    """All of the version."""
+    """All objects of the version."""
     after: int
     added: int
     removed: int
@@ -91,11 +91,11 @@ class BoxChanges:
     other: int
     unchanged: int
     renumbered: int
-    """Of those that both versions have: with another id, which is no change."""
+    """How many that both versions have got another id, which is no change."""
     of_added_images: int
     of_removed_images: int
     iou_mean: float | None
-    """Of the moved; None without any. 0 is the IoU of what is no finite box with an area."""
+    """The mean over moved objects; None without any. A box that is not usable has an IoU of 0."""
     iou_least: float | None
 
 
@@ -104,18 +104,18 @@ class CategoryChanges:
     """The objects of one category, of all images."""
 
     name: str | None
-    """None: without a category."""
+    """The category's name; None stands for objects without one."""
     before: int
     after: int
     added: int
-    """Those of added images included."""
+    """How many were added, in added images too."""
     removed: int
-    """Those of removed images included."""
+    """How many were removed, in removed images too."""
     moved: int
     relabelled_to: int
-    """Of this category now."""
+    """How many are of this category now and were of another."""
     relabelled_from: int
-    """Of this category before."""
+    """How many were of this category and are of another now."""
     other: int
 
     @property
@@ -157,15 +157,15 @@ class ListedCategories:
     removed: tuple[str, ...]
     renumbered: tuple[Renumbered, ...]
     edited: tuple[str, ...]
-    """In another field than name and id, such as the supercategory."""
+    """Categories that differ in another field than name and id, such as the supercategory."""
 
 
 @dataclass(frozen=True)
 class ChangedBoxes:
     """How many objects of an image changed."""
 
-    before: Image
-    after: Image
+    before: ListedImage
+    after: ListedImage
     added: int
     removed: int
     moved: int
@@ -174,7 +174,7 @@ class ChangedBoxes:
 
     @property
     def changes(self) -> int:
-        """All together."""
+        """How many objects changed in any way."""
         return self.added + self.removed + self.moved + self.relabelled + self.other
 
 
@@ -186,12 +186,12 @@ class Changes:
     images: ImageChanges
     boxes: BoxChanges
     categories: tuple[CategoryChanges, ...]
-    """By name, those without changes included."""
+    """The categories by name, those without changes too."""
     listed: ListedCategories
     relabelled: tuple[Relabelled, ...]
-    """Most first."""
+    """The pairs of categories, most objects first."""
     by_image: tuple[ChangedBoxes, ...]
-    """Of the images that both versions have and whose objects changed; most changes first."""
+    """The images that both versions have and whose objects changed; most changes first."""
     document_fields: tuple[str, ...]
     """Top-level fields of the document that differ, such as ``info``; categories aside."""
     objects: pa.Table = field(repr=False)
@@ -209,7 +209,7 @@ class Changes:
         return not any((*lists, self.by_image, self.document_fields))
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, but for ``objects``."""
+        """The changes as plain values, but for ``objects``."""
         return {
             each.name: _plain(getattr(self, each.name))
             for each in fields(self)

@@ -20,19 +20,19 @@ from cocopipe.diff.answer import (
     CHANGED_OBJECTS,
     BoxChanges,
     CategoryChanges,
+    Change,
     ChangedBoxes,
     ChangedImage,
     Changes,
-    Image,
     ImageChanges,
-    Kind,
     ListedCategories,
+    ListedImage,
     Relabelled,
     Renumbered,
 )
 from cocopipe.diff.columns import Columns, Top, read_columns, read_top
 from cocopipe.diff.fingerprints import join
-from cocopipe.diff.matching import Flags, Floats, Ints, Objects, Pairing, Pairs, ious, match
+from cocopipe.diff.matching import Flags, Floats, HashedObjects, Ints, Pairing, Pairs, ious, match
 from cocopipe.diff.replaced import replaced
 from cocopipe.documents import PRIMARY
 
@@ -104,13 +104,13 @@ def _pair_images(before: Columns, after: Columns) -> Pairs:
 
 
 def _others(length: int, rows: Ints) -> Ints:
-    """Those of so many rows that are not among these."""
+    """The rows, of so many, that are not among these."""
     is_other = np.ones(length, np.bool_)
     is_other[rows] = False
     return np.flatnonzero(is_other)
 
 
-def _shared(columns: Columns, rows: Ints) -> Objects:
+def _shared(columns: Columns, rows: Ints) -> HashedObjects:
     """The objects of images that both versions have; their ``image`` is the place in ``rows``."""
     places = np.full(len(columns), -1, np.int64)
     places[rows] = np.arange(len(rows))
@@ -122,18 +122,18 @@ def _shared(columns: Columns, rows: Ints) -> Objects:
 class _Found:
     """The objects of images that both versions have, and the C changes of them."""
 
-    before: Objects
-    after: Objects
+    before: HashedObjects
+    after: HashedObjects
     kind: npt.NDArray[np.str_]
-    """A `Kind` each, [C]."""
+    """What happened to each object, a `Change`, [C]."""
     row_before: Ints
-    """Row of ``before``, -1 where there is none, [C]."""
+    """The object's row of ``before``, -1 where there is none, [C]."""
     row_after: Ints
-    """Row of ``after``, -1 where there is none, [C]."""
+    """The object's row of ``after``, -1 where there is none, [C]."""
     unchanged: int
     renumbered: int
 
-    def categories(self, kind: Kind) -> Pairs:
+    def categories(self, kind: Change) -> Pairs:
         """The categories before and after of objects that changed in this way."""
         rows = (each[self.kind == kind] for each in (self.row_before, self.row_after))
         before, after = (each[each >= 0] for each in rows)
@@ -163,7 +163,7 @@ def _either(before: Ints, row_before: Ints, after: Ints, row_after: Ints) -> Int
     return values
 
 
-def _find(before: Objects, after: Objects, threshold: float) -> _Found:
+def _find(before: HashedObjects, after: HashedObjects, threshold: float) -> _Found:
     one, other = match(before, after, threshold)
     kind = np.select(
         [
@@ -171,12 +171,12 @@ def _find(before: Objects, after: Objects, threshold: float) -> _Found:
             before.box_hash[one] != after.box_hash[other],
             before.rest_hash[one] != after.rest_hash[other],
         ],
-        [Kind.RELABELLED, Kind.MOVED, Kind.OTHER],
+        [Change.RELABELLED, Change.MOVED, Change.OTHER],
         "",
     )
     is_changed = kind != ""
     removed, added = _others(len(before), one), _others(len(after), other)
-    kinds = [kind[is_changed], [Kind.REMOVED] * len(removed), [Kind.ADDED] * len(added)]
+    kinds = [kind[is_changed], [Change.REMOVED] * len(removed), [Change.ADDED] * len(added)]
     return _Found(
         before,
         after,
@@ -188,11 +188,11 @@ def _find(before: Objects, after: Objects, threshold: float) -> _Found:
     )
 
 
-def _images(columns: Columns, rows: Ints) -> list[Image]:
+def _images(columns: Columns, rows: Ints) -> list[ListedImage]:
     names = columns.file_names.take(pa.array(rows)).to_pylist()
     boxes = np.bincount(columns.objects.image, minlength=len(columns))[rows]
     values = zip(columns.ids[rows].tolist(), names, boxes.tolist(), strict=True)
-    return [Image(*each) for each in values]
+    return [ListedImage(*each) for each in values]
 
 
 def _image_changes(
@@ -226,16 +226,16 @@ def _image_changes(
 
 
 def _box_changes(before: Columns, after: Columns, found: _Found) -> BoxChanges:
-    count = {kind: int((found.kind == kind).sum()) for kind in Kind}
-    moved = np.sort(found.iou[found.kind == Kind.MOVED])  # their sum depends on the order
+    count = {kind: int((found.kind == kind).sum()) for kind in Change}
+    moved = np.sort(found.iou[found.kind == Change.MOVED])  # their sum depends on the order
     return BoxChanges(
         before=len(before.objects),
         after=len(after.objects),
-        added=count[Kind.ADDED],
-        removed=count[Kind.REMOVED],
-        moved=count[Kind.MOVED],
-        relabelled=count[Kind.RELABELLED],
-        other=count[Kind.OTHER],
+        added=count[Change.ADDED],
+        removed=count[Change.REMOVED],
+        moved=count[Change.MOVED],
+        relabelled=count[Change.RELABELLED],
+        other=count[Change.OTHER],
         unchanged=found.unchanged,
         renumbered=found.renumbered,
         of_added_images=len(after.objects) - len(found.after),
@@ -252,19 +252,19 @@ def _category_changes(
         return np.bincount(categories, minlength=len(names))
 
     all_before, all_after = count(before.objects.category), count(after.objects.category)
-    former, present = found.categories(Kind.RELABELLED)
+    former, present = found.categories(Change.RELABELLED)
     columns = {
         "before": all_before,
         "after": all_after,
         # Of the images that both versions have, and all of the others.
-        "added": count(found.categories(Kind.ADDED)[1]) + all_after - count(found.after.category),
-        "removed": count(found.categories(Kind.REMOVED)[0])
+        "added": count(found.categories(Change.ADDED)[1]) + all_after - count(found.after.category),
+        "removed": count(found.categories(Change.REMOVED)[0])
         + all_before
         - count(found.before.category),
-        "moved": count(found.categories(Kind.MOVED)[1]),
+        "moved": count(found.categories(Change.MOVED)[1]),
         "relabelled_to": count(present),
         "relabelled_from": count(former),
-        "other": count(found.categories(Kind.OTHER)[1]),
+        "other": count(found.categories(Change.OTHER)[1]),
     }
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     every = [
@@ -275,7 +275,7 @@ def _category_changes(
 
 
 def _relabelled(found: _Found, names: Sequence[str | None]) -> tuple[Relabelled, ...]:
-    pairs = np.stack(found.categories(Kind.RELABELLED), axis=1)
+    pairs = np.stack(found.categories(Change.RELABELLED), axis=1)
     distinct, counts = np.unique(pairs, axis=0, return_counts=True)
     return tuple(
         Relabelled(names[former], names[present], count)
@@ -289,15 +289,15 @@ def _by_image(
     before: Columns, after: Columns, rows: Pairs, found: _Found
 ) -> tuple[ChangedBoxes, ...]:
     places, inverse = np.unique(found.image, return_inverse=True)
-    counts = np.zeros((len(places), len(Kind)), np.int64)
-    for number, kind in enumerate(Kind):
+    counts = np.zeros((len(places), len(Change)), np.int64)
+    for number, kind in enumerate(Change):
         counts[:, number] = np.bincount(inverse[found.kind == kind], minlength=len(places))
     order = np.lexsort((after.ids[rows[1][places]], -counts.sum(1)))
     pairs = zip(
         _images(before, rows[0][places[order]]), _images(after, rows[1][places[order]]), strict=True
     )
     return tuple(
-        ChangedBoxes(*pair, **dict(zip(map(str, Kind), numbers, strict=True)))
+        ChangedBoxes(*pair, **dict(zip(map(str, Change), numbers, strict=True)))
         for pair, numbers in zip(pairs, counts[order].tolist(), strict=True)
     )
 

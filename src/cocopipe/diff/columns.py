@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
-from cocopipe.diff.matching import Flags, Ints, Objects
-from cocopipe.split.boxes import boxes_of
+from cocopipe.diff.matching import Flags, HashedObjects, Ints
 from cocopipe.split.lookup import look_up
+from cocopipe.split.objects import Objects
 from cocopipe.split.tables import SCHEMA, table_path
 
 ROWS = 1024
@@ -33,14 +32,14 @@ class Columns:
     """A table of N images and M objects."""
 
     ids: Ints
-    """Of the images, [N]."""
+    """The ids of the images, [N]."""
     file_names: Any
-    """``pa.ChunkedArray`` [N]."""
+    """The names as written, a ``pa.ChunkedArray`` [N]."""
     name_hash: Hashes
-    """Of the file names, [N]."""
+    """A hash of each file name, [N]."""
     fields_hash: Hashes
-    """Of what else the document has of an image, but for its place, [N]."""
-    objects: Objects
+    """A hash of what else the document has of an image, but for its place, [N]."""
+    objects: HashedObjects
     """Their ``image`` is the row of the image, 0 to N - 1."""
 
     def __len__(self) -> int:
@@ -85,10 +84,10 @@ def read_columns(split_dir: Path | None, document: str, names: Sequence[str | No
         file_names=pa.chunked_array([part.file_names for part in parts]),
         name_hash=np.concatenate([part.name_hash for part in parts]),
         fields_hash=np.concatenate([part.fields_hash for part in parts]),
-        objects=Objects(
+        objects=HashedObjects(
             *(
                 np.concatenate([getattr(one, each.name) for one in objects])
-                for each in fields(Objects)
+                for each in fields(HashedObjects)
             )
         ),
     )
@@ -107,32 +106,31 @@ def _batches(split_dir: Path | None, document: str) -> Iterator[tuple[int, Any]]
 
 
 def _columns(batch: Any, first: int, number_of: Mapping[int, int], no_category: int) -> Columns:
-    lists = batch["objects"]
-    image = np.repeat(np.arange(first, first + len(batch)), pc.list_value_length(lists).to_numpy())
     columns = {name: batch[name] for name in batch.schema.names if name not in _OF_IMAGE}
     return Columns(
         ids=batch["image_id"].to_numpy(),
         file_names=batch["file_name"],
         name_hash=fingerprints(batch["file_name"]),
         fields_hash=_hash_present(columns, len(batch)),
-        objects=_objects(lists.flatten(), image, number_of, no_category),
+        objects=_objects(Objects(batch["objects"]), first, number_of, no_category),
     )
 
 
-def _objects(structs: Any, image: Ints, number_of: Mapping[int, int], no_category: int) -> Objects:
-    columns = {each.name: structs.field(each.name) for each in structs.type}
-    bbox = columns["bbox"]
+def _objects(
+    objects: Objects, first: int, number_of: Mapping[int, int], no_category: int
+) -> HashedObjects:
+    columns = {each.name: objects.rows.field(each.name) for each in objects.rows.type}
     category, is_unlisted = _categories(columns["category_id"], number_of, no_category)
     rest = {name: column for name, column in columns.items() if name not in _OF_OBJECT}
-    rest_hash = _hash_present(rest, len(structs))
+    rest_hash = _hash_present(rest, len(objects))
     # It has no name to compare, but is still written there.
     rest_hash[is_unlisted] += fingerprints(columns["category_id"])[is_unlisted]
-    return Objects(
-        image=image,
-        ids=columns["id"].to_numpy(),
+    return HashedObjects(
+        image=first + objects.image,
+        ids=objects.ids,
         category=category,
-        boxes=boxes_of(bbox),
-        box_hash=fingerprints(bbox),
+        boxes=objects.boxes_xywh,
+        box_hash=fingerprints(columns["bbox"]),
         rest_hash=rest_hash,
     )
 

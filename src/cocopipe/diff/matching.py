@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cocopipe.diff.fingerprints import Hashes, join
+from cocopipe.split.boxes import are_usable
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -25,37 +26,37 @@ BLOCK = 2**20
 
 
 @dataclass(frozen=True)
-class Objects:
+class HashedObjects:
     """The objects of a split in columns, M of them, in any order."""
 
     image: Ints
     """The number of the image, the same in both versions, [M]."""
     ids: Ints
-    """Of the annotations, [M]."""
+    """The ids of the annotations, [M]."""
     category: Ints
     """A number for the name of the category, the same in both versions, [M]."""
     boxes: Floats
     """xywh in pixels, NaN where there is none, [M, 4]."""
     box_hash: Hashes
-    """Of the box as it is written, [M]."""
+    """A hash of the box as it is written, [M]."""
     rest_hash: Hashes
-    """Of all that is neither id, place in the document, category nor box, [M]."""
+    """A hash of all that is neither id, place in the document, category nor box, [M]."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: npt.NDArray[Any]) -> "Objects":
+    def take(self, rows: npt.NDArray[Any]) -> "HashedObjects":
         """These rows of every column."""
-        return Objects(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return HashedObjects(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @property
     def id_hash(self) -> Hashes:
-        """Of image and id, [M]."""
+        """A hash of image and id, [M]."""
         return join(self.image.view(np.uint64), self.ids.view(np.uint64))
 
     @property
     def content_hash(self) -> Hashes:
-        """Of everything, image and category included, but id and place in the document, [M]."""
+        """A hash of everything but id and place in the document, [M]."""
         numbers = (each.view(np.uint64) for each in (self.image, self.category))
         return join(*numbers, self.box_hash, self.rest_hash)
 
@@ -79,7 +80,7 @@ class Pairing:
         return np.flatnonzero(self._after_of < 0), np.flatnonzero(self._is_free_after)
 
     def add(self, before: Ints, after: Ints) -> None:
-        """Pair free rows."""
+        """Make pairs of free rows."""
         self._after_of[before] = after
         self._is_free_after[after] = False
 
@@ -103,7 +104,7 @@ def _equal(before: Hashes, after: Hashes) -> Pairs:
     return by_key[is_there], by_other_key[places[is_there]]
 
 
-def match(before: Objects, after: Objects, threshold: float) -> Pairs:
+def match(before: HashedObjects, after: HashedObjects, threshold: float) -> Pairs:
     """Find the same objects in two versions of the same images.
 
     In this order, and never one object twice:
@@ -146,7 +147,7 @@ def ious(before: Floats, after: Floats) -> Floats:
     Returns:
         float64 [K], the same bits when the two change places.
     """
-    is_box = _is_box(before) & _is_box(after)
+    is_usable = are_usable(before) & are_usable(after)
     with np.errstate(all="ignore"):
         low = np.maximum(before[:, :2], after[:, :2])
         high = np.minimum(before[:, :2] + before[:, 2:], after[:, :2] + after[:, 2:])
@@ -154,21 +155,19 @@ def ious(before: Floats, after: Floats) -> Floats:
         areas = np.prod(before[:, 2:], axis=1) + np.prod(after[:, 2:], axis=1)
         overlap = common / (areas - common)
     # Rounding may lead past 1, and areas that no float holds anywhere.
-    return np.where(is_box & np.isfinite(overlap), np.clip(overlap, 0, 1), 0.0)
+    return np.where(is_usable & np.isfinite(overlap), np.clip(overlap, 0, 1), 0.0)
 
 
-def _is_box(boxes: Floats) -> Flags:
-    return np.asarray(np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1))
-
-
-def _kept_ids(before: Objects, after: Objects, equal: Pairs, overlapping: Pairs) -> Flags:
+def _kept_ids(
+    before: HashedObjects, after: HashedObjects, equal: Pairs, overlapping: Pairs
+) -> Flags:
     """By image: whether its objects kept their ids, going by pairs that were found without them."""
     votes, other_votes = _votes(before, after, equal), _votes(before, after, overlapping)
     votes = np.where(votes == 0, other_votes, votes)
     return np.where(votes == 0, votes.sum() >= 0, votes > 0)
 
 
-def _votes(before: Objects, after: Objects, pairs: Pairs) -> Ints:
+def _votes(before: HashedObjects, after: HashedObjects, pairs: Pairs) -> Ints:
     """By image: how many more of these pairs have one id than have two."""
     one, other = pairs
     votes = np.zeros(int(before.image.max(initial=-1)) + 1, np.int64)
@@ -176,7 +175,7 @@ def _votes(before: Objects, after: Objects, pairs: Pairs) -> Ints:
     return votes
 
 
-def _same_ids(before: Objects, after: Objects, free: Pairs, kept_ids: Flags) -> Pairs:
+def _same_ids(before: HashedObjects, after: HashedObjects, free: Pairs, kept_ids: Flags) -> Pairs:
     """Free objects of one id that have the same category or overlap."""
     left, right = free
     one, other = _equal(before.take(left).id_hash, after.take(right).id_hash)
@@ -192,19 +191,19 @@ class _Candidates:
     """Pairs of objects that may be the same, P of them."""
 
     before: Ints
-    """Rows, [P]."""
+    """The rows of the objects before, [P]."""
     after: Ints
-    """Rows, [P]."""
+    """The rows of the objects after, [P]."""
     iou: Floats
     """1 for equal boxes, [P]."""
     is_other_category: Flags
-    """[P]."""
+    """Whether the two are of different categories, [P]."""
     rank_before: Ints
     """The place of the object among those of its image, by content, [P]."""
     rank_after: Ints
 
     def of(self, before: Ints, after: Ints) -> "_Candidates":
-        """Those of these rows."""
+        """The candidates of which both objects are among these rows."""
         return self._take(np.isin(self.before, before) & np.isin(self.after, after))
 
     def best_first(self, *, same_category_first: bool = False) -> Pairs:
@@ -224,7 +223,9 @@ class _Candidates:
         return _Candidates(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
-def _candidates(before: Objects, after: Objects, free: Pairs, threshold: float) -> _Candidates:
+def _candidates(
+    before: HashedObjects, after: HashedObjects, free: Pairs, threshold: float
+) -> _Candidates:
     """Free objects of one image whose boxes are equal or reach the threshold."""
     none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     parts = [none, *_overlapping(before, after, free, threshold)]
@@ -234,7 +235,7 @@ def _candidates(before: Objects, after: Objects, free: Pairs, threshold: float) 
 
 
 def _overlapping(
-    before: Objects, after: Objects, free: Pairs, threshold: float
+    before: HashedObjects, after: HashedObjects, free: Pairs, threshold: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Rows and IoU of such pairs, of a limited number of pairs at a time."""
     (starts, ends), (other_starts, other_ends) = _extents(before), _extents(after)
@@ -250,13 +251,13 @@ def _overlapping(
         yield one[near[fits]], other[near[fits]], overlap[fits]
 
 
-def _extents(objects: Objects) -> tuple[Floats, Floats]:
+def _extents(objects: HashedObjects) -> tuple[Floats, Floats]:
     """Where boxes start and end from left to right, [M] each."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(objects.boxes[:, 0]), objects.boxes[:, 0] + objects.boxes[:, 2]
 
 
-def _of_one_image(before: Objects, after: Objects, free: Pairs) -> Iterator[Pairs]:
+def _of_one_image(before: HashedObjects, after: HashedObjects, free: Pairs) -> Iterator[Pairs]:
     """All pairs of free objects of one image, some ``BLOCK`` at a time."""
     left, right = free
     right = right[np.argsort(after.image[right], kind="stable")]
@@ -272,7 +273,7 @@ def _of_one_image(before: Objects, after: Objects, free: Pairs) -> Iterator[Pair
         yield one, right[places + np.repeat(first[block], counts)]
 
 
-def _ranks(objects: Objects, rows: Ints) -> Ints:
+def _ranks(objects: HashedObjects, rows: Ints) -> Ints:
     """The places of objects among those of their image, by their content alone."""
     distinct, inverse = np.unique(rows, return_inverse=True)
     ranked = objects.take(distinct)

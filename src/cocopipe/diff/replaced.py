@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cocopipe.diff.matching import Ints
 from cocopipe.errors import UserError
 from cocopipe.split.images import ImageStore
-
-Ints = npt.NDArray[np.int64]
 
 
 def replaced(

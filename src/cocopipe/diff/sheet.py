@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image as Pixels
+from PIL import Image
 
-from cocopipe.diff.answer import ChangedBoxes, Changes, Image, Kind, Side
+from cocopipe.diff.answer import Change, ChangedBoxes, Changes, ListedImage, Side
 from cocopipe.drawing import draw
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
@@ -24,7 +24,7 @@ Read = Callable[[Side, int], bytes]
 
 NO_CATEGORY = "no category"
 
-_TOLD = {kind: "otherwise changed" if kind == Kind.OTHER else str(kind) for kind in Kind}
+_TOLD = {kind: "otherwise changed" if kind == Change.OTHER else str(kind) for kind in Change}
 
 _COLUMNS = 2
 _ROWS = 1024
@@ -34,8 +34,8 @@ _ROWS = 1024
 class ShownImage:
     """An image to show, as the two versions have it; None where one does not."""
 
-    before: Image | None
-    after: Image | None
+    before: ListedImage | None
+    after: ListedImage | None
     is_replaced: bool = False
     boxes: ChangedBoxes | None = None
 
@@ -65,7 +65,7 @@ def to_show(changes: Changes, pictures: int) -> list[ShownImage]:
     return list(islice((one for one in in_turn if one is not None), pictures))
 
 
-def _most_boxes(image: Image) -> tuple[int, int]:
+def _most_boxes(image: ListedImage) -> tuple[int, int]:
     return -image.boxes, image.image_id
 
 
@@ -135,7 +135,7 @@ class _Version:
     names: Mapping[int, str]
     read: Read
 
-    def picture(self, image: Image, *, only_changed: bool) -> Pixels.Image:
+    def picture(self, image: ListedImage, *, only_changed: bool) -> Image.Image:
         """An image with its objects."""
         try:
             pixels = decode(self.read(self.side, image.image_id))
@@ -154,7 +154,7 @@ def _version(
     side: Side,
     split_dir: Path | None,
     changes: Changes,
-    images: Sequence[Image | None],
+    images: Sequence[ListedImage | None],
     read: Read,
 ) -> _Version:
     image_ids = pa.array([one.image_id for one in images if one is not None], pa.int64())
@@ -195,7 +195,7 @@ def _objects(
     return found
 
 
-def _pair(shown: ShownImage, before: _Version, after: _Version) -> Pixels.Image:
+def _pair(shown: ShownImage, before: _Version, after: _Version) -> Image.Image:
     only_changed = shown.before is not None and shown.after is not None and not shown.is_replaced
     drawn = [
         version.picture(image, only_changed=only_changed)
@@ -206,7 +206,7 @@ def _pair(shown: ShownImage, before: _Version, after: _Version) -> Pixels.Image:
 
 
 def _captions(shown: ShownImage) -> list[str]:
-    """One for each picture."""
+    """A caption for each picture."""
     before, after = shown.before, shown.after
     if before is None or after is None:
         return [
@@ -224,5 +224,5 @@ def _captions(shown: ShownImage) -> list[str]:
     return [f"{_name(before)}, before", ", ".join(parts)]
 
 
-def _name(image: Image) -> str:
+def _name(image: ListedImage) -> str:
     return f"{image.image_id} · {image.file_name}"

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cocopipe.pictures.pixels import rgb
+from cocopipe.split.boxes import is_box
 from cocopipe.split.masks import mask
 
 SIDE = 480
@@ -48,7 +49,9 @@ def picture(
     """
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    drawn = sorted(filter(_has_box, objects), key=lambda item: -_area(item))
+    drawn = sorted(
+        (item for item in objects if is_box(item.get("bbox"))), key=lambda item: -_area(item)
+    )
     colors = {category_id: _color(index) for index, category_id in enumerate(names)}
     canvas = _with_masks(
         rgb(image).resize(size, Image.Resampling.LANCZOS),
@@ -114,12 +117,7 @@ def beside(
 
 
 _Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
-
-
-def _has_box(item: Annotation) -> bool:
-    box = item.get("bbox")
-    return isinstance(box, list) and len(box) == 4 and bool(np.isfinite(box).all())
+"""The left, top, right and bottom of a box on the canvas, in pixels."""
 
 
 def _area(item: Annotation) -> float:

@@ -6,7 +6,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -15,6 +14,7 @@ from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
 from cocopipe.split.fields import decode_object
 from cocopipe.split.images import ImageStore
+from cocopipe.split.objects import Objects
 from cocopipe.split.tables import read_table
 
 
@@ -26,7 +26,7 @@ class Shown:
     caption: str
     image: Image.Image
     objects: list[dict[str, Any]]
-    """Its COCO annotations."""
+    """The image's COCO annotations."""
 
 
 def select(split_dir: Path, count: int) -> Iterator[Shown]:
@@ -37,9 +37,9 @@ def select(split_dir: Path, count: int) -> Iterator[Shown]:
             picture that can't be decoded.
     """
     table = read_table(split_dir, PRIMARY)
-    lengths = np.diff(table["objects"].combine_chunks().offsets.to_numpy())
+    counts = Objects(table["objects"].combine_chunks()).counts
     image_ids = table["image_id"].to_pylist()
-    rows = sorted(range(len(image_ids)), key=lambda row: (not lengths[row], _lot(image_ids[row])))
+    rows = sorted(range(len(image_ids)), key=lambda row: (not counts[row], _lot(image_ids[row])))
     store = ImageStore(split_dir)
     for row in table.take(pa.array(rows[:count], pa.int64())).to_pylist():
         image_id = row["image_id"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cocopipe.drawing import draw
 from cocopipe.drawing.selection import select
-from cocopipe.split.tables import categories
+from cocopipe.split.tables import category_names
 
 SCORE = 0.3
 """Predictions below are not drawn: a detector lists a hundred an image."""
@@ -24,7 +24,7 @@ def pictures_of(split_dir: Path, count: int) -> Image.Image:
         UserError: not a converted split, one without an ``instances`` table, or a
             picture that can't be decoded.
     """
-    names = {category["id"]: category["name"] for category in categories(split_dir)}
+    names = category_names(split_dir)
     drawn, captions = [], []
     for shown in select(split_dir, count):
         drawn.append(draw.picture(shown.image, shown.objects, names))
@@ -46,7 +46,7 @@ def compare(
     Raises:
         UserError: not a converted split, or one without an ``instances`` table.
     """
-    names = {category["id"]: category["name"] for category in categories(split_dir)}
+    names = category_names(split_dir)
     found = defaultdict(list)
     for prediction in predictions:
         if prediction["score"] >= SCORE:

@@ -28,16 +28,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cocopipe.errors import UserError
+from cocopipe.files import zip_member
 from cocopipe.split import fields, tables
 from cocopipe.split.images import ImageStore
+from cocopipe.split.objects import Objects, object_columns
 
 HELD_OBJECTS = 2**17
 """Annotations that are brought into the document's order at a time."""
 
 IN_MEMORY_BYTES = 16 * 2**20
-"""Of JSON on its way into a zip: larger documents wait in a temporary file beside that."""
+"""The JSON that waits in memory on its way into a zip; more waits in a file beside that."""
 
-_OF_IMAGES = [*fields.IMAGE.names, "objects.list.element.position"]
+_POSITION = object_columns(["position"])
+_OF_IMAGES = [*fields.IMAGE.names, *_POSITION]
 """Columns that `tables.images_of` takes."""
 
 
@@ -122,15 +125,15 @@ class _Directory:
 class _Zip:
     archive: zipfile.ZipFile
     folder: Path
-    """Where documents wait."""
+    """The folder in which documents wait."""
 
     def add_image(self, split: str, file_name: str, data: bytes) -> None:
         name = posixpath.normpath(file_name)
-        self.archive.writestr(_member(f"images/{split}/{name}", zipfile.ZIP_STORED), data)
+        self.archive.writestr(zip_member(f"images/{split}/{name}", zipfile.ZIP_STORED), data)
 
     @contextmanager
     def new_document(self, file_name: str) -> Iterator[TextIO]:
-        member = _member(f"annotations/{file_name}", zipfile.ZIP_DEFLATED)
+        member = zip_member(f"annotations/{file_name}", zipfile.ZIP_DEFLATED)
         # The header comes first, and has other fields where the size is 2 GB or more.
         with SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(self.folder)) as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
@@ -140,15 +143,6 @@ class _Zip:
             file.seek(0)
             with self.archive.open(member, "w") as packed:
                 shutil.copyfileobj(file, packed)
-
-
-def _member(name: str, method: int) -> zipfile.ZipInfo:
-    """A file that says nothing of when and where it was zipped."""
-    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    member.compress_type = method
-    member.create_system = 3  # Unix, whose permissions follow
-    member.external_attr = 0o100644 << 16
-    return member
 
 
 def _export_to(
@@ -229,26 +223,24 @@ class _Group:
     number: int
 
     def positions(self) -> range:
-        """From the first to behind the last that its objects have in the document."""
-        lists = self.file.read_row_group(self.number, ["objects.list.element.position"])["objects"]
+        """The range of places that the objects have in the document."""
+        lists = self.file.read_row_group(self.number, _POSITION)["objects"]
         positions = pc.list_flatten(lists).combine_chunks().field("position")
         found = pc.min_max(positions).as_py()
         return range(found["min"], found["max"] + 1) if len(positions) else range(0)
 
     def objects(self, positions: range) -> pa.Table:
-        """Those objects that have these positions, each as a table's row of its own."""
+        """The objects that have these positions, each as a table's row of its own."""
         rows = self.file.read_row_group(self.number, ["image_id", "objects"])
-        lists = rows["objects"].combine_chunks()
-        objects = lists.flatten()
-        position = objects.field("position").to_numpy()
+        objects = Objects(rows["objects"].combine_chunks())
+        position = objects.rows.field("position").to_numpy()
         taken = (position >= positions.start) & (position < positions.stop)
-        of_object = np.repeat(rows["image_id"].to_numpy(), pc.list_value_length(lists).to_numpy())
-        objects = objects.filter(pa.array(taken))
-        each = pa.array(np.arange(len(objects) + 1, dtype=np.int32))
+        structs = objects.rows.filter(pa.array(taken))
+        each = pa.array(np.arange(len(structs) + 1, dtype=np.int32))
         return pa.table(
             {
-                "image_id": of_object[taken],
-                "objects": pa.ListArray.from_arrays(each, objects, type=tables.LISTS),
+                "image_id": rows["image_id"].to_numpy()[objects.image[taken]],
+                "objects": pa.ListArray.from_arrays(each, structs, type=tables.LISTS),
             }
         )
 

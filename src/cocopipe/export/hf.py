@@ -10,13 +10,13 @@ import yaml
 
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
-from cocopipe.export import batches
+from cocopipe.export import detection
 from cocopipe.export.huggingface_columns import columns_of_objects, features_of
 from cocopipe.split import tables
 from cocopipe.split.shards import image_writer
 
 FILE_BYTES = 500 * 10**6
-"""Of shards that go into one file, unless one alone is larger; `push_to_hub` does the same."""
+"""What shards of one file hold, unless one alone is larger; `push_to_hub` does the same."""
 
 _SPLITS = {"val": "validation"}
 """The Hub's names where they are not ours."""
@@ -27,7 +27,7 @@ class HubSplit:
     """What was written of one split."""
 
     split: str
-    """Its name in the dataset."""
+    """The split's name in the dataset."""
     images: int
     objects: int
     files: int
@@ -65,7 +65,7 @@ def export_hf(
         UserError: not a converted split, or one without ``instances``, or without an image in
             them; categories that differ.
     """
-    names = batches.class_names(split_dirs)
+    names = detection.class_names(split_dirs)
     schema = features_of(names.values()).arrow_schema
     (out / "data").mkdir()
     done = [
@@ -83,7 +83,7 @@ def _export(
     advance: Callable[[int], object],
 ) -> HubSplit:
     split = _SPLITS.get(split_dir.name, split_dir.name)
-    file_of = _files(batches.shards(split_dir))
+    file_of = _files(detection.shards(split_dir))
     if not file_of:
         raise UserError(
             f"the {PRIMARY} of {split_dir} list no image, and `datasets` opens no empty split:"
@@ -91,7 +91,9 @@ def _export(
         )
     count = max(file_of.values()) + 1
     images = objects = 0
-    for number, its in groupby(batches.batches(split_dir), key=lambda batch: file_of[batch.shard]):
+    for number, its in groupby(
+        detection.boxed_images(split_dir), key=lambda batch: file_of[batch.shard]
+    ):
         path = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
         with image_writer(path, schema) as writer:
             for batch in its:
@@ -115,7 +117,7 @@ def _files(shards: Sequence[Path]) -> dict[Path, int]:
     return numbers
 
 
-def _rows(batch: batches.Batch, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
+def _rows(batch: detection.BoxedImages, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
     columns = {name: batch.images[name] for name in schema.names if name != "objects"}
     return pa.table(
         columns | {"objects": columns_of_objects(batch.objects, category_ids)}, schema=schema

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cocopipe.documents import PRIMARY
-from cocopipe.export import batches
+from cocopipe.export import detection
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import read_table
 
@@ -35,8 +35,8 @@ def load(split_dir: Path) -> "Dataset":
     """
     import datasets  # takes seconds
 
-    names = batches.class_names([split_dir])
-    table = read_table(split_dir, PRIMARY, batches.COLUMNS)
+    names = detection.class_names([split_dir])
+    table = read_table(split_dir, PRIMARY, detection.COLUMNS)
     store = ImageStore(split_dir)
     features = features_of(names.values())
     columns = pa.table(
@@ -84,7 +84,7 @@ def columns_of_objects(lists: pa.ListArray, category_ids: list[int]) -> pa.Struc
     values = lists.flatten()
     offsets = pc.subtract(lists.offsets, lists.offsets[0])  # which do not start at 0 in a slice
     columns = {name: values.field(name) for name in ("id", "bbox", "area", "iscrowd")}
-    columns["category"] = batches.class_numbers(values, category_ids)
+    columns["category"] = detection.class_numbers(values, category_ids)
     names = ("id", "bbox", "category", "area", "iscrowd")
     return pa.StructArray.from_arrays(
         [pa.ListArray.from_arrays(offsets, columns[name]) for name in names], names

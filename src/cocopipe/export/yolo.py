@@ -19,19 +19,18 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
-from cocopipe.export import batches
+from cocopipe.export import detection
 from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
-from cocopipe.split.boxes import boxes_of
+from cocopipe.split.boxes import are_usable
+from cocopipe.split.objects import Objects
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"})
-"""Of image files that every release of Ultralytics finds."""
+"""The suffixes of image files that every release of Ultralytics finds."""
 
 _ROUNDING = 1e-6
 """Pixels by which a sum of box coordinates may be off."""
@@ -44,9 +43,9 @@ class YoloSplit:
     split: str
     images: int = 0
     boxes: int = 0
-    """Lines written."""
+    """How many lines were written."""
     clipped: int = 0
-    """Of those, boxes that reached over the image's border and were cut there."""
+    """How many of those reached over the image's border and were cut there."""
     crowds: int = 0
     """Objects left out, as every trainer of COCO does."""
     degenerate: int = 0
@@ -95,7 +94,7 @@ def export_yolo(
         UserError: not a converted split, or one without ``instances``; categories that differ;
             two images that would share a label file.
     """
-    names = batches.class_names(split_dirs)
+    names = detection.class_names(split_dirs)
     for split_dir in split_dirs:
         _require_own_labels(split_dir)
     done = [_export(split_dir, out, list(names), advance) for split_dir in split_dirs]
@@ -147,7 +146,7 @@ def _export(
     for kind in ("images", "labels"):
         (out / kind / split).mkdir(parents=True)
     counts: Counter[str] = Counter()
-    for batch in batches.batches(split_dir):
+    for batch in detection.boxed_images(split_dir):
         texts, objects = _label_texts(batch, category_ids)
         counts.update(objects)
         for image, text in zip(batch.images.to_pylist(), texts, strict=True):
@@ -172,15 +171,15 @@ def _is_seen(image_path: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not any(part[0] == "." for part in path.parts)
 
 
-def _label_texts(batch: batches.Batch, category_ids: list[int]) -> tuple[list[str], dict[str, int]]:
+def _label_texts(
+    batch: detection.BoxedImages, category_ids: list[int]
+) -> tuple[list[str], dict[str, int]]:
     """The label file of each image, and how many objects there were of each kind."""
-    rows = batch.objects.flatten()
-    per_image = pc.list_value_length(batch.objects).to_numpy()
+    objects = Objects(batch.objects)
     sizes = np.stack([batch.images[side].to_numpy() for side in ("width", "height")], axis=1)
-    boxes = _boxes(rows.field("bbox"), np.repeat(sizes, per_image, axis=0))
-    classes = batches.class_numbers(rows, category_ids).fill_null(-1).to_numpy()
-    is_crowd = rows.field("iscrowd").fill_null(False).to_numpy(zero_copy_only=False)
-    has_box = ~is_crowd & boxes.is_given & (classes >= 0)
+    boxes = _boxes(objects.boxes_xywh, sizes[objects.image])
+    classes = detection.class_numbers(objects.rows, category_ids).fill_null(-1).to_numpy()
+    has_box = ~objects.is_crowd & objects.has_box & (classes >= 0)
     is_written = has_box & boxes.has_area
     lines = [
         f"{number} {' '.join(f'{each:.8g}' for each in box)}\n" if written else ""
@@ -188,14 +187,14 @@ def _label_texts(batch: batches.Batch, category_ids: list[int]) -> tuple[list[st
             classes.tolist(), boxes.cxcywh.tolist(), is_written.tolist(), strict=True
         )
     ]
-    ends = np.cumsum(per_image).tolist()
+    ends = np.cumsum(objects.counts).tolist()
     texts = ["".join(lines[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
     return texts, {
         "boxes": int(is_written.sum()),
         "clipped": int((is_written & boxes.is_clipped).sum()),
-        "crowds": int(is_crowd.sum()),
+        "crowds": int(objects.is_crowd.sum()),
         "degenerate": int((has_box & ~boxes.has_area).sum()),
-        "without_box": int((~is_crowd & ~has_box).sum()),
+        "without_box": int((~objects.is_crowd & ~has_box).sum()),
     }
 
 
@@ -205,25 +204,20 @@ class _Boxes:
 
     cxcywh: npt.NDArray[np.float64]
     """Centre, width and height as fractions of the image, [M, 4]."""
-    is_given: npt.NDArray[np.bool_]
-    """Whether there are four numbers, [M]."""
     has_area: npt.NDArray[np.bool_]
     """Whether they are finite, and something of the box is inside the image, [M]."""
     is_clipped: npt.NDArray[np.bool_]
     """Whether something of it was outside, [M]."""
 
 
-def _boxes(column: pa.ListArray, sizes: npt.NDArray[np.int32]) -> _Boxes:
+def _boxes(xywh: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]) -> _Boxes:
     """Boxes from x, y, width and height in pixels of images of these sizes, [M, 2]."""
-    is_given = pc.is_valid(column).to_numpy(zero_copy_only=False)
-    xywh = boxes_of(column)
     with np.errstate(invalid="ignore", over="ignore"):
         corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
         inside = np.clip(corners, 0, sizes)
         extent = inside[1] - inside[0]
         return _Boxes(
             cxcywh=np.hstack([inside.mean(axis=0) / sizes, extent / sizes]),
-            is_given=is_given,
-            has_area=np.isfinite(xywh).all(axis=1) & (extent > 0).all(axis=1),
+            has_area=np.isfinite(xywh).all(axis=1) & are_usable(np.hstack([inside[0], extent])),
             is_clipped=np.asarray((np.abs(inside - corners) > _ROUNDING).any(axis=(0, 2))),
         )

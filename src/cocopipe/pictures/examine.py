@@ -49,7 +49,7 @@ class Examined:
     size: tuple[int, int]
     """(width, height) in pixels, as stored."""
     is_turned: bool = False
-    """Its EXIF asks viewers to turn or mirror it."""
+    """Whether its EXIF asks viewers to turn or mirror it."""
 
 
 def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:

@@ -5,7 +5,7 @@ from pathlib import Path
 from cocopipe.drawing.sheets import pictures_of
 from cocopipe.files import write_json
 from cocopipe.quality import plots
-from cocopipe.quality.statistics import read_objects, statistics
+from cocopipe.quality.statistics import measure, statistics
 
 
 def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, float]:
@@ -29,11 +29,11 @@ def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, fl
             that can't be decoded.
     """
     splits = {"train": train, "val": val}
-    objects = {split: read_objects(path) for split, path in splits.items()}
+    objects = {split: measure(path) for split, path in splits.items()}
     found = {split: statistics(path, objects[split]) for split, path in splits.items()}
     write_json(out / "statistics.json", {split: one.as_dict() for split, one in found.items()})
     plots.class_balance(out / "class_balance.png", found)
-    boxes = {split: columns.boxes[columns.usable] for split, columns in objects.items()}
+    boxes = {split: one.columns.boxes_xywh[one.usable] for split, one in objects.items()}
     plots.box_sizes(out / "box_sizes.png", found, boxes)
     for split, path in splits.items():
         pictures_of(path, pictures).save(out / f"pictures_{split}.png")

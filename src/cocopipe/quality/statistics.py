@@ -1,20 +1,26 @@
 """The figures of a converted split."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cocopipe.documents import PRIMARY
-from cocopipe.split.boxes import boxes_of, count_odd, odd_boxes
+from cocopipe.split.boxes import Oddity, are_usable, count_odd, odd_boxes
+from cocopipe.split.objects import Objects, object_columns
 from cocopipe.split.tables import categories, read_table
 
 SMALL, MEDIUM = 32**2, 96**2
 """COCO's borders between small, medium and large objects, in pixels of area."""
+
+WITHOUT_BOX = len(Oddity)
+"""What an object has for an oddity that has no box."""
+
+_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +37,7 @@ class Spread:
 
     @staticmethod
     def of(values: npt.NDArray[Any]) -> "Spread | None":
-        """Of at least one value."""
+        """The distribution of some values; None without any."""
         if not len(values):
             return None
         return Spread(*(float(value) for value in np.percentile(values, [0, 10, 50, 90, 100])))
@@ -59,19 +65,19 @@ class OddObjects:
     outside: int
     """More than a pixel over the image's border."""
     annotation_ids: list[int]
-    """The first twenty."""
+    """The ids of the first twenty of them."""
 
 
 @dataclass(frozen=True)
-class Category:
+class CategoryFigures:
     """One category of a split."""
 
     id: int
     name: str
     objects: int
-    """Crowds included."""
+    """How many objects are of it, crowds included."""
     images: int
-    """With at least one object of it."""
+    """How many images have at least one object of it."""
     crowd: int
 
 
@@ -84,21 +90,21 @@ class Statistics:
     images_without_objects: int
     crowd: int
     crowd_share: float
-    """Of the annotations; 0 without any."""
+    """The share of annotations that are crowds; 0 without any."""
     objects_per_image: float
-    """Mean."""
+    """The mean number of annotations an image."""
     sizes: Sizes
     box_width: Spread | None
-    """Of the boxes that ``sizes`` counts; None without any."""
+    """The widths of the boxes that ``sizes`` counts; None without any."""
     box_height: Spread | None
     image_width: Spread | None
     image_height: Spread | None
     odd: OddObjects
-    categories: list[Category]
-    """In the document's order, the unused ones included."""
+    categories: list[CategoryFigures]
+    """The categories in the document's order, the unused ones included."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """The figures as plain values."""
         return asdict(self)
 
     def metrics(self) -> dict[str, float]:
@@ -121,58 +127,50 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Objects:
-    """The objects of a split in columns, N of them in M images."""
+class MeasuredObjects:
+    """The objects of a split, M of them in N images, with what statistics need."""
 
-    ids: npt.NDArray[np.int64]
-    image: npt.NDArray[np.int64]
-    """Row of the object's image, 0 to M - 1."""
-    category_ids: npt.NDArray[np.int64]
-    crowd: npt.NDArray[np.bool_]
-    boxes: Floats
-    """xywh in pixels, [N, 4]; NaN without box."""
-    areas: Floats
-    """As annotated, else of the box."""
-    kinds: npt.NDArray[np.uint8]
-    """0 for a usable box; see :func:`cocopipe.split.boxes.odd_boxes`; 4 without box."""
+    columns: Objects
     image_sizes: Floats
-    """Width and height of each image, [M, 2]; infinite where the document doesn't say."""
+    """Width and height of each image, [N, 2]; infinite where the document doesn't say."""
 
-    @property
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @cached_property
     def usable(self) -> npt.NDArray[np.bool_]:
-        """The objects that count in size statistics."""
-        return np.logical_and(~self.crowd, np.isin(self.kinds, (0, 3)))
+        """The objects that count in size statistics, [M]."""
+        return ~self.columns.is_crowd & are_usable(self.columns.boxes_xywh)
+
+    @cached_property
+    def oddities(self) -> npt.NDArray[np.uint8]:
+        """An `Oddity` of each box, [M]; `WITHOUT_BOX` where there is none."""
+        found = odd_boxes(self.columns.boxes_xywh, self.image_sizes[self.columns.image])
+        found[~self.columns.has_box] = WITHOUT_BOX
+        return found
+
+    @cached_property
+    def areas(self) -> Floats:
+        """The areas as annotated, else of the box, in pixels, [M]."""
+        boxes, areas = self.columns.boxes_xywh, self.columns.areas
+        with np.errstate(over="ignore"):  # an infinite area is a large one
+            return np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3])
+
+    @cached_property
+    def category_ids(self) -> npt.NDArray[np.int64]:
+        """The category of each object, -1 where it has none, [M]."""
+        return np.asarray(self.columns.rows.field("category_id").fill_null(-1), np.int64)
 
 
-def read_objects(split_dir: Path) -> Objects:
+def measure(split_dir: Path) -> MeasuredObjects:
     """Read the ``instances`` table of a split into columns.
 
     Raises:
         UserError: the split has no such table.
     """
-    table = read_table(split_dir, PRIMARY)
+    table = read_table(split_dir, PRIMARY, ["width", "height", *object_columns(_FIELDS)])
     sizes = np.stack([_floats(table[name], np.inf) for name in ("width", "height")], axis=1)
-    lists = table["objects"].combine_chunks()
-    image = pc.list_parent_indices(lists).to_numpy()
-    items = lists.flatten()
-    bbox = items.field("bbox")
-    has_box = bbox.is_valid().to_numpy(zero_copy_only=False)
-    boxes = boxes_of(bbox)
-    kinds = odd_boxes(boxes, sizes[image])
-    kinds[~has_box] = 4
-    areas = _floats(items.field("area"), np.nan)
-    with np.errstate(over="ignore"):  # an infinite area is a large one
-        box_areas = boxes[:, 2] * boxes[:, 3]
-    return Objects(
-        ids=items.field("id").to_numpy(),
-        image=image,
-        category_ids=items.field("category_id").fill_null(-1).to_numpy(),
-        crowd=items.field("iscrowd").fill_null(False).to_numpy(zero_copy_only=False),
-        boxes=boxes,
-        areas=np.where(np.isfinite(areas), areas, box_areas),
-        kinds=kinds,
-        image_sizes=sizes,
-    )
+    return MeasuredObjects(Objects(table["objects"].combine_chunks()), sizes)
 
 
 def _floats(column: "pa.Array | pa.ChunkedArray", missing: float) -> Floats:
@@ -180,7 +178,7 @@ def _floats(column: "pa.Array | pa.ChunkedArray", missing: float) -> Floats:
     return np.asarray(values, np.float64)
 
 
-def statistics(split_dir: Path, objects: Objects) -> Statistics:
+def statistics(split_dir: Path, objects: MeasuredObjects) -> Statistics:
     """Count what a split holds.
 
     Args:
@@ -188,44 +186,44 @@ def statistics(split_dir: Path, objects: Objects) -> Statistics:
         objects: of the same split.
     """
     images = len(objects.image_sizes)
-    annotations = len(objects.ids)
+    columns, annotations = objects.columns, len(objects)
     usable = objects.usable
     areas = objects.areas[usable]
     known = objects.image_sizes[np.isfinite(objects.image_sizes).all(1)]
-    counted = count_odd(objects.kinds)
+    counted = count_odd(objects.oddities)
     return Statistics(
         images=images,
         annotations=annotations,
-        images_without_objects=images - len(np.unique(objects.image)),
-        crowd=int(objects.crowd.sum()),
-        crowd_share=float(objects.crowd.mean()) if annotations else 0.0,
+        images_without_objects=images - len(np.unique(columns.image)),
+        crowd=int(columns.is_crowd.sum()),
+        crowd_share=float(columns.is_crowd.mean()) if annotations else 0.0,
         objects_per_image=annotations / images if images else 0.0,
         sizes=Sizes(
             small=int((areas < SMALL).sum()),
             medium=int(((areas >= SMALL) & (areas < MEDIUM)).sum()),
             large=int((areas >= MEDIUM).sum()),
         ),
-        box_width=Spread.of(objects.boxes[usable, 2]),
-        box_height=Spread.of(objects.boxes[usable, 3]),
+        box_width=Spread.of(columns.boxes_xywh[usable, 2]),
+        box_height=Spread.of(columns.boxes_xywh[usable, 3]),
         image_width=Spread.of(known[:, 0]),
         image_height=Spread.of(known[:, 1]),
         odd=OddObjects(
-            without_box=int((objects.kinds == 4).sum()),
+            without_box=int((objects.oddities == WITHOUT_BOX).sum()),
             not_finite=counted.not_finite,
             degenerate=counted.degenerate,
             outside=counted.outside,
-            annotation_ids=objects.ids[objects.kinds > 0][:20].tolist(),
+            annotation_ids=columns.ids[objects.oddities != Oddity.NONE][:20].tolist(),
         ),
         categories=[_category(category, objects) for category in categories(split_dir)],
     )
 
 
-def _category(category: dict[str, Any], objects: Objects) -> Category:
+def _category(category: dict[str, Any], objects: MeasuredObjects) -> CategoryFigures:
     own = objects.category_ids == category["id"]
-    return Category(
+    return CategoryFigures(
         id=category["id"],
         name=category["name"],
         objects=int(own.sum()),
-        images=len(np.unique(objects.image[own])),
-        crowd=int(objects.crowd[own].sum()),
+        images=len(np.unique(objects.columns.image[own])),
+        crowd=int(objects.columns.is_crowd[own].sum()),
     )

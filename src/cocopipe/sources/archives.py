@@ -42,36 +42,37 @@ def fetch_archives(
         raise UserError("No split of COCO was asked for; name at least one, such as val2017.")
     if not re.match(r"https?://[^/]", base_url):
         raise UserError(f"{base_url!r} is not an http:// or https:// address of COCO's archives.")
-    wanted = [(f"{base_url.rstrip('/')}/annotations/{ANNOTATIONS}", ANNOTATIONS)]
-    for split in dict.fromkeys(splits):
+    for split in splits:
         require_split_name(split)
-        wanted.append((f"{base_url.rstrip('/')}/zips/{split}.zip", f"{split}.zip"))
-    expected = [_expected(name, checksums) for _, name in wanted]
+    names = [ANNOTATIONS, *(f"{split}.zip" for split in dict.fromkeys(splits))]
+    wanted = {name: _expected(name, checksums) for name in names}
     require_space(
         need
-        for (_, name), checksum in zip(wanted, expected, strict=True)
+        for name, checksum in wanted.items()
         for need in (
             (cache, missing_bytes(cache / name, checksum.size_bytes)),
             (out, checksum.size_bytes),
         )
     )
-    origins = []
-    for (url, name), checksum in zip(wanted, expected, strict=True):
-        fetch(
-            url,
-            cache / name,
-            size_bytes=checksum.size_bytes,
-            md5=checksum.md5,
-            patience=patience,
-        )
-        try:
-            take_file(cache / name, out / name)
-        except OSError as error:
-            raise UserError(
-                f"{cache / name} cannot be copied to {out} ({error.strerror})."
-            ) from error
-        origins.append(Origin(name, public(url), checksum.size_bytes, f"md5:{checksum.md5}"))
-    return origins
+    return [
+        _fetch(_url(base_url, name), checksum, cache / name, out / name, patience)
+        for name, checksum in wanted.items()
+    ]
+
+
+def _url(base_url: str, name: str) -> str:
+    folder = "annotations" if name == ANNOTATIONS else "zips"
+    return f"{base_url.rstrip('/')}/{folder}/{name}"
+
+
+def _fetch(url: str, checksum: Checksum, cached: Path, out: Path, patience: Patience) -> Origin:
+    """Bring one archive into the cache, and from there to its place."""
+    fetch(url, cached, size_bytes=checksum.size_bytes, md5=checksum.md5, patience=patience)
+    try:
+        take_file(cached, out)
+    except OSError as error:
+        raise UserError(f"{cached} cannot be copied to {out.parent} ({error.strerror}).") from error
+    return Origin(out.name, public(url), checksum.size_bytes, f"md5:{checksum.md5}")
 
 
 def _expected(name: str, stated: Mapping[str, Mapping[str, Any]]) -> Checksum:

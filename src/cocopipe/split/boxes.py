@@ -1,6 +1,8 @@
-"""Boxes that are not quite boxes."""
+"""Which boxes count, and which are not quite boxes."""
 
+import math
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,11 @@ class OddBoxes:
     """How many boxes cannot be taken as they are; each counts once, as the first that fits."""
 
     not_finite: int = 0
-    """NaN or infinite numbers."""
+    """Boxes with NaN or infinite numbers."""
     degenerate: int = 0
-    """Without area: a width or height of zero or less."""
+    """Boxes without area: with a width or height of zero or less."""
     outside: int = 0
-    """Reaching more than ``TOLERANCE`` over the image's border."""
+    """Boxes that reach more than ``TOLERANCE`` over the image's border."""
 
     def __add__(self, other: "OddBoxes") -> "OddBoxes":
         return OddBoxes(
@@ -29,16 +31,39 @@ class OddBoxes:
         )
 
 
-def boxes_of(column: Any) -> npt.NDArray[np.float64]:
-    """Boxes as annotated, xywh in pixels, [N, 4]; NaN where there is none.
+class Oddity(IntEnum):
+    """Why a box cannot be taken as it is; the first that fits."""
+
+    NONE = 0
+    NOT_FINITE = 1
+    DEGENERATE = 2
+    OUTSIDE = 3
+
+
+def is_box(value: Any) -> bool:
+    """Whether a COCO ``bbox`` is four finite numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(side, int | float) and math.isfinite(side) for side in value)
+    )
+
+
+def are_usable(
+    xywh: npt.NDArray[np.floating[Any]], *, smallest: float = 0.0
+) -> npt.NDArray[np.bool_]:
+    """Tell the boxes that count: of four finite numbers, and with an area.
 
     Args:
-        column: ``bbox`` of N objects, a ``pa.ListArray`` of four numbers or null each.
+        xywh: float [N, 4], in pixels; NaN where there is none.
+        smallest: width and height that are needed at least, in pixels.
+
+    Returns:
+        bool [N].
     """
-    boxes = np.full((len(column), 4), np.nan)
-    is_given = column.is_valid().to_numpy(zero_copy_only=False)
-    boxes[is_given] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
-    return boxes
+    extent = xywh[:, 2:]
+    is_large = (extent > 0) & (extent >= smallest)
+    return np.asarray(np.isfinite(xywh).all(axis=1) & is_large.all(axis=1))
 
 
 def odd_boxes(xywh: npt.ArrayLike, image_sizes: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -49,17 +74,24 @@ def odd_boxes(xywh: npt.ArrayLike, image_sizes: npt.ArrayLike) -> npt.NDArray[An
         image_sizes: width and height of each box's image, [N, 2], in pixels.
 
     Returns:
-        uint8 [N]: 0 fine, 1 not finite, 2 degenerate, 3 outside.
+        An `Oddity` each, uint8 [N].
     """
     boxes = np.asarray(xywh, np.float64).reshape(-1, 4)
     sizes = np.asarray(image_sizes, np.float64).reshape(-1, 2)
     low, extent = boxes[:, :2], boxes[:, 2:]
     with np.errstate(invalid="ignore", over="ignore"):
         over = (low < -TOLERANCE) | (low + extent > sizes + TOLERANCE)
-        kinds = [~np.isfinite(boxes).all(1), (extent <= 0).any(1), over.any(1)]
-    return np.select(kinds, [1, 2, 3], 0).astype(np.uint8)
+        found = {
+            Oddity.NOT_FINITE: ~np.isfinite(boxes).all(1),
+            Oddity.DEGENERATE: (extent <= 0).any(1),
+            Oddity.OUTSIDE: over.any(1),
+        }
+    return np.select(list(found.values()), list(found), Oddity.NONE).astype(np.uint8)
 
 
-def count_odd(kinds: npt.NDArray[Any]) -> OddBoxes:
+def count_odd(oddities: npt.NDArray[Any]) -> OddBoxes:
     """Count what :func:`odd_boxes` told."""
-    return OddBoxes(*(int((kinds == kind).sum()) for kind in (1, 2, 3)))
+    not_finite, degenerate, outside = (
+        int((oddities == each).sum()) for each in Oddity if each != Oddity.NONE
+    )
+    return OddBoxes(not_finite, degenerate, outside)

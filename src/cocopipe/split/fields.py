@@ -1,101 +1,115 @@
-"""The fields of COCO objects as typed columns, with nothing lost.
+"""The fields of COCO images and objects as typed columns, with nothing lost.
 
 A field goes into its column where it would come back equal; whatever would not
 (a JSON null, another type, an unknown field, an integer that no float holds)
 stays verbatim in the ``extra`` column, a JSON object that wins when the COCO
 object is put together again. An absent field is null in its column.
+
+A field is one row of `OF_IMAGE` or `OF_OBJECT`; Arrow's types, the encoders and
+the decoders follow from that.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-# Not of fixed size where the length is known: Arrow writes a fixed-size list that is
-# null to Parquet, but can't read it again (25.0).
-_FLOATS = pa.list_(pa.float64())
-
-RLE = pa.struct(
-    [
-        pa.field("size", pa.list_(pa.int32())),  # height, width
-        pa.field("counts", pa.string()),  # compressed, as pycocotools writes it
-        pa.field("runs", pa.list_(pa.int64())),  # uncompressed
-    ]
-)
-
-OBJECT = pa.struct(
-    [
-        pa.field("id", pa.int64(), nullable=False),
-        pa.field("position", pa.int32(), nullable=False),  # in the document's annotations
-        pa.field("category_id", pa.int64()),
-        pa.field("bbox", _FLOATS),  # x, y, width, height in pixels
-        pa.field("area", pa.float64()),  # pixels
-        pa.field("iscrowd", pa.bool_()),
-        pa.field("polygons", pa.list_(_FLOATS)),  # x, y, x, y, … each
-        pa.field("rle", RLE),
-        pa.field("keypoints", _FLOATS),  # x, y, visibility each
-        pa.field("num_keypoints", pa.int32()),
-        pa.field("caption", pa.string()),
-        pa.field("extra", pa.string()),  # JSON
-    ]
-)
-
-IMAGE = pa.schema(
-    [
-        pa.field("image_id", pa.int64(), nullable=False),
-        pa.field("position", pa.int32(), nullable=False),  # in the document's images
-        pa.field("file_name", pa.string(), nullable=False),
-        pa.field("width", pa.int32()),  # pixels, as the document says
-        pa.field("height", pa.int32()),
-        pa.field("extra", pa.string()),  # JSON
-    ]
-)
+from cocopipe.split.kinds import Flag, Integer, Kind, Number, Numbers, Polygons, Rle, Text
 
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Field:
+    """A field of COCO's, and the column that it goes into."""
+
+    column: str
+    kind: Kind
+    key: str = ""
+    """COCO's name for it in JSON; the column's where nothing is said."""
+    is_required: bool = False
+    """Whether a document without it is refused."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.key or self.column)
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the column has what JSON has, under its name."""
+        return self.key == self.column and type(self.kind).decode is Kind.decode
+
+    @property
+    def arrow(self) -> pa.Field:
+        """The column's name and type."""
+        return pa.field(self.column, self.kind.type, nullable=not self.is_required)
+
+
+OF_IMAGE = (
+    Field("image_id", Integer(64), key="id", is_required=True),
+    Field("file_name", Text(), is_required=True),
+    Field("width", Integer(32)),  # pixels, as the document says
+    Field("height", Integer(32)),
+)
+
+OF_OBJECT = (
+    Field("id", Integer(64), is_required=True),
+    Field("category_id", Integer(64)),
+    Field("bbox", Numbers(4)),  # x, y, width, height in pixels
+    Field("area", Number()),  # pixels
+    Field("iscrowd", Flag()),
+    Field("polygons", Polygons(), key="segmentation"),
+    Field("rle", Rle(), key="segmentation"),
+    Field("keypoints", Numbers()),  # x, y, visibility each
+    Field("num_keypoints", Integer(32)),
+    Field("caption", Text()),
+)
+"""But for ``image_id``, which the table's row has."""
+
+SEGMENTATION = tuple(field for field in OF_OBJECT if field.key == "segmentation")
+
+
+def _columns(fields: Sequence[Field]) -> list[pa.Field]:
+    first, *others = (field.arrow for field in fields)
+    place = pa.field("position", pa.int32(), nullable=False)  # in the document's list
+    return [first, place, *others, pa.field("extra", pa.string())]  # JSON
+
+
+OBJECT = pa.struct(_columns(OF_OBJECT))
+
+IMAGE = pa.schema(_columns(OF_IMAGE))
+
+
+def _as_exported(fields: Iterable[Field]) -> list[Field]:
+    """Fields in the order of exported documents: required, then as written, then the others."""
+    return sorted(fields, key=lambda field: (not field.is_required, not field.is_as_written))
+
+
+_EXPORTED_OF_IMAGE, _EXPORTED_OF_OBJECT = map(_as_exported, (OF_IMAGE, OF_OBJECT))
+
+
 def decode_image(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO image of a row."""
-    image = {"id": row["image_id"], "file_name": row["file_name"]}
-    image |= {name: row[name] for name in ("width", "height") if row[name] is not None}
-    return image | _unpack(row)
-
-
-_PLAIN = ("id", "category_id", "bbox", "area", "keypoints", "num_keypoints", "caption")
+    return decode_fields(row, _EXPORTED_OF_IMAGE) | _unpack(row)
 
 
 def decode_object(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO annotation of a struct, without its ``image_id``."""
-    annotation = {name: row[name] for name in _PLAIN if row[name] is not None}
-    if row["iscrowd"] is not None:
-        annotation["iscrowd"] = int(row["iscrowd"])
-    if row["polygons"] is not None:
-        annotation["segmentation"] = row["polygons"]
-    elif row["rle"] is not None:
-        rle = row["rle"]
-        counts = rle["counts"] if rle["runs"] is None else rle["runs"]
-        annotation["segmentation"] = {"size": rle["size"], "counts": counts}
-    return annotation | _unpack(row)
+    return decode_fields(row, _EXPORTED_OF_OBJECT) | _unpack(row)
+
+
+def decode_fields(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
+    """These fields of an image or object as COCO has them; of one key, the first that is there."""
+    found: dict[str, Any] = {}
+    for field in fields:
+        value = row[field.column]
+        if value is not None and field.key not in found:
+            found[field.key] = field.kind.decode(value)
+    return found
 
 
 def _unpack(row: Mapping[str, Any]) -> dict[str, Any]:
     extra = row.get("extra")
     unpacked: dict[str, Any] = json.loads(extra) if extra else {}
     return unpacked
-
-
-def _number(value: Any) -> float | int | None:
-    return value if type(value) is float or (type(value) is int and abs(value) <= 2**53) else None
-
-
-def encode_numbers(value: Any, length: int | None = None) -> list[float] | None:
-    """``value`` if a list of float64 holds it."""
-    if type(value) is not list or (length is not None and len(value) != length):
-        return None
-    types = set(map(type, value))
-    if types <= {float}:
-        return value
-    if types <= {float, int} and all(_number(number) is not None for number in value):
-        return value
-    return None

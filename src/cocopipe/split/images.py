@@ -36,7 +36,7 @@ class StoredImage:
     width: int
     height: int
     data: bytes
-    """The image file."""
+    """The bytes of the image file."""
 
 
 class ImageStore:
@@ -69,7 +69,7 @@ class ImageStore:
         self.paths = [path for path in every if path.name not in without]
         """The shards, in image-id order."""
         self.image_ids = _ids(self.paths) if image_ids is None else image_ids
-        """Sorted, int64 [N]."""
+        """The ids of all images, sorted, int64 [N]."""
         firsts = [int(path.stem) for path in self.paths]
         self._borders = np.searchsorted(self.image_ids, np.array(firsts, np.int64)).tolist()
         self._borders.append(len(self.image_ids))

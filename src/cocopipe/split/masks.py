@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cocopipe.split.fields import encode_numbers
+from cocopipe.split.kinds import numbers
 
 LEAST = 6
 """Numbers in a polygon of three corners; pycocotools would take four for a box."""
@@ -57,12 +57,12 @@ def _fill(polygons: list[Any], height: int, width: int) -> npt.NDArray[np.bool_]
 
 def _is_ring(value: Any) -> bool:
     """Whether this is a polygon: three corners or more, which are finite numbers."""
-    numbers = encode_numbers(value)
+    corners = numbers(value)
     return (
-        numbers is not None
-        and len(numbers) >= LEAST
-        and len(numbers) % 2 == 0
-        and bool(np.isfinite(numbers).all())
+        corners is not None
+        and len(corners) >= LEAST
+        and len(corners) % 2 == 0
+        and bool(np.isfinite(corners).all())
     )
 
 

@@ -82,7 +82,7 @@ def shard_name(first_image_id: int) -> str:
 
 
 def shards_with(names: Iterable[str], image_ids: Iterable[int]) -> set[str]:
-    """Those of a store's shards, by their file names, that images lie in."""
+    """The shards of a store, by their file names, that images lie in."""
     shards = sorted(filter(_SHARD_NAME.search, names), key=lambda name: int(Path(name).stem))
     firsts = [int(Path(name).stem) for name in shards]
     places = {bisect_right(firsts, image_id) - 1 for image_id in image_ids}

@@ -121,6 +121,11 @@ def categories(split_dir: Path, document: str = PRIMARY) -> list[dict[str, Any]]
     return listed
 
 
+def category_names(split_dir: Path, document: str = PRIMARY) -> dict[int, str]:
+    """The names of a document's categories by id, in its order."""
+    return {category["id"]: category["name"] for category in categories(split_dir, document)}
+
+
 def source(split_dir: Path, document: str) -> str:
     """The split of the raw data that a document's table is all or part of."""
     return str(_metadata(split_dir, document, b"source")["split"])

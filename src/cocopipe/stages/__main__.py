@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import lineage
 from cocopipe import installed, params
-from cocopipe.errors import UserError
+from cocopipe.errors import INTERRUPTED, UserError
 
 VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
 CONTEXTS = {
@@ -16,8 +16,6 @@ CONTEXTS = {
     "evaluate": {"val": "evaluation"},
 }
 """MLflow's context of what a stage reads, by name."""
-
-INTERRUPTED = 130
 
 _NO_ROOM = {
     errno.ENOSPC: "is full",

@@ -16,12 +16,8 @@ def convert(run: StageRun, params: Params) -> None:
             run.dep("raw").location,
             train,
             val,
-            validation_fraction=params.convert.validation_fraction,
-            subset=params.convert.subset,
-            on_missing=params.convert.on_missing,
+            coco.Settings(**vars(params.convert)),
             workers=params.machine.workers,
-            on_mismatch=params.convert.on_mismatch,
-            verify=params.convert.verify,
         )
     log_machine(workers=params.machine.workers)
     mlflow.log_metrics(conversion.metrics())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from cocopipe.convert.convert import convert
+from cocopipe.convert.convert import Settings, convert
 from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
 from tests.detect.small import LABELS, UNCHANGED, detections
@@ -187,15 +187,8 @@ def test_real_images_and_boxes(real_data: Path, tmp_path: Path) -> None:
     train, val = tmp_path / "train", tmp_path / "val"
     train.mkdir()
     val.mkdir()
-    convert(
-        real_data / "coco_mini",
-        train,
-        val,
-        validation_fraction=0.2,
-        subset=20,
-        on_missing="error",
-        workers=1,
-    )
+    settings = Settings(validation_fraction=0.2, subset=20, on_missing="error")
+    convert(real_data / "coco_mini", train, val, settings, workers=1)
     dataset = detections(train, labels={key: key for key in range(1, 91)}, masks=True)
     assert len(dataset) == 20
     for index in range(20):

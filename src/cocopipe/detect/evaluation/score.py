@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cocopipe.errors import UserError
+from cocopipe.split.boxes import is_box
 
 METRICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -87,7 +87,7 @@ def _truth(document: Mapping[str, Any]) -> dict[str, Any]:
     boxed = [
         annotation
         for annotation in document.get("annotations", [])
-        if _is_box(annotation.get("bbox"))
+        if is_box(annotation.get("bbox"))
     ]
     annotations = [
         {
@@ -107,14 +107,6 @@ def _truth(document: Mapping[str, Any]) -> dict[str, Any]:
             f"{len(document['images'])} images: evaluate on a split with annotations"
         )
     return {**_frame(document), "annotations": annotations}
-
-
-def _is_box(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(side, int | float) and math.isfinite(side) for side in value)
-    )
 
 
 def _area(annotation: Mapping[str, Any]) -> float:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,12 +18,13 @@ from cocopipe.detect.seeds import derive, seeded
 from cocopipe.detect.training.augment import Augmentation
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
-from cocopipe.split.boxes import boxes_of
+from cocopipe.split.boxes import are_usable
+from cocopipe.split.fields import SEGMENTATION, decode_fields
 from cocopipe.split.masks import has_mask, mask
-from cocopipe.split.tables import read_table
+from cocopipe.split.objects import read_objects
 
 _BOX_FIELDS = ("bbox", "category_id", "area", "iscrowd")
-_MASK_FIELDS = ("id", "polygons", "rle")
+_MASK_FIELDS = ("id", *(field.column for field in SEGMENTATION))
 
 SMALLEST = 1.0
 """Pixels of a side that can be learnt from, as for `augmentation`; torchvision stops at boxes
@@ -73,24 +73,18 @@ class Detections(Dataset[Sample]):
         self.augment = augment
         self.seed = seed
         needed = [*_BOX_FIELDS, *(_MASK_FIELDS if masks else ())]
-        columns = [f"objects.list.element.{name}" for name in needed]
-        objects = read_table(split, PRIMARY, columns)["objects"].combine_chunks()
-        counts = pc.fill_null(pc.list_value_length(objects), 0).to_numpy()
-        rows = objects.flatten()
-        crowd = pc.fill_null(rows.field("iscrowd"), False).to_numpy(zero_copy_only=False)
-        boxes_xywh = boxes_of(rows.field("bbox"))
-        large = (boxes_xywh[:, 2:] >= SMALLEST).all(axis=1)
-        usable = ~crowd & np.isfinite(boxes_xywh).all(axis=1) & large
+        objects = read_objects(split, PRIMARY, needed)
+        usable = ~objects.is_crowd & are_usable(objects.boxes_xywh, smallest=SMALLEST)
 
-        rows = rows.filter(pa.array(usable))
-        usable_xywh = boxes_xywh[usable]
+        rows = objects.rows.filter(pa.array(usable))
+        usable_xywh = objects.boxes_xywh[usable]
         self._boxes_xyxy = np.hstack([usable_xywh[:, :2], usable_xywh[:, :2] + usable_xywh[:, 2:]])
         self._labels = _labels(rows, labels, split)
-        area = rows.field("area").to_numpy(zero_copy_only=False)
+        area = objects.areas[usable]
         area = np.where(np.isnan(area), usable_xywh[:, 2:].prod(axis=1), area)
         self._area = area.astype(np.float32)
         before = np.concatenate([[0], np.cumsum(usable)])
-        self._starts = before[np.concatenate([[0], np.cumsum(counts)])]
+        self._starts = before[np.concatenate([[0], np.cumsum(objects.counts)])]
         self._segments = _segments(rows, split) if masks else None
 
     def __len__(self) -> int:
@@ -178,10 +172,7 @@ def _labels(rows: pa.StructArray, labels: Mapping[int, int], split: Path) -> npt
 
 def _segmentation(row: Mapping[str, Any]) -> Any:
     """Return the segmentation as COCO has it."""
-    if row["polygons"] is not None:
-        return row["polygons"]
-    size, counts, runs = (row["rle"][name] for name in ("size", "counts", "runs"))
-    return {"size": size, "counts": counts if runs is None else runs}
+    return decode_fields(row, SEGMENTATION)["segmentation"]
 
 
 def _segments(rows: pa.StructArray, split: Path) -> pa.StructArray:

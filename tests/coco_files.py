@@ -51,6 +51,26 @@ def instances(image_ids: "list[int] | range", **top: Any) -> dict[str, Any]:
     }
 
 
+def boxed(image_ids: "range | list[int]", categories: int = 2, **image: Any) -> dict[str, Any]:
+    """A document in which two of three images have a box each; the names are hard to show."""
+    return {
+        "images": [{"id": number, "file_name": f"{number}.jpg", **image} for number in image_ids],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": number % categories,
+                "bbox": [3, 4, 30 + number % 7, 20],
+            }
+            for number in image_ids
+            if number % 3
+        ],
+        "categories": [
+            {"id": number, "name": f"category ${number}^2$ 漢字"} for number in range(categories)
+        ],
+    }
+
+
 def encode(value: "bytes | Mapping[str, Any]") -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 

@@ -6,7 +6,7 @@ from typing import Any
 from mlflow.types import DataType
 
 from cocopipe.tracking.facts import facts
-from tests.coco.coco_files import instances, official, write_files
+from tests.coco_files import instances, official, write_files
 
 
 def test_facts_of_a_split(tmp_path: Path, converted: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cocopipe.pictures.examine import Examined, UnreadableImageError, decode, examine
-from tests.coco.coco_files import picture, with_broken_tables
+from tests.coco_files import picture, with_broken_tables
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])

@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 import cocopipe
 from cocopipe.errors import UserError
 from cocopipe.export import huggingface_columns
-from tests.coco.coco_files import instances, official, picture, write_files
+from tests.coco_files import instances, official, picture, write_files
 
 
 @pytest.fixture(autouse=True)

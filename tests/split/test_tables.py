@@ -4,40 +4,16 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from cocopipe.convert import table_writer
 from cocopipe.convert.columns import read
-from cocopipe.convert.table_writer import new_table, write_table
 from cocopipe.errors import UserError
 from cocopipe.split import tables
-from tests.coco.coco_files import InMemory, instances
-
-
-def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
-    split.mkdir(exist_ok=True)
-    write_table(split, read(InMemory(json.dumps(document).encode(), name), name=name))
-    return split
-
-
-def strictly_equal(one: Any, other: Any) -> bool:
-    """Equal as JSON values: 1 is 1.0, but true is not 1, and NaN is itself."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(strictly_equal(one[k], other[k]) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(strictly_equal, one, other))
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, float) and math.isnan(one):
-        return isinstance(other, float) and math.isnan(other)
-    return one == other
-
-
-def assert_comes_back(split: Path, document: dict[str, Any], name: str = "instances") -> None:
-    written(split, document, name)
-    assert strictly_equal(tables.read_document(split, name), document)
+from tests.coco_documents import coco_documents
+from tests.coco_files import InMemory, instances
+from tests.converting import assert_comes_back, strictly_equal, write_table, written
 
 
 def test_typed_columns_hold_what_readers_need(tmp_path: Path) -> None:
@@ -127,7 +103,10 @@ ODD_VALUES = [
     {"size": None, "counts": None},
 ]
 
+
 FIELDS = ["bbox", "area", "iscrowd", "segmentation", "keypoints", "num_keypoints", "caption"]
+
+
 MADE_UP = ["position", "extra", "rle", "polygons", "attributes", "Ünknown", ""]
 
 
@@ -184,43 +163,6 @@ def test_many_images_span_row_groups(tmp_path: Path) -> None:
     assert pq.read_metadata(path).num_row_groups == 2
 
 
-def test_objects_laid_aside_come_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = instances(range(300))
-    document["annotations"] += [
-        {"id": 10_000 + number, "image_id": number * 7 % 300, "category_id": 3}
-        for number in range(900)
-    ]
-    random.Random(0).shuffle(document["annotations"])
-    monkeypatch.setattr(tables, "ROW_GROUP", 64)
-    monkeypatch.setattr(table_writer, "ROW_GROUP", 64)
-    held = written(tmp_path / "held", document)
-    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
-    aside = written(tmp_path / "aside", document)
-    name = "annotations/instances.parquet"
-    assert (aside / name).read_bytes() == (held / name).read_bytes()
-    assert [path.name for path in (aside / "annotations").iterdir()] == ["instances.parquet"]
-
-
-def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest of the document is of images that the table has not."""
-    document = instances(range(40))
-    document["annotations"] = [
-        {**one, "id": 100 * one["image_id"] + copy}
-        for one in document["annotations"]
-        for copy in range(100)
-    ]
-    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
-    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
-    with new_table(tmp_path, parsed, np.array([0, 1])) as table:
-        for objects in parsed.annotations():
-            for start in range(0, len(objects), 50):
-                table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
-    rows = tables.read_table(tmp_path, "instances").to_pylist()
-    assert [len(row["objects"]) for row in rows] == [100, 100]
-
-
 def test_an_absent_flag_is_no_crowd_and_true_is_one(tmp_path: Path) -> None:
     document = instances([1, 2])
     del document["annotations"][0]["iscrowd"]
@@ -256,3 +198,40 @@ def test_a_document_that_is_not_there(tmp_path: Path) -> None:
     message = "has no instances table, only captions; detection needs COCO instances"
     with pytest.raises(UserError, match=message):
         tables.categories(tmp_path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "string_rle",
+        "datumaro_coco_instances",
+        "datumaro_coco_captions",
+        "datumaro_coco_image_info",
+        "datumaro_coco_person_keypoints",
+        "datumaro_coco_roboflow",
+        "datumaro_mmdet_coco",
+    ],
+)
+def test_edge_cases_as_documents(real_data: Path, tmp_path: Path, name: str) -> None:
+    found = sorted((real_data / "edge_cases" / name).rglob("*.json"))
+    assert found
+    for number, path in enumerate(found):
+        document = read(InMemory(path.read_bytes(), path.name), name="some")
+        assert document is not None
+        split = tmp_path / str(number)
+        split.mkdir()
+        write_table(split, document)
+        assert strictly_equal(tables.read_document(split, "some"), json.loads(path.read_text()))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(document=coco_documents())
+def test_any_document_comes_back(tmp_path_factory: Any, document: dict[str, Any]) -> None:
+    split = tmp_path_factory.mktemp("split")
+    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
+    assert parsed is not None
+    write_table(split, parsed)
+    assert strictly_equal(tables.read_document(split, "instances"), document)

@@ -11,13 +11,18 @@ from cocopipe.errors import UserError
 from cocopipe.split.boxes import OddBoxes
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import documents, read_document
-from tests.coco.coco_files import (
+from tests.coco_files import (
     instances,
     official,
     picture,
     with_broken_tables,
     write_files,
     write_zip,
+)
+from tests.converting import (
+    DOCUMENT,
+    SOUND,
+    refusal,
 )
 
 Convert = Callable[..., Any]
@@ -368,3 +373,12 @@ def test_decoding_refuses_what_headers_pass(converted: Convert, tmp_path: Path) 
     converted(raw, validation_fraction=0.5)
     with pytest.raises(UserError, match=r"image 1 of train, train/1.jpg, is damaged"):
         converted(raw, validation_fraction=0.5, verify="decode")
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "a.jpg"), ("a.jpg", "./a.jpg"), ("a.jpg", ".//a.jpg")])
+def test_two_images_of_one_name_are_named(tmp_path: Path, names: tuple[str, str]) -> None:
+    document = instances([1, 2])
+    for image, name in zip(document["images"], names, strict=True):
+        image["file_name"] = name
+    write_files(tmp_path / "raw", SOUND | {DOCUMENT: document, "train/a.jpg": picture(1)})
+    assert f"the images 1 and 2 of train are both {names[1]}" in refusal(tmp_path / "raw")

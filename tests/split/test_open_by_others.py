@@ -3,7 +3,6 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import datasets
 import duckdb
@@ -13,19 +12,16 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from cocopipe.convert.convert import convert
-from tests.coco.coco_files import official, picture, write_files
+from tests.coco_files import official, picture, write_files
+from tests.converting import convert_into
 
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("split")
     raw = write_files(folder / "raw", {**official(range(5)), **official([9], "val")})
-    for name in ("train", "val"):
-        (folder / name).mkdir()
-    settings: dict[str, Any] = {"validation_fraction": 0.5, "subset": None, "on_missing": "error"}
-    convert(raw, folder / "train", folder / "val", workers=1, **settings)
-    return folder / "train"
+    _, train, _ = convert_into(raw, folder / "data", workers=1)
+    return train
 
 
 def test_hugging_face_shows_pictures(

@@ -18,24 +18,25 @@ from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.split import tables
 from cocopipe.split.lookup import look_up
+from cocopipe.split.objects import object_columns
 from cocopipe.split.shards import ROW_GROUP, lacking, shard_paths, shards_with
 
 FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
-"""Of an object: all that is read of it."""
+"""All that is read of an object."""
 
-COLUMNS = ["image_id", *(f"objects.list.element.{name}" for name in FIELDS)]
+COLUMNS = ["image_id", *object_columns(FIELDS)]
 """The same, as Parquet names them."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class BoxedImages:
     """Some images of a shard, at most a row group of the store."""
 
     shard: Path
     images: pa.Table
-    """As the store has them, ``ROW_GROUP`` rows at most."""
+    """The images as the store has them, ``ROW_GROUP`` rows at most."""
     objects: pa.ListArray
-    """Of each image the structs of its objects, with ``FIELDS``."""
+    """The structs of each image's objects, with ``FIELDS``."""
 
 
 def class_names(split_dirs: Sequence[Path]) -> dict[int, str]:
@@ -88,7 +89,7 @@ def shards(split_dir: Path) -> list[Path]:
     return [path for path in paths if path.name in needed]
 
 
-def batches(split_dir: Path) -> Iterator[Batch]:
+def boxed_images(split_dir: Path) -> Iterator[BoxedImages]:
     """All these images with their objects, in image-id order.
 
     In memory are one row group of the image store and one of the table.
@@ -104,13 +105,13 @@ def batches(split_dir: Path) -> Iterator[Batch]:
                 its = rows.take(len(images))
                 if its["image_id"].to_pylist() != images["image_id"].to_pylist():
                     raise lacking(shard)
-                yield Batch(shard, images, its["objects"].combine_chunks())
+                yield BoxedImages(shard, images, its["objects"].combine_chunks())
         if len(rows.take(1)):
             raise lacking(split_dir)
 
 
 def _images(shard: Path, listed: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Those of a shard's images that are listed, some at a time."""
+    """The images of a shard that are listed, some at a time."""
     with pq.ParquetFile(shard) as file:
         for batch in file.iter_batches(batch_size=ROW_GROUP):
             _, is_listed = look_up(batch["image_id"].to_numpy(), listed)

@@ -1,0 +1,91 @@
+"""The objects of an annotation table in columns of numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cocopipe.split.tables import read_table
+
+
+def object_columns(fields: Iterable[str]) -> list[str]:
+    """The names that Parquet has for fields of the objects, such as ``bbox``."""
+    return [f"objects.list.element.{field}" for field in fields]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of N images, M of them, in the order of the table.
+
+    A column is made when it is asked for; its field has to be among those that were read.
+    """
+
+    lists: pa.ListArray
+    """The structs of each image's objects."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def rows(self) -> pa.StructArray:
+        """The structs of all objects, [M]."""
+        return self.lists.flatten()
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many objects each image has, int64 [N]."""
+        return np.asarray(pc.fill_null(pc.list_value_length(self.lists), 0), np.int64)
+
+    @cached_property
+    def image(self) -> npt.NDArray[np.int64]:
+        """The row of each object's image, from 0 to N - 1, [M]."""
+        return np.repeat(np.arange(len(self.lists)), self.counts)
+
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """The ids of the annotations, int64 [M]."""
+        return np.asarray(self.rows.field("id"), np.int64)
+
+    @cached_property
+    def is_crowd(self) -> npt.NDArray[np.bool_]:
+        """Which objects are said to be many in one box, bool [M]."""
+        return _flags(self.rows.field("iscrowd").fill_null(False))
+
+    @cached_property
+    def has_box(self) -> npt.NDArray[np.bool_]:
+        """Which objects have four numbers for a box, [M]."""
+        return _flags(self.rows.field("bbox").is_valid())
+
+    @cached_property
+    def boxes_xywh(self) -> npt.NDArray[np.float64]:
+        """Boxes as annotated, in pixels, [M, 4]; NaN where there is none."""
+        column = self.rows.field("bbox")
+        boxes = np.full((len(column), 4), np.nan)
+        boxes[self.has_box] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
+        return boxes
+
+    @property
+    def areas(self) -> npt.NDArray[np.float64]:
+        """The areas as annotated, in pixels, [M]; NaN where nobody says."""
+        areas = self.rows.field("area").fill_null(np.nan)
+        return np.asarray(areas.to_numpy(zero_copy_only=False), np.float64)
+
+
+def read_objects(split_dir: Path, document: str, fields: Iterable[str]) -> Objects:
+    """Read these fields of a document's objects.
+
+    Raises:
+        UserError: the split has no such document.
+    """
+    table = read_table(split_dir, document, object_columns(fields))
+    return Objects(table["objects"].combine_chunks())
+
+
+def _flags(column: Any) -> npt.NDArray[np.bool_]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)

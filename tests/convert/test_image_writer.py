@@ -1,0 +1,177 @@
+"""Images on their way into the store: kept as they are, or refused in one sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cocopipe.split.images import ImageStore
+from tests.coco_files import instances, picture, write_files
+from tests.converting import (
+    DOCUMENT,
+    IMAGE,
+    SOUND,
+    either_verification,
+    encoded,
+    fails,
+    found_images,
+    refusal,
+    with_size,
+    write_store,
+    zip_of,
+)
+
+Convert = Callable[..., Any]
+
+
+def test_the_file_tells_the_size_where_the_document_does_not(tmp_path: Path) -> None:
+    split = tmp_path / "split"
+    split.mkdir()
+    unknown = found_images(tmp_path / "raw", [1], None)
+    stored = write_store(split, unknown)
+    assert stored.mismatched == ()
+    assert [(image.width, image.height) for image in ImageStore(split)] == [(20, 12)]
+
+
+def test_another_annotated_size_is_kept_and_counted(tmp_path: Path) -> None:
+    split = tmp_path / "split"
+    split.mkdir()
+    wrong = found_images(tmp_path / "raw", [1], (99, 12))
+    stored = write_store(split, wrong)
+    (line,) = stored.mismatched
+    assert ": annotated " in line
+    assert ", stored " in line
+    assert [image.width for image in ImageStore(split)] == [99]
+
+
+@either_verification
+@pytest.mark.parametrize("is_zip", [False, True], ids=["file", "zip"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(picture(1)[:300], id="JPEG cut in its middle"),
+        pytest.param(picture(1)[:-1], id="JPEG cut at its end"),
+        pytest.param(picture(1, kind="PNG")[:300], id="PNG cut in its middle"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no picture\n", id="text"),
+        pytest.param(b"<!DOCTYPE html>\n<html></html>\n", id="HTML"),
+    ],
+)
+def test_what_is_no_whole_image_is_named(
+    tmp_path: Path, data: bytes, is_zip: bool, verify: str
+) -> None:
+    if is_zip:
+        zip_of(tmp_path / "raw", {IMAGE: data})
+    else:
+        write_files(tmp_path / "raw", SOUND | {IMAGE: data})
+    where = f"all.zip: {IMAGE}" if is_zip else IMAGE
+    said = refusal(tmp_path / "raw", verify=verify)
+    assert said.startswith(f"image 1 of train, {where}, is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("lost_bytes", "verify"),
+    [
+        (12, "header"),
+        (12, "decode"),
+        (1, "header"),
+        (1, "decode"),
+    ],
+)
+def test_a_png_without_its_end_is_named(tmp_path: Path, lost_bytes: int, verify: str) -> None:
+    data = picture(1, kind="PNG")[:-lost_bytes]
+    write_files(tmp_path / "raw", SOUND | {IMAGE: data})
+    assert f"image 1 of train, {IMAGE}, is damaged" in refusal(tmp_path / "raw", verify=verify)
+
+
+def test_a_line_break_in_a_name_does_not_break_the_sentence(tmp_path: Path) -> None:
+    document = instances([1])
+    document["images"][0]["file_name"] = "a\nb.jpg"
+    write_files(tmp_path / "raw", SOUND | {DOCUMENT: document, "train/a\nb.jpg": b""})
+    assert "image 1 of train" in refusal(tmp_path / "raw")
+
+
+@either_verification
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_another_format_than_its_name_says_is_kept(
+    tmp_path: Path, converted: Convert, kind: str, verify: str
+) -> None:
+    data = picture(1, kind=kind)
+    _, train, _ = converted(write_files(tmp_path / "raw", SOUND | {IMAGE: data}), verify=verify)
+    assert ImageStore(train).read(1) == data
+
+
+@either_verification
+def test_a_cmyk_jpeg_is_kept_and_decodes_to_rgb(
+    tmp_path: Path, converted: Convert, verify: str
+) -> None:
+    import torch  # slow, and nothing else here needs it
+
+    from cocopipe.detect.reading.decoding import decode
+
+    image = Image.new("CMYK", (20, 12), (200, 30, 90, 40))
+    data = encoded(image, quality=95)
+    _, train, _ = converted(write_files(tmp_path / "raw", SOUND | {IMAGE: data}), verify=verify)
+    assert ImageStore(train).read(1) == data
+    pixels = decode(torch.frombuffer(bytearray(data), dtype=torch.uint8)).pixels
+    assert (pixels.dtype, pixels.shape) == (torch.uint8, (3, 12, 20))
+    expected = np.asarray(image.convert("RGB"), np.int16).transpose(2, 0, 1)
+    assert np.abs(pixels.numpy() - expected).max() <= 3
+
+
+@either_verification
+@pytest.mark.parametrize("annotated", [(20, 12), (12, 20)], ids=["as stored", "as shown"])
+def test_an_image_turned_by_exif_stays_as_stored_and_annotated(
+    tmp_path: Path, converted: Convert, annotated: tuple[int, int], verify: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    data = encoded(Image.new("RGB", (20, 12)), exif=exif)
+    files = SOUND | {IMAGE: data, DOCUMENT: with_size(*annotated)}
+    conversion, train, _ = converted(write_files(tmp_path / "raw", files), verify=verify)
+    assert conversion.train.stored.turned == ("1.jpg",)
+    assert len(conversion.train.stored.mismatched) == (annotated != (20, 12))
+    stored = next(iter(ImageStore(train)))
+    assert (stored.data, stored.width, stored.height) == (data, *annotated)
+
+
+@either_verification
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_image_50000_pixels_wide_is_kept(
+    tmp_path: Path, converted: Convert, kind: str, verify: str
+) -> None:
+    data = picture(1, (50_000, 8), kind)
+    files = SOUND | {IMAGE: data, DOCUMENT: with_size(50_000, 8)}
+    conversion, train, _ = converted(write_files(tmp_path / "raw", files), verify=verify)
+    assert conversion.train.stored.mismatched == ()
+    assert ImageStore(train).read(1) == data
+
+
+NO_SIZE = "convert.py:_listed takes a size that no image can have for none"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (7, 12),
+        (12, 20),
+        (20, 2**31 - 1),
+        fails(0, 12, why=NO_SIZE),
+        fails(-20, 12, why=NO_SIZE),
+        fails(2**31, 12, why=NO_SIZE),
+    ],
+)
+def test_an_annotated_size_that_is_not_the_files_is_listed_or_refused(
+    tmp_path: Path, converted: Convert, width: int, height: int
+) -> None:
+    raw = write_files(tmp_path / "raw", SOUND | {DOCUMENT: with_size(width, height)})
+    line = f"1.jpg: annotated {width}x{height}, stored 20x12"
+    conversion, *_ = converted(raw)
+    assert conversion.train.stored.mismatched == (line,)
+    assert conversion.metrics()["train.size_mismatches"] == 1
+    said = refusal(raw, on_mismatch="error")
+    assert said.startswith(f"1 images of {raw} have another size than their annotations say")
+    assert line in said

@@ -1,0 +1,55 @@
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cocopipe.convert import table_writer
+from cocopipe.convert.columns import read
+from cocopipe.convert.table_writer import new_table
+from cocopipe.split import tables
+from tests.coco_files import (
+    InMemory,
+    instances,
+)
+from tests.converting import (
+    written,
+)
+
+
+def test_objects_laid_aside_come_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = instances(range(300))
+    document["annotations"] += [
+        {"id": 10_000 + number, "image_id": number * 7 % 300, "category_id": 3}
+        for number in range(900)
+    ]
+    random.Random(0).shuffle(document["annotations"])
+    monkeypatch.setattr(tables, "ROW_GROUP", 64)
+    monkeypatch.setattr(table_writer, "ROW_GROUP", 64)
+    held = written(tmp_path / "held", document)
+    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
+    aside = written(tmp_path / "aside", document)
+    name = "annotations/instances.parquet"
+    assert (aside / name).read_bytes() == (held / name).read_bytes()
+    assert [path.name for path in (aside / "annotations").iterdir()] == ["instances.parquet"]
+
+
+def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the document is of images that the table has not."""
+    document = instances(range(40))
+    document["annotations"] = [
+        {**one, "id": 100 * one["image_id"] + copy}
+        for one in document["annotations"]
+        for copy in range(100)
+    ]
+    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
+    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
+    with new_table(tmp_path, parsed, np.array([0, 1])) as table:
+        for objects in parsed.annotations():
+            for start in range(0, len(objects), 50):
+                table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
+    rows = tables.read_table(tmp_path, "instances").to_pylist()
+    assert [len(row["objects"]) for row in rows] == [100, 100]

@@ -1,0 +1,262 @@
+"""Raw data converted, for the tests of any room."""
+
+import io
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from cocopipe.coco.entries import DiskFile
+from cocopipe.coco.files import Files
+from cocopipe.convert.columns import DocumentColumns, read
+from cocopipe.convert.convert import Conversion, Settings, convert
+from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
+from cocopipe.convert.table_writer import new_table
+from cocopipe.errors import UserError
+from cocopipe.files import new_directory
+from cocopipe.split import tables
+from tests.coco_files import InMemory, instances, official, picture, write_zip
+
+SETTINGS = Settings(validation_fraction=0.3, subset=None, on_missing="error")
+
+Converted = tuple[Conversion, Path, Path]
+"""The conversion, and the folders of train and val."""
+
+Splits = tuple[Path, Path]
+
+
+def convert_into(raw: Path, out: Path, *, workers: int = 2, **settings: Any) -> Converted:
+    """Convert a raw folder into new folders of ``out``; settings are `SETTINGS` but for these."""
+    train, val = out / "train", out / "val"
+    for split in (train, val):
+        split.mkdir(parents=True)
+    return convert(raw, train, val, replace(SETTINGS, **settings), workers=workers), train, val
+
+
+@pytest.fixture
+def converted(tmp_path: Path) -> Callable[..., Converted]:
+    """Convert a raw folder; gives the conversion and the two splits."""
+    count = iter(range(1000))
+
+    def run(raw: Path, **settings: Any) -> Converted:
+        return convert_into(raw, tmp_path / f"converted-{next(count)}", **settings)
+
+    return run
+
+
+@pytest.fixture
+def to_splits(converted: Callable[..., Converted]) -> Callable[[Path], Splits]:
+    """Convert a raw folder to its train and val split."""
+
+    def run(raw: Path) -> Splits:
+        _, train, val = converted(raw)
+        return train, val
+
+    return run
+
+
+@pytest.fixture
+def splits_of(
+    tmp_path: Path, to_splits: Callable[[Path], Splits]
+) -> Callable[[Mapping[str, Any]], Splits]:
+    """Convert COCO documents, given by split; an image of noise for each one listed."""
+    count = iter(range(100))
+
+    def run(
+        documents: Mapping[str, Any],
+        name: str = "instances",
+        damage: Callable[[bytes], bytes] = bytes,
+    ) -> Splits:
+        raw = tmp_path / f"raw-{next(count)}"
+        (raw / "annotations").mkdir(parents=True)
+        for split, document in documents.items():
+            path = raw / "annotations" / f"{name}_{split}.json"
+            path.write_text(json.dumps(document))
+            (raw / split).mkdir()
+            for image in [*document["images"], {"file_name": "unlisted.jpg"}]:
+                (raw / split / image["file_name"]).write_bytes(damage(noise(image)))
+        return to_splits(raw)
+
+    return run
+
+
+def noise(image: Mapping[str, Any]) -> bytes:
+    size = (image.get("height", 60), image.get("width", 80), 3)
+    pixels = np.random.default_rng(image.get("id", 0)).integers(60, 120, size, np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+SOUND = official([1, 2], "train") | official([3], "val")
+IMAGE = "train/1.jpg"
+DOCUMENT = "annotations/instances_train.json"
+
+either_verification = pytest.mark.parametrize("verify", ["header", "decode"])
+
+
+def fails(*values: Any, why: str) -> Any:
+    """Parameters of what the product does not do yet."""
+    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=why))
+
+
+def refusal(raw: Path, **settings: Any) -> str:
+    """What is told of raw data that is converted as the stage does."""
+    out = raw.parent / "out"
+    with (
+        pytest.raises(UserError) as caught,
+        new_directory(out / "train") as train,
+        new_directory(out / "val") as val,
+    ):
+        convert(raw, train, val, replace(SETTINGS, **settings), workers=2)
+    assert list(out.iterdir()) == []
+    return one_sentence(str(caught.value))
+
+
+def one_sentence(text: str) -> str:
+    assert text
+    assert "\n" not in text
+    assert ". " not in text
+    return text
+
+
+def zip_of(raw: Path, changed: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    return write_zip(raw / "all.zip", SOUND | changed, method)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+def with_size(width: int, height: int) -> dict[str, Any]:
+    """The document of train, with an annotated size of its first image."""
+    document = instances([1, 2])
+    document["images"][0] |= {"width": width, "height": height}
+    return document
+
+
+CONVERT = """
+import re, sys
+from pathlib import Path
+from cocopipe.convert.convert import Settings, convert
+from cocopipe.errors import UserError
+from cocopipe.files import new_directory
+from cocopipe.stages.__main__ import INTERRUPTED, _full_disk_in_a_sentence
+
+def peak_bytes():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+raw, out, verify = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+before = peak_bytes()
+try:
+    with (
+        _full_disk_in_a_sentence(),
+        new_directory(out / "train") as train,
+        new_directory(out / "val") as val,
+    ):
+        settings = Settings(
+            validation_fraction=0.3, subset=None, on_missing="error", verify=verify
+        )
+        convert(raw, train, val, settings, workers=2)
+except UserError as error:
+    sys.exit(str(error))
+except KeyboardInterrupt:
+    sys.exit(INTERRUPTED)
+finally:
+    print(peak_bytes() - before)
+"""
+"""Converts as the stage does, tells errors as it does, and prints how much memory that took."""
+
+
+def converting(
+    raw: Path, out: Path, *, verify: str = "header", inside: tuple[str, ...] = (), **settings: Any
+) -> subprocess.Popen[str]:
+    out.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [*inside, sys.executable, "-c", CONVERT, str(raw), str(out), verify],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **settings,
+    )
+
+
+def found_images(folder: Path, image_ids: list[int], size: tuple[int, int] | None) -> FoundImages:
+    folder.mkdir(exist_ok=True)
+    files = {}
+    for image_id in image_ids:
+        path = folder / f"{image_id}.jpg"
+        path.write_bytes(picture(image_id % 1000))
+        files[path.name] = DiskFile(folder, path.name, path.stat().st_size)
+    return FoundImages(
+        np.array(image_ids),
+        pa.array(files, pa.string()),
+        np.array([size or (0, 0)] * len(image_ids)).reshape(-1, 2),
+        Files(files),
+        np.arange(len(image_ids)),
+    )
+
+
+def write_store(split: Path, images: FoundImages, **how: Any) -> Stored:
+    """Write the image store of a split."""
+    advanced: list[int] = []
+    with writing(2) as pool:
+        stored = finish_store(
+            start_store(pool, split, images, where="train", **how), advanced.append
+        )
+    assert sum(advanced) == len(images)
+    return stored
+
+
+def store(folder: Path, image_ids: list[int]) -> tuple[Path, Stored]:
+    """A split with a store of these images, which lie in a folder beside it."""
+    split = folder / "split"
+    split.mkdir()
+    stored = write_store(split, found_images(folder / "raw", image_ids, (20, 12)))
+    return split, stored
+
+
+def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
+    """A split with the table of a document."""
+    split.mkdir(exist_ok=True)
+    columns = read(InMemory(json.dumps(document).encode(), name), name=name)
+    assert columns is not None
+    return write_table(split, columns)
+
+
+def write_table(split: Path, columns: DocumentColumns) -> Path:
+    """Write a document's table with all of its images and objects."""
+    with new_table(split, columns) as table:
+        for annotations in columns.annotations():
+            table.add(annotations)
+    return split
+
+
+def strictly_equal(one: Any, other: Any) -> bool:
+    """Equal as JSON values: 1 is 1.0, but true is not 1, and NaN is itself."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(strictly_equal(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(strictly_equal, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, float) and math.isnan(one):
+        return isinstance(other, float) and math.isnan(other)
+    return one == other
+
+
+def assert_comes_back(split: Path, document: dict[str, Any], name: str = "instances") -> None:
+    written(split, document, name)
+    assert strictly_equal(tables.read_document(split, name), document)
