@@ -17,7 +17,7 @@ class Export(Protocol):
 def formats() -> Mapping[str, Export]:
     """All formats by their names."""
     from cocopipe.export.coco import export, export_zip
-    from cocopipe.export.hf import export_hf
+    from cocopipe.export.huggingface_folder import export_hf
     from cocopipe.export.yolo import export_yolo
 
     return {"coco": export, "zip": export_zip, "yolo": export_yolo, "hf": export_hf}

@@ -183,7 +183,7 @@ def statistics(split_dir: Path, objects: MeasuredObjects) -> Statistics:
 
     Args:
         split_dir: the split, for its categories.
-        objects: of the same split.
+        objects: what `measure` read of the same split.
     """
     images = len(objects.image_sizes)
     columns, annotations = objects.columns, len(objects)

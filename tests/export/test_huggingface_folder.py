@@ -13,9 +13,9 @@ from pycocotools.coco import COCO
 
 from cocopipe.convert import image_writer, table_writer
 from cocopipe.errors import UserError
-from cocopipe.export import detection, hf
-from cocopipe.export.hf import HubSplit, export_hf
+from cocopipe.export import detection, huggingface_folder
 from cocopipe.export.huggingface_columns import load as load_split
+from cocopipe.export.huggingface_folder import HubSplit, export_hf
 from cocopipe.split import images, shards, tables
 from tests.coco_files import instances, official, picture, write_files
 from tests.converting import Converted
@@ -153,7 +153,7 @@ def test_many_files_and_row_groups(
     monkeypatch.setattr(detection, "ROW_GROUP", 3)
     monkeypatch.setattr(tables, "ROW_GROUP", 7)
     monkeypatch.setattr(table_writer, "ROW_GROUP", 7)
-    monkeypatch.setattr(hf, "FILE_BYTES", 30_000)
+    monkeypatch.setattr(huggingface_folder, "FILE_BYTES", 30_000)
     source = converted(write_files(tmp_path / "raw", files))
     assert len(list((source[1] / "images").iterdir())) > 5
     done, out = exported(source, tmp_path / "out")
