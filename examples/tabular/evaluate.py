@@ -31,4 +31,4 @@ with lineage.stage({"test": "evaluation"}) as run:
     for name, values in {"metrics": metrics, "registration": registration.as_dict()}.items():
         run.out(name).parent.mkdir(exist_ok=True)
         run.out(name).write_text(json.dumps(values, indent=2))
-    lineage.register(run.client, run.workspace, registration)
+    lineage.register(run.project, registration)

@@ -1,7 +1,7 @@
 """Whether the extra ``pipeline`` is installed. Without it, this distribution is `lineage` alone."""
 
 from cocopipe.errors import UserError, some
-from lineage.environment import lacking
+from lineage.environment import missing_packages
 
 
 def check() -> None:
@@ -10,7 +10,7 @@ def check() -> None:
     Raises:
         UserError: If a package of the extra is not installed.
     """
-    missing = lacking("cocopipe", "pipeline")
+    missing = missing_packages("cocopipe", "pipeline")
     if missing:
         raise UserError(
             f"the pipeline's packages are not installed ({some(missing)}): run `pip install"

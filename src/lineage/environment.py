@@ -32,7 +32,7 @@ def describe(root: Path) -> dict[str, Any]:
     }
 
 
-def lacking(distribution: str, extra: str) -> list[str]:
+def missing_packages(distribution: str, extra: str) -> list[str]:
     """The packages of a distribution's extra that are not installed.
 
     Empty also where the distribution itself is not installed, or has no such extra.

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from traceback import format_exception
 from types import TracebackType
 
 from lineage import environment
@@ -45,12 +46,14 @@ def tell_uncaught() -> None:
     """From now on, a `LineageError` that nobody catches is printed as its sentence alone.
 
     The process ends with code 1, as for any error. What others said keeps its traceback, since
-    it may come from a line of the stage's own.
+    it may come from a line of the stage's own, but not the credentials in it.
     """
     shown_before = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, LineageError) and not isinstance(error, SaidByOthersError):
+        if isinstance(error, SaidByOthersError):
+            sys.stderr.write(without_secrets("".join(format_exception(error))))
+        elif isinstance(error, LineageError):
             sys.stderr.write(f"lineage: {error}\n")
         else:
             shown_before(kind, error, trace)

@@ -22,7 +22,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from lineage.environment import lacking
+from lineage.environment import missing_packages
 from lineage.errors import LineageError
 
 
@@ -81,7 +81,7 @@ def _plugins(group: str) -> tuple[Callable[..., Any], ...]:
 
 
 def _is_left_out(entry_point: EntryPoint) -> bool:
-    return any(lacking(_package_of(entry_point), extra) for extra in entry_point.extras)
+    return any(missing_packages(_package_of(entry_point), extra) for extra in entry_point.extras)
 
 
 def _package_of(entry_point: EntryPoint) -> str:

@@ -106,6 +106,21 @@ def test_the_model_is_mlflows_own_with_its_lineage(project: Project) -> None:
     assert metrics["r2"] > 0.9
 
 
+def test_another_server_gets_the_same_model(project: Project, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'other.db'}"
+    project.run("lineage", "sync", MLFLOW_TRACKING_URI=uri)
+    there, here = (
+        client.get_model_version_by_alias("prices", "candidate")
+        for client in (mlflow.MlflowClient(uri), project.client)
+    )
+    assert there.tags["dvc.hash"] == here.tags["dvc.hash"]
+    assert there.tags["dvc.data"] == here.tags["dvc.data"]
+    mlflow.set_tracking_uri(uri)
+    model = Path(mlflow.artifacts.download_artifacts("models:/prices@candidate"))
+    written = project.root / "models" / "prices" / "model.skops"
+    assert (model / "model.skops").read_bytes() == written.read_bytes()
+
+
 def test_no_pickle_is_written(project: Project) -> None:
     files = [
         each for folder in ("models", "mlartifacts") for each in (project.root / folder).rglob("*")

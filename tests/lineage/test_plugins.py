@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lineage import plugins
-from lineage.environment import lacking
+from lineage.environment import missing_packages
 from lineage.errors import LineageError
 
 CODE = "def facts(path):\n    return {'profile': {'rows': 7}}\n"
@@ -84,12 +84,12 @@ def test_one_whose_extra_is_installed_and_that_is_broken_is_told(install: Instal
 )
 def test_what_an_extra_lacks(install: Install, needs: str, missing: list[str]) -> None:
     install("needy_of_mine", CODE, extra="all", needs=needs)
-    assert lacking("needy_of_mine", "all") == missing
+    assert missing_packages("needy_of_mine", "all") == missing
 
 
 def test_what_is_not_installed_lacks_nothing_that_is_known() -> None:
-    assert lacking("nothing-of-this-name", "all") == []
+    assert missing_packages("nothing-of-this-name", "all") == []
 
 
 def test_all_of_the_pipeline_is_installed_here() -> None:
-    assert lacking("cocopipe", "pipeline") == []
+    assert missing_packages("cocopipe", "pipeline") == []

@@ -53,6 +53,15 @@ def test_what_others_say_keeps_its_traceback(line: str, last: str) -> None:
     assert said.splitlines()[-1] == last
 
 
+def test_a_traceback_tells_no_password() -> None:
+    url = "https://bob:SECRETPW@example.org/r.git?key=SECRETQ"
+    said = ended(f"with in_a_sentence(): raise pygit2.GitError('no {url} there')").stderr
+    assert said.startswith("Traceback")
+    assert said.count("no https://example.org/r.git there") == 2
+    assert "SECRET" not in said
+    assert "bob" not in said
+
+
 def test_a_hook_of_the_script_is_still_asked() -> None:
     line = "raise ValueError('mine')"
     hook = "import sys; sys.excepthook = lambda *of: print('asked:', of[1], file=sys.stderr)"
