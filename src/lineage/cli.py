@@ -1,6 +1,7 @@
 """The ``lineage`` command."""
 
 import argparse
+import atexit
 import gc
 import io
 import json
@@ -46,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _set_up_process() -> None:
-    # Short-lived, and making many objects: looking for cycles among them costs seconds.
+    # Short-lived, and making many objects: looking for cycles among them costs seconds, the last
+    # time when Python ends.
     gc.disable()
+    atexit.register(gc.freeze)
     # Lineage is followed step by step, and may be long.
     sys.setrecursionlimit(20_000)
     if threading.current_thread() is threading.main_thread():

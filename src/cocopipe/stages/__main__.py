@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import lineage
 from cocopipe import installed, params
 from cocopipe.errors import INTERRUPTED, UserError
+from lineage.environment import importing
 
 VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
 CONTEXTS = {
@@ -35,7 +36,10 @@ def main(arguments: list[str]) -> int:
         with lineage.stage(CONTEXTS.get(verb)) as run, _full_disk_in_a_sentence():
             settings = params.read(run.workspace.root / "params.yaml")
             # Late, so that a wrong setting or a missing server is not told after torch's 5 s.
-            getattr(importlib.import_module(f"cocopipe.stages.{verb}"), verb)(run, settings)
+            name = f"cocopipe.stages.{verb}"
+            with importing(name):
+                module = importlib.import_module(name)
+            getattr(module, verb)(run, settings)
     except (UserError, lineage.LineageError) as error:
         print(f"{verb}: {error}", file=sys.stderr)
         return 1

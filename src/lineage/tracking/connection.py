@@ -50,6 +50,11 @@ def connect(workspace: Workspace) -> "MlflowClient":
     # A server that goes away later is given a minute, and not four for each call.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with environment.importing("mlflow"):
+        return _connect(workspace)
+
+
+def _connect(workspace: Workspace) -> "MlflowClient":
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
