@@ -1,3 +1,4 @@
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def test_batches_are_the_same_from_any_number_of_workers(split: Path, workers: i
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_one_sentence_from_any_process(tmp_path: Path, workers: int) -> None:
+def test_an_unreadable_image_is_one_sentence_from_any_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    # So long does torch wait for a worker to end, and after an error it waits in vain.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     document, files = rectangles(3, seed=0, odd=False)
     split = write_split(tmp_path, document, files)
     (shard,) = (split / "images").glob("*.parquet")
@@ -49,6 +54,8 @@ def test_an_unreadable_image_is_one_sentence_from_any_process(tmp_path: Path, wo
     with pytest.raises(UserError) as caught:
         list(batches(source, CPU))
     message = str(caught.value)
+    del caught, source
+    gc.collect()  # ends the worker
     assert message.startswith(f"image 2 of {split} can't be decoded (")
     assert message.endswith("replace it in the source and convert again")
     assert "\n" not in message
