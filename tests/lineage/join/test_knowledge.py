@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.identity import Execution, StageId
+from lineage.identity import DataId, Execution, StageId
 from lineage.join.knowledge import Known
 from lineage.verbs.checkout import checkout
 from lineage.verbs.impact import impact
@@ -191,7 +191,7 @@ def test_who_wrote_bytes_made_the_version_but_where_it_read_it_there(
 ) -> None:
     execution = known(deps, outs)
     paths = ("raw.txt", "copy.txt")
-    assert {path for path in paths if execution.only_copied(path, "a")} == made_of_a_copy
+    assert {path for path in paths if execution.only_copied(DataId(path, "a"))} == made_of_a_copy
     assert execution.names_read("a") == [path for path, digest in deps.items() if digest == "a"]
 
 

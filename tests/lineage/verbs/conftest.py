@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from lineage.project import Project as Asked
 from tests.conftest import Once
 from tests.lineage.conftest import Project
 from tests.lineage.verbs.branches import Story, tell
@@ -18,9 +17,3 @@ def story(once: Once, blank: Project) -> Story:
         return tell(blank.copy(folder / "project"))
 
     return once("story", make)
-
-
-@pytest.fixture
-def project(story: Story) -> Asked:
-    """The history, as who asks about it finds it."""
-    return Asked.find(story.project.root)

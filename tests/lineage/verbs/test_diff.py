@@ -23,6 +23,12 @@ from tests.lineage.conftest import hashes
 from tests.lineage.verbs.branches import NOTE, Story, outs, raw, repeated
 
 
+@pytest.fixture
+def project(story: Story) -> Project:
+    """The history, as who asks about it finds it."""
+    return Project.find(story.project.root)
+
+
 def changes(found: Any) -> dict[tuple[str, str], tuple[Any, Any]]:
     return {(each.stage, each.name): (each.before, each.after) for each in found}
 

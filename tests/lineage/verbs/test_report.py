@@ -21,6 +21,12 @@ from tests.lineage.verbs.branches import NOTE, Story, outs, raw, repeated
 
 
 @pytest.fixture
+def project(story: Story) -> Project:
+    """The history, as who asks about it finds it."""
+    return Project.find(story.project.root)
+
+
+@pytest.fixture
 def copy(story: Story, tmp_path: Path) -> conftest.Project:
     return story.copy(tmp_path)
 
