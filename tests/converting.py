@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from cocopipe.coco.entries import DiskFile
-from cocopipe.coco.files import Files
+from cocopipe.coco.file_columns import Files
+from cocopipe.coco.zips import DiskFile
 from cocopipe.convert.columns import DocumentColumns, read
 from cocopipe.convert.convert import Conversion, Settings, convert
 from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing

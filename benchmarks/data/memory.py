@@ -13,7 +13,7 @@ ANNOTATIONS = 860_000
 READ = """
 import json, re, sys, time
 from pathlib import Path
-from cocopipe.coco.entries import DiskFile
+from cocopipe.coco.zips import DiskFile
 from cocopipe.convert.columns import read
 from cocopipe.convert.table_writer import new_table
 path, out = map(Path, sys.argv[1:])

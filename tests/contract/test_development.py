@@ -14,6 +14,7 @@ WITNESSES = {
     "A download source": r"HuggingFaceSource|^  huggingface:|sources\.hub\b",
     "An annotation field": r"\bnum_keypoints\b",
     "A verb of lineage": r"\bverbs\.impact\b|\"impact\"|^def tree\(answer|lineage impact",
+    "A finding of `lineage verify`": r"\bDATA_LOST\b|data lost",
     "A command of cocopipe": r"\"promote\"|commands\.promote\b|cocopipe promote",
     "A training option": r"\bgradient_clip\b",
     "A check of the data": r"\bdegenerate\b|\bDEGENERATE\b",

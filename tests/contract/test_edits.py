@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 EDITS = [
     # what is edited, in which file of src, the stages that `dvc status` then names
-    ("the zip reader", "cocopipe/coco/entries.py", {"convert"}),
+    ("the zip reader", "cocopipe/coco/zips.py", {"convert"}),
     ("the streaming reader of JSON", "cocopipe/coco/json_pieces.py", {"convert"}),
     ("the checks of documents", "cocopipe/coco/document.py", {"convert"}),
     ("the writer of tables", "cocopipe/convert/table_writer.py", {"convert"}),

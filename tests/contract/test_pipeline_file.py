@@ -131,7 +131,7 @@ def test_a_folder_that_holds_more_than_a_stage_imports_is_noticed(
 ) -> None:
     stage = copy.deepcopy(pipeline()["train"])
     stage["deps"].append("src/cocopipe/coco")
-    assert "src/cocopipe/coco/entries.py" in unused_code(stage, code["train"])
+    assert "src/cocopipe/coco/zips.py" in unused_code(stage, code["train"])
 
 
 @pytest.mark.parametrize("stage", STAGES)

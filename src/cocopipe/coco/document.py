@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cocopipe.coco.entries import Entry
 from cocopipe.coco.json_pieces import NotInPiecesError, pieces
 from cocopipe.coco.names import is_unicode, leads_out
+from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 

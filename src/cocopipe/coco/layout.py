@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cocopipe.coco.entries import Entry
-from cocopipe.coco.files import Files
+from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
 from cocopipe.coco.tree import tree
+from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from cocopipe.coco.entries import DiskFile, Entry, OpenZip, ZipMember
 from cocopipe.coco.names import BESIDE, UNREADABLE_ZIP, is_unicode, leads_out
+from cocopipe.coco.zips import DiskFile, Entry, OpenZip, ZipMember
 from cocopipe.errors import UserError
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cocopipe.coco import document
 from cocopipe.coco.document import Document
-from cocopipe.coco.entries import Entry
+from cocopipe.coco.zips import Entry
 from cocopipe.convert.encode import encode_images, encode_objects
 
 

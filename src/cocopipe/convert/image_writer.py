@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cocopipe.coco.entries import Entry
-from cocopipe.coco.files import Files
+from cocopipe.coco.file_columns import Files
+from cocopipe.coco.zips import Entry
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, examine
 from cocopipe.split.shards import (

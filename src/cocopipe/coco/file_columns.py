@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cocopipe.coco.entries import DiskFile, Entry, OpenZip, ZipMember
+from cocopipe.coco.zips import DiskFile, Entry, OpenZip, ZipMember
 
 _DETAILS = [field.name for field in fields(ZipMember) if field.name not in ("archive", "name")]
 
