@@ -1,5 +1,6 @@
 """Fixtures that more than one room's tests use."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -56,6 +57,13 @@ def _no_store_of_another_test() -> Iterator[None]:
     """
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def _collector_of_garbage() -> Iterator[None]:
+    """A command switches it off for its own short life; the tests together would take gigabytes."""
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
