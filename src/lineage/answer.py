@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
 from operator import attrgetter
@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar
 
 
+@dataclass(frozen=True)
 class Answer:
     """A dataclass that a question is answered with, or a part of one.
 
@@ -20,10 +21,10 @@ class Answer:
 
     json_names: ClassVar[tuple[str, ...]] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        names = self.json_names or [field.name for field in fields(self)]  # type: ignore[arg-type]
-        pairs = [name.partition("=") for name in names]
+    def as_dict(self, *names: str) -> dict[str, Any]:
+        """As JSON has it; of a value that is part of another, perhaps only these names."""
+        every = names or self.json_names or [field.name for field in fields(self)]
+        pairs = [name.partition("=") for name in every]
         return {name: plain(attrgetter(value or name)(self)) for name, _, value in pairs}
 
 

@@ -105,7 +105,7 @@ def _answer(
     draw: Callable[[Any, Any], Any],
     *,
     flags: Sequence[str] = (),
-    breaks: Callable[[Any], bool] = lambda _answer: False,
+    breaks: Callable[[Any], bool] = lambda _: False,
 ) -> Callable[[argparse.Namespace], int]:
     """A verb that asks the function of its name in `lineage.verbs`, and shows the answer.
 
@@ -126,7 +126,9 @@ def _answer(
         if options.json:
             print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
         else:
-            display(draw(import_module("lineage.text"), answer))
+            from lineage import text
+
+            display(draw(text, answer))
             _warn(getattr(answer, "warnings", ()))
         return int(breaks(answer))
 
@@ -136,13 +138,12 @@ def _answer(
 def _graph(options: argparse.Namespace) -> int:
     from lineage.formats import render
     from lineage.project import Project
-    from lineage.repository.code import repository_url
     from lineage.verbs.impact import impact
     from lineage.verbs.trace import trace
 
     project = Project.find()
     graph = (impact if options.downstream else trace)(project, options.ref)
-    namespace = repository_url(project.workspace) or project.workspace.git_root.as_uri()
+    namespace = project.repository_url or project.workspace.git_root.as_uri()
     sys.stdout.write(render(graph, options.format, namespace=namespace).rstrip("\n") + "\n")
     _warn(graph.warnings)
     return 0

@@ -1,6 +1,7 @@
-"""With what: the interpreter, the machine, and the packages that write bytes.
+"""This process: its interpreter, its packages, how it imports them, and that it tells nobody.
 
-Recorded beside a run, and not part of its signature: DVC does not rerun for them.
+What `describe` says is recorded beside a run, and not part of its signature: DVC does not rerun
+for it.
 """
 
 import gc
@@ -15,11 +16,16 @@ from typing import Any
 
 
 @contextmanager
-def importing(module: str) -> Iterator[None]:
+def importing(module: str, *, for_good: bool = False) -> Iterator[None]:
     """Import a large package, and what comes with it, in little more than half the time.
 
-    What it makes is no garbage: Python need not look through it for any, neither meanwhile
-    nor ever again, the end of the process included. Does nothing where it is imported already.
+    What it makes is no garbage: Python need not look through it for any meanwhile. Does nothing
+    where it is imported already.
+
+    Args:
+        module: The package.
+        for_good: Never look through it again either, the end of the process included, nor
+            through anything else that is there now. Only for processes of our own.
     """
     if module in sys.modules or not gc.isenabled():
         yield
@@ -27,7 +33,8 @@ def importing(module: str) -> Iterator[None]:
     gc.disable()
     try:
         yield
-        gc.freeze()
+        if for_good:
+            gc.freeze()
     finally:
         gc.enable()
 

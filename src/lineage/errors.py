@@ -18,8 +18,8 @@ FOREIGN = {
 }
 """Module -> the root of its exceptions, and who says so."""
 
-_URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/?#]*@)?([^?#]*)(?:\?([^#]*))?.*", re.DOTALL)
-_URL_AMONG_WORDS = re.compile(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?([^\s'\"]*))?")
+_URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/]*@)?([^?#]*)(?:\?([^#]*))?.*", re.DOTALL)
+_URL_AMONG_WORDS = re.compile(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?[^\s'\"]*)?")
 
 
 class LineageError(Exception):
@@ -79,17 +79,20 @@ def reason(error: BaseException) -> str:
     return words[1] if words else without_secrets(" ".join(str(error).split()))[:300]
 
 
-def without_secrets(text: str, mark: Callable[[str], str] | None = None) -> str:
-    """The text with user names, passwords and queries taken out of its URLs.
+def without_secrets(text: str) -> str:
+    """The text with user names, passwords and queries taken out of the URLs among its words."""
+    return _URL_AMONG_WORDS.sub(r"\1\2", text)
+
+
+def bare_url(url: str, mark: Callable[[str], str] = lambda _query: "") -> str:
+    """One URL, blanks and quotes in it and all, without user, password and fragment.
 
     Args:
-        text: Words with URLs among them; with ``mark``, one URL as a whole, blanks, quotes and
-            all, which loses its fragment too.
-        mark: Makes of a query what may stand in its place.
+        url: It; what is no URL stays as it is.
+        mark: Makes of a query what may stand in its place; nothing by default.
     """
-
-    def bare(url: re.Match[str]) -> str:
-        query = mark(url[3]) if mark and url[3] else ""
-        return f"{url[1]}{url[2]}{'?' if query else ''}{query}"
-
-    return (_URL if mark else _URL_AMONG_WORDS).sub(bare, text)
+    found = _URL.match(url)
+    if found is None:
+        return url
+    query = mark(found[3]) if found[3] else ""
+    return f"{found[1].lower()}{found[2]}{'?' if query else ''}{query}"

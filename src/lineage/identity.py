@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lineage.errors import without_secrets
+from lineage.errors import bare_url
 
 HASH_KEYS = ("md5", "etag", "checksum")
 """Where a lock entry keeps a hash: local files and DVC remotes, http and s3, hdfs."""
@@ -145,7 +145,7 @@ def from_root(path: str, wdir: str) -> str:
     URL may be a secret: user, password and query.
     """
     if "://" in path:
-        return without_secrets(path, mark=_digits_of)
+        return bare_url(path, mark=_digits_of)
     if posixpath.isabs(path):
         return path
     return posixpath.normpath(posixpath.join(wdir, path))

@@ -50,8 +50,15 @@ class Project:
         return Parts(self.history)
 
     @cached_property
+    def repository_url(self) -> str:
+        """Where ``origin`` is, without credentials; empty for local paths."""
+        from lineage.repository.code import repository_url
+
+        return repository_url(self.workspace)
+
+    @cached_property
     def client(self) -> "MlflowClient":
-        """Of the tracking store.
+        """MLflow's client of the tracking store.
 
         Raises:
             LineageError: If it does not answer.
@@ -63,15 +70,9 @@ class Project:
     @cached_property
     def runs(self) -> "Runs":
         """The runs of the store."""
-        from lineage.repository.code import repository_url
         from lineage.tracking.runs import Runs
 
-        return Runs(self.client, repository_url(self.workspace))
-
-    def forget_store(self) -> None:
-        """Forget what the store answered, after something was written to it."""
-        for remembered in ("runs", "registry"):
-            self.__dict__.pop(remembered, None)
+        return Runs(self.client, self.repository_url)
 
     @cached_property
     def registry(self) -> "Registry":
@@ -79,3 +80,8 @@ class Project:
         from lineage.tracking.registry import Registry
 
         return Registry(self.client)
+
+    def forget_store(self) -> None:
+        """Forget what the store answered, after something was written to it; not the client."""
+        for remembered in ("runs", "registry"):
+            self.__dict__.pop(remembered, None)

@@ -16,7 +16,7 @@ from lineage.words import DIGITS_IN_TABLES, count, metrics, short
 
 if TYPE_CHECKING:
     from lineage.verbs.checkout import Brought
-    from lineage.verbs.difference import Change, DataChange, Difference, Side, StageChange
+    from lineage.verbs.diff_answer import Change, DataChange, Difference, Side, StageChange
     from lineage.verbs.log import Log
     from lineage.verbs.show import Copies, Shown
     from lineage.verbs.sync import Synced

@@ -14,12 +14,12 @@ NAMED = 3
 
 def count(number: int, noun: str) -> str:
     """A number with its noun, which is plural but for one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def some(names: Sequence[str], shown: int = NAMED) -> str:
     """The first of the names, and how many more there are."""
-    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
 

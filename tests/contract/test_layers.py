@@ -21,7 +21,7 @@ BREACHES = {
     "Rooms of lineage are stacked": [
         ("lineage/tracking/tags.py", "import lineage.recording.run_record"),
         ("lineage/repository/git.py", "import lineage.storage.stores"),
-        ("lineage/verbs/difference.py", "import lineage.cli"),
+        ("lineage/verbs/diff_answer.py", "import lineage.cli"),
     ],
     "Rooms know nothing of params, tracking or versioning": [
         ("cocopipe/quality/statistics.py", "import lineage.identity"),

@@ -23,9 +23,17 @@ def _collector() -> Iterator[None]:
         gc.disable()
 
 
-def test_what_is_imported_is_never_looked_through() -> None:
+def test_what_is_imported_is_not_looked_through_meanwhile() -> None:
     before = gc.get_freeze_count()
     with importing(NEW):
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
+
+
+def test_what_is_imported_for_good_is_never_looked_through() -> None:
+    before = gc.get_freeze_count()
+    with importing(NEW, for_good=True):
         assert not gc.isenabled()
         made = [[] for _ in range(1000)]
     assert gc.isenabled()
@@ -34,7 +42,7 @@ def test_what_is_imported_is_never_looked_through() -> None:
 
 def test_an_import_that_fails_leaves_the_collector_on_and_nothing_frozen() -> None:
     before = gc.get_freeze_count()
-    with pytest.raises(ImportError, match="not here"), importing(NEW):
+    with pytest.raises(ImportError, match="not here"), importing(NEW, for_good=True):
         raise ImportError("not here")
     assert gc.isenabled()
     assert gc.get_freeze_count() == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineage.errors import without_secrets
+from lineage.errors import bare_url, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,32 @@ def test_secrets_of_urls_are_taken_out_of_a_text(text: str, expected: str) -> No
 
 def test_urls_without_a_host_stay_as_they_are() -> None:
     assert without_secrets("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "bare"),
+    [
+        ("https://u:p@h.org/r.git", "https://h.org/r.git"),
+        ("https://u:p@h.org/r.git#main", "https://h.org/r.git"),
+        ("postgresql://u:pass word@h.org/db", "postgresql://h.org/db"),
+        ("http://u:p?w@h.org/x", "http://h.org/x"),
+        ("https://h.org/p?token='a b'", "https://h.org/p"),
+        ("https://h.org/it's here?sig=1", "https://h.org/it's here"),
+        ("HTTPS://h.org/x", "https://h.org/x"),
+        ("sqlite:////home/me@here/mlflow.db", "sqlite:////home/me@here/mlflow.db"),
+        ("a/path?x", "a/path?x"),
+        ("", ""),
+    ],
+)
+def test_one_url_as_a_whole(url: str, bare: str) -> None:
+    assert bare_url(url) == bare
+    assert bare_url(bare) == bare
+
+
+def test_what_is_made_of_a_query_may_stand_in_its_place() -> None:
+    assert bare_url("s3://b/k?versionId=1#x", mark=len_in_words) == "s3://b/k?11 letters"
+    assert bare_url("s3://b/k?", mark=len_in_words) == "s3://b/k"
+
+
+def len_in_words(query: str) -> str:
+    return f"{len(query)} letters"

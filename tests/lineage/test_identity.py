@@ -9,7 +9,8 @@ from lineage.identity import (
     from_root,
     signature,
 )
-from lineage.tracking.tag_values import TAG_LIMIT, hashes_tag
+from lineage.tracking.tag_values import hashes_tag
+from lineage.tracking.tags import TAG_LIMIT
 
 ENTRY = {
     "cmd": "python train.py",

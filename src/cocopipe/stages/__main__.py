@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             settings = params.read(run.workspace.root / "params.yaml")
             # Late, so that a wrong setting or a missing server is not told after torch's 5 s.
             name = f"cocopipe.stages.{verb}"
-            with importing(name):
+            with importing(name, for_good=True):
                 module = importlib.import_module(name)
             getattr(module, verb)(run, settings)
     except (UserError, lineage.LineageError) as error:

@@ -7,7 +7,7 @@ it, and in which form, is for others to say.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from lineage.answer import Answer
 from lineage.identity import DataId, Execution
@@ -170,13 +170,6 @@ class Graph(Answer):
         warnings: Sentences about what this answer cannot know.
     """
 
-    json_names: ClassVar[tuple[str, ...]] = (
-        "roots",
-        "nodes=listed_nodes",
-        "edges=listed_edges",
-        "warnings",
-    )
-
     roots: tuple[str, ...]
     nodes: Mapping[str, Node]
     edges: tuple[Edge, ...]
@@ -190,15 +183,14 @@ class Graph(Answer):
         """Ids of what was made of the node."""
         return self._targets.get(node, [])
 
-    @property
-    def listed_nodes(self) -> list[Node]:
-        """The nodes as JSON has them."""
-        return list(self.nodes.values())
-
-    @property
-    def listed_edges(self) -> list[dict[str, str]]:
-        """The edges as JSON has them."""
-        return [{"from": source, "to": target} for source, target in self.edges]
+    def as_dict(self, *_names: str) -> dict[str, Any]:
+        """As JSON has it: nodes and edges as lists."""
+        return {
+            "roots": list(self.roots),
+            "nodes": [node.as_dict() for node in self.nodes.values()],
+            "edges": [{"from": source, "to": target} for source, target in self.edges],
+            "warnings": list(self.warnings),
+        }
 
     @cached_property
     def _sources(self) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HASH = re.compile(r"[0-9a-f]{4,32}(\.dir)?")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-EXPERIMENT = re.compile(r"[\w.-]+")
+EXPERIMENT_NAME = re.compile(r"[\w.-]+")
 """What a DVC experiment can be called."""
 
 MODEL = "models:/"
@@ -248,7 +248,7 @@ def _unknown(project: Project, ref: str) -> str:
         known = f"; known are {', '.join(likely)}" if likely else ", since nothing is committed yet"
         missing = " in this shallow clone" if history.commits.is_shallow else ""
         return f"{ref}: {rev!r} is no git revision{missing}{known}."
-    if EXPERIMENT.fullmatch(ref) and project.runs.of_experiment(ref):
+    if EXPERIMENT_NAME.fullmatch(ref) and project.runs.of_experiment(ref):
         return (
             f"{ref} is a DVC experiment that this tracking store has runs of, but not this clone:"
             f" bring it with `dvc exp pull REMOTE {ref}`, or ask for one of its runs."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lineage.identity import DataId
 from lineage.project import Project
 from lineage.recording import run_record
-from lineage.repository.code import CodeState, repository_url
+from lineage.repository.code import CodeState
 from lineage.repository.commits import Commit
 from lineage.repository.items import Observed
 from lineage.repository.workspace import open_repo
@@ -78,7 +78,7 @@ def _write_down(
 
     client, workspace = project.client, project.workspace
     known = commit.id if commit and not is_cut else ""
-    code = CodeState(known, "", False, "", repository_url(workspace))
+    code = CodeState(known, "", False, "", project.repository_url)
     run = client.create_run(
         connection.experiment_id(client, workspace),
         # Not later than its commit: a run that another server has of it may come second.

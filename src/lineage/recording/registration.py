@@ -10,7 +10,6 @@ from lineage.errors import LineageError
 from lineage.identity import DataId, canonical_json
 from lineage.project import Project
 from lineage.recording.backfill import ensure_recorded_model
-from lineage.repository.code import repository_url
 from lineage.tracking import models, tags
 
 if TYPE_CHECKING:
@@ -106,6 +105,7 @@ def register(
     version = models.ensure_version(client, name, data.hash, model_id, found)
     if is_newest or tags.CANDIDATE not in client.get_registered_model(name).aliases:
         client.set_registered_model_alias(name, tags.CANDIDATE, version.version)
+    project.forget_store()
     return client.get_model_version(name, version.version)
 
 
@@ -116,7 +116,7 @@ def _origin(project: Project, data: DataId) -> dict[str, str]:
         return {}
     read = {dep.path: dep.hash for dep in stage.deps if dep.kind != "code"}
     found = {tags.DATA: canonical_json(read), tags.SIGNATURE: stage.execution.signature}
-    repository = repository_url(project.workspace)
+    repository = project.repository_url
     if repository:
         found[tags.REPOSITORY] = repository
     resolution = project.runs.resolve(stage.execution)

@@ -13,15 +13,11 @@ from lineage.repository.code import CodeState
 from lineage.repository.items import Item, Observed
 from lineage.repository.workspace import Workspace
 from lineage.tracking import tags
-from lineage.tracking.tag_values import TAG_LIMIT, hashes_tag
-from lineage.tracking.tags import DIGEST_LIMIT, INPUT, OUTPUT
+from lineage.tracking.tag_values import hashes_tag
+from lineage.tracking.tags import DIGEST_LIMIT, INPUT, OUTPUT, TAG_LIMIT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-PARAMS_A_BATCH = 100
-
-PARAM_LIMIT = 6000
 
 
 def identity_tags(observed: Observed) -> dict[str, str]:
@@ -65,10 +61,11 @@ def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:
     from mlflow.entities import Param
 
     params = [
-        Param(key, value[:PARAM_LIMIT]) for key, value in sorted(flat_params(observed).items())
+        Param(key, value[: tags.PARAM_LIMIT])
+        for key, value in sorted(flat_params(observed).items())
     ]
-    for start in range(0, len(params), PARAMS_A_BATCH):
-        client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
+    for start in range(0, len(params), tags.PARAMS_A_BATCH):
+        client.log_batch(run_id, params=params[start : start + tags.PARAMS_A_BATCH])
 
 
 def flat_params(observed: Observed) -> dict[str, str]:

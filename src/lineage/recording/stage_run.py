@@ -7,14 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from lineage import plugins
-from lineage.errors import (
-    LineageError,
-    in_a_sentence,
-    reason,
-    tell_uncaught,
-    without_secrets,
-)
+from lineage import environment, plugins
+from lineage.errors import LineageError, in_a_sentence, reason, tell_uncaught, without_secrets
 from lineage.project import Project
 from lineage.recording import attempt, run_record
 from lineage.recording.backfill import ensure_recorded_model
@@ -155,7 +149,9 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     ):
         plugins.check()
         store = connection.store_uri(workspace)
-        for killed in this_attempt.close_earlier(project.client, store):
+        with environment.importing("mlflow", for_good=True):
+            client = project.client
+        for killed in this_attempt.close_earlier(client, store):
             log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
         before = reader.before()
         model_ids = _models_of(project, before)
@@ -213,6 +209,7 @@ def _active(run: StageRun) -> Iterator[None]:
     """Make the run MLflow's active one, and close it as the body ended."""
     import mlflow
     from mlflow.exceptions import MlflowException
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
     try:
         mlflow.start_run(run_id=run.run_id, log_system_metrics=True)
@@ -221,7 +218,7 @@ def _active(run: StageRun) -> Iterator[None]:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         sentence = without_secrets(str(error)) or type(error).__name__
         try:
-            mlflow.set_tags({ERROR: sentence, "mlflow.note.content": sentence})
+            mlflow.set_tags({ERROR: sentence, MLFLOW_RUN_NOTE: sentence})
             mlflow.end_run(status)
         except MlflowException as lost:
             # What stopped the stage matters more, and is raised below.

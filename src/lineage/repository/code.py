@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from lineage.errors import without_secrets
+from lineage.errors import bare_url
 from lineage.repository.git import git
 from lineage.repository.workspace import Workspace
 
@@ -66,7 +66,7 @@ def repository_url(workspace: Workspace) -> str:
     """The URL of ``origin`` without credentials, or "" where it is a path or missing."""
     url = git(workspace.git_root, "config", "--get", "remote.origin.url", check=False)
     if "://" in url and not url.startswith("file:"):
-        return without_secrets(url)
+        return bare_url(url)
     # The short form of ssh, user@host:path; the user is part of the address, not a secret.
     return url if "@" in url.partition(":")[0] else ""
 

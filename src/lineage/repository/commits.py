@@ -10,7 +10,7 @@ from typing import Any
 from lineage.errors import LineageError
 from lineage.repository.workspace import Workspace
 
-EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
+EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 """Where DVC keeps a finished experiment: under its baseline's commit, by its name."""
 
 ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
@@ -204,7 +204,7 @@ def _read(commit: Any, names: Iterable[str] = ()) -> Commit:
 
 def _name_of_reference(reference: str) -> str | None:
     """What people call a reference; None for those that are no names of revisions."""
-    experiment = EXPERIMENT.fullmatch(reference)
+    experiment = EXPERIMENT_REF.fullmatch(reference)
     if experiment:
         return experiment[1]
     for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):

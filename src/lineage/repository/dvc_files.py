@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any
 
 from lineage.errors import LineageError
@@ -20,7 +19,7 @@ class DvcFiles:
 
     Args:
         workspace: The working tree.
-        commits: Of its repository.
+        commits: The commits of its repository.
     """
 
     def __init__(self, workspace: Workspace, commits: Commits) -> None:
@@ -108,32 +107,6 @@ class DvcFiles:
                 return True
             folder = folder.parent
         return False
-
-
-def is_in_tree(tree: Any, path: str) -> bool:
-    """Whether git keeps the bytes of a path in a commit."""
-    try:
-        entry = tree[path]
-    except KeyError:
-        return False
-    return entry.type_str == "blob" or _has_visible(entry)
-
-
-def is_in_list(tracked: Iterable[str], path: str) -> bool:
-    """The same for a working tree, given what git tracks in it."""
-    return any(
-        name == path
-        or (name.startswith(f"{path}/") and not PurePosixPath(name).name.startswith("."))
-        for name in tracked
-    )
-
-
-def _has_visible(tree: Any) -> bool:
-    # A folder of which git keeps a `.gitkeep` and the like holds data that it ignores.
-    return any(
-        _has_visible(entry) if entry.type_str == "tree" else not entry.name.startswith(".")
-        for entry in tree
-    )
 
 
 def _ignored(patterns: bytes, paths: Iterable[str]) -> set[str]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from lineage.identity import DataId, Execution, canonical_json
 from lineage.repository.commits import Commit, Commits
-from lineage.repository.dvc_files import DvcFiles, is_in_tree
+from lineage.repository.dvc_files import DvcFiles
 from lineage.repository.items import Item, Observed
+from lineage.repository.kept import is_in_tree
 from lineage.repository.snapshot import Snapshot, is_pipeline
 from lineage.repository.snapshots import Snapshots
 from lineage.repository.workspace import Workspace

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from lineage.identity import DataId
 from lineage.repository.items import Item, Observed
 
-LOCK = "dvc.lock"
-PIPELINE = "dvc.yaml"
-PARAMS = "params.yaml"
+LOCK_FILE = "dvc.lock"
+PIPELINE_FILE = "dvc.yaml"
+PARAMS_FILE = "params.yaml"
 """What DVC fills templates in with by itself, where it lies beside a pipeline file."""
 
 
@@ -15,12 +15,12 @@ def is_dvc_file(path: str) -> bool:
     """Whether a file is one of those that `SnapshotReader` reads."""
     name = path.rpartition("/")[2]
     is_added = name.endswith(".dvc") and name != ".dvc"
-    return name == PARAMS or name.endswith((LOCK, PIPELINE)) or is_added
+    return name == PARAMS_FILE or name.endswith((LOCK_FILE, PIPELINE_FILE)) or is_added
 
 
 def is_pipeline(path: str) -> bool:
     """Whether a file defines stages, or what their names are made of, and so holds no hash."""
-    return path.endswith(PIPELINE) or path.rpartition("/")[2] == PARAMS
+    return path.endswith(PIPELINE_FILE) or path.rpartition("/")[2] == PARAMS_FILE
 
 
 @dataclass(frozen=True)

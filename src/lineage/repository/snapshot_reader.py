@@ -9,7 +9,7 @@ from lineage.errors import LineageError, without_secrets
 from lineage.identity import Execution, StageId, from_root, hash_of
 from lineage.repository import dvc_yaml
 from lineage.repository.items import Item, Observed, why_unpushed
-from lineage.repository.snapshot import LOCK, PARAMS, Added, Snapshot, overlap
+from lineage.repository.snapshot import LOCK_FILE, PARAMS_FILE, Added, Snapshot, overlap
 from lineage.repository.templates import definition_of, likeness
 from lineage.repository.workspace import Workspace
 
@@ -48,7 +48,7 @@ class SnapshotReader:
         added: list[Added] = []
         for path, text in texts.items():
             try:
-                if path.endswith(LOCK):
+                if path.endswith(LOCK_FILE):
                     entries += self._entries(path, texts)
                 elif path.endswith(".dvc"):
                     added += _added(self._workspace, path, text)
@@ -63,7 +63,7 @@ class SnapshotReader:
     def _entries(self, lock: str, texts: Mapping[str, bytes]) -> "list[_Entry]":
         pipeline = lock.removesuffix(".lock") + ".yaml"
         definition = texts.get(pipeline, b"")
-        params = f"{posixpath.dirname(lock)}/{PARAMS}".removeprefix("/")
+        params = f"{posixpath.dirname(lock)}/{PARAMS_FILE}".removeprefix("/")
         is_filled_in = b"foreach" in definition or b"matrix" in definition
         values = texts.get(params, b"") if is_filled_in else b""
         key = (lock, texts[lock], definition + b"\0" + values)

@@ -8,9 +8,10 @@ from typing import Any
 from lineage.errors import LineageError
 from lineage.repository import dvc_yaml
 from lineage.repository.commits import Commit, Commits
-from lineage.repository.dvc_files import DvcFiles, is_in_list, is_in_tree
+from lineage.repository.dvc_files import DvcFiles
 from lineage.repository.items import Observed
-from lineage.repository.snapshot import PIPELINE, Snapshot
+from lineage.repository.kept import is_in_list, is_in_tree
+from lineage.repository.snapshot import PIPELINE_FILE, Snapshot
 from lineage.repository.snapshot_reader import SnapshotReader
 from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
@@ -21,8 +22,8 @@ class Snapshots:
 
     Args:
         workspace: The working tree.
-        commits: Of its repository.
-        dvc_files: Of all revisions.
+        commits: The commits of its repository.
+        dvc_files: The DVC files of all revisions.
 
     Attributes:
         unreadable: A sentence for each DVC file of the past that cannot be read, and whose
@@ -78,7 +79,7 @@ class Snapshots:
             raise error
 
         for path, text in self._dvc_files.present.items():
-            if path.endswith(PIPELINE):
+            if path.endswith(PIPELINE_FILE):
                 dvc_yaml.parse(text, path)  # of a pipeline that never ran, too
 
         def is_kept(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""The DVC side: the working tree, its stages, and the bytes that they read and write."""
+"""The working tree that git and DVC both manage, and what DVC tracks in it."""
 
 import os
 from collections.abc import Iterator

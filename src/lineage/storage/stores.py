@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineage.errors import LineageError, reason, without_secrets
+from lineage.errors import LineageError, bare_url, reason
 
 _EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"
 _OTHERS_RAISE = {
@@ -97,7 +97,7 @@ def remotes_of(repo: Any) -> list[Store]:
 
 def _remote(repo: Any, name: str) -> Store:
     url = repo.config["remote"].get(name, {}).get("url", "")
-    called = f"the DVC remote {name!r} ({without_secrets(url)})"
+    called = f"the DVC remote {name!r} ({bare_url(url)})"
     advice = "correct it with `dvc remote modify`, or see to your credentials and the network"
     with _answering(called, advice):
         databases = [

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from lineage.errors import LineageError
 from lineage.identity import DataId
+from lineage.repository.commits import SHORT
 from lineage.repository.git import git
 from lineage.repository.workspace import Workspace
 from lineage.storage.materialise import appearing, write
-from lineage.words import DIGITS_IN_TABLES
 
 
 def write_out(
@@ -104,7 +104,7 @@ def _check_untracked(workspace: Workspace, sha: str, paths: Iterable[str]) -> No
             # Above it may be folders, but no file, nor a link that leads elsewhere.
             if name == path or (name in above and " tree " not in about):
                 raise LineageError(
-                    f"{path} cannot be put into the code of {sha[:DIGITS_IN_TABLES]}, where git"
+                    f"{path} cannot be put into the code of {sha[:SHORT]}, where git"
                     f" tracks {name}: check it out without the code."
                 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from lineage import environment
-from lineage.errors import LineageError, reason, without_secrets
+from lineage.errors import LineageError, bare_url, reason
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import EXPERIMENT_KIND
 
@@ -73,7 +73,7 @@ def _connect(workspace: Workspace) -> "MlflowClient":
             client.search_registered_models(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise LineageError(
-            f"no MLflow tracking store answers at {without_secrets(uri)}: start that server or"
+            f"no MLflow tracking store answers at {bare_url(uri)}: start that server or"
             f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({reason(error)})."
         ) from error
     return client

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+SYSTEM_METRICS = "system/"
+"""How the names of MLflow's own measurements of the machine begin."""
+
+
 @dataclass(frozen=True)
 class RunFacts(Answer):
     """An MLflow run, as far as lineage asks for it.
@@ -91,9 +95,6 @@ class VersionNode(Answer):
     def id(self) -> str:
         """Unique in a graph, and a REF."""
         return f"models:/{self.name}/{self.version}"
-
-
-SYSTEM_METRICS = "system/"
 
 
 def facts_of(run: "Run") -> RunFacts:

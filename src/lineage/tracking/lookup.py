@@ -80,9 +80,11 @@ class IndexLookup:
         reading = self._index.reading
         self._search.with_ids(run_id for digest in digests for run_id in reading.get(digest, []))
 
-    def count_reading(self, digests: Collection[str] | None) -> dict[str, set[str]]:
+    def count_reading(
+        self,
+        digests: Collection[str] | None,  # noqa: ARG002 - of the protocol
+    ) -> dict[str, set[str]]:
         """Hash -> ids of the runs that read it; for every hash, which costs no more."""
-        del digests
         counted = {digest: set(ids) for digest, ids in self._index.reading.items() if digest}
         long = self._search.with_tag_like(DEPS, ELSEWHERE)
         return _counted(self._executions, long, counted)

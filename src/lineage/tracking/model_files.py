@@ -15,7 +15,7 @@ MLMODEL = "MLmodel"
 """The file by which MLflow knows a folder as a model."""
 
 
-def log(client: "MlflowClient", path: Path, model_id: str) -> bool:
+def log_model(client: "MlflowClient", path: Path, model_id: str) -> bool:
     """Write the files at ``path`` into a logged model, and finish it.
 
     Args:

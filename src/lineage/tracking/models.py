@@ -85,7 +85,9 @@ def _log_model(
     model_id = str(model.model_id)
     known = False
     try:
-        known = plugins.log_model(path, model_id, name) or model_files.log(client, path, model_id)
+        known = plugins.log_model(path, model_id, name) or model_files.log_model(
+            client, path, model_id
+        )
     finally:
         if not known:
             client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)

@@ -64,7 +64,7 @@ class Registry:
         return self._node(found)
 
     def names(self) -> list[str]:
-        """Of all registered models."""
+        """The names of all registered models."""
         return sorted(self._aliases)
 
     @cached_property

@@ -12,7 +12,7 @@ from functools import cached_property
 from lineage.tracking.tag_values import is_elsewhere, json_object
 from lineage.tracking.tags import DEPS, OUTPUT, OUTS, SIGNATURE
 
-TAGS = """
+TAGS_QUERY = """
 SELECT tags.run_uuid, tags.value
 FROM tags
 JOIN runs ON runs.run_uuid = tags.run_uuid
@@ -22,7 +22,7 @@ WHERE tags.key = :key
 ORDER BY runs.start_time, runs.run_uuid
 """
 
-SCRIPTS = """
+SCRIPTS_QUERY = """
 SELECT runs.run_uuid, datasets.digest
 FROM inputs
 JOIN datasets ON datasets.dataset_uuid = inputs.source_id
@@ -72,13 +72,13 @@ class TagIndex:
         from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
         found: dict[str, list[str]] = {}
-        for run_id, value in self._rows(TAGS, key=key):
+        for run_id, value in self._rows(TAGS_QUERY, key=key):
             hashes = json_object(value, f"the tag {key} of the run {run_id}")
             # Those with too many paths for a tag stand under the empty hash.
             for digest in {""} if is_elsewhere(hashes) else set(hashes.values()):
                 found.setdefault(digest, []).append(run_id)
         for run_id, digest in self._rows(
-            SCRIPTS.format(comparison="=" if written else "<>"),
+            SCRIPTS_QUERY.format(comparison="=" if written else "<>"),
             signature=SIGNATURE,
             context=MLFLOW_DATASET_CONTEXT,
             output=OUTPUT,

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lineage.identity import canonical_json
-from lineage.tracking.tags import RECORD
+from lineage.tracking.tags import RECORD, TAG_LIMIT
 
 log = logging.getLogger("lineage")
-
-TAG_LIMIT = 8000
-"""Characters of a run tag; MLflow cuts longer ones without a word."""
 
 ELSEWHERE = f'%"see":"{RECORD}"%'
 """What a search finds in the tag of a run with so many paths that they did not fit."""

@@ -99,3 +99,12 @@ ORIGINS = "origins.json"
 DIGEST_LIMIT = 36
 """Characters of a dataset's digest in MLflow. An md5 with ``.dir`` has just as many; the
 checksum of a URL may have more, and stands in `DEPS` only."""
+
+TAG_LIMIT = 8000
+"""Characters of a run's tag; MLflow cuts longer ones without a word."""
+
+PARAM_LIMIT = 6000
+"""Characters of a param; MLflow cuts longer ones without a word."""
+
+PARAMS_A_BATCH = 100
+"""How many params MLflow takes at once."""

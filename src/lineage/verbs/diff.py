@@ -13,8 +13,8 @@ from lineage.project import Project
 from lineage.repository.commits import WORKSPACE
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode
+from lineage.verbs.diff_answer import Change, DataChange, Difference, Side, StageChange, T
 from lineage.verbs.diff_sides import Traced, names, part, recorded, traced
-from lineage.verbs.difference import Change, DataChange, Difference, Side, StageChange, T
 
 N = TypeVar("N", DataNode, ExecutionNode)
 
@@ -218,10 +218,9 @@ def _files(project: Project, before: Side, after: Side) -> tuple[tuple[str, ...]
     ]
     if lacking:
         return None, lacking
-    import pygit2
     from pygit2.enums import DiffOption
 
-    repository = pygit2.Repository(str(project.workspace.git_root))
+    repository = project.history.commits.repository
     first, *second = [each for each in (before.commit, after.commit) if each != WORKSPACE]
     untracked = DiffOption.INCLUDE_UNTRACKED | DiffOption.RECURSE_UNTRACKED_DIRS
     # With a single commit, the other side is the working tree.

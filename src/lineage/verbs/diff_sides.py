@@ -9,7 +9,7 @@ from lineage.join.reference import RevisionRef, RunRef, Subject
 from lineage.project import Project
 from lineage.repository.commits import WORKSPACE, Commit
 from lineage.tracking.facts import RunFacts, VersionNode, facts_of
-from lineage.verbs.difference import Side
+from lineage.verbs.diff_answer import Side
 from lineage.verbs.trace import upstream
 
 

@@ -24,7 +24,7 @@ def subject_of(history: History, rev: str | None) -> tuple[str, Commit]:
     if rev is not None:
         return rev, _found(history, rev)
     head = history.commits.find(history.commits.head) if history.commits.head else None
-    if head is None or history.snapshot(history.commits.present) != history.snapshot(head):
+    if head is None or history.is_dirty:
         return WORKSPACE, history.commits.present
     return called(head), head
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from lineage.errors import LineageError, without_secrets
+from lineage.errors import LineageError, bare_url
 from lineage.formats.markdown import (
     amounts,
     code,
@@ -24,15 +24,15 @@ from lineage.project import Project
 from lineage.repository.commits import SHORT, WORKSPACE
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
+from lineage.verbs.diff_answer import Change, DataChange, Difference
 from lineage.verbs.diff_sides import Traced
-from lineage.verbs.difference import Change, DataChange, Difference
 from lineage.verbs.report_outcomes import Outcome, Registered, StageOutcome, models_in
 from lineage.words import count, short
 
 METRICS_SHOWN = 4
 """Of a model version; the runs that measured it have them all."""
 
-NAMED = 3
+DATASETS_NAMED = 3
 """Datasets that the headline lists by name."""
 
 
@@ -62,7 +62,7 @@ def headline(
 
 def _data_in_words(difference: Difference) -> str:
     changed = [code(change.path) for change in difference.data if change.kind == "dataset"]
-    if len(changed) > NAMED:
+    if len(changed) > DATASETS_NAMED:
         return f"{len(changed)} datasets changed"
     return f"{listed(changed)} changed" if changed else "no dataset changed"
 
@@ -306,7 +306,7 @@ def _step(change: Change[float]) -> str:
 
 def _linked(project: Project, label: str, page: str) -> str:
     """A link to a page of MLflow; the label alone where that has no address."""
-    uri = without_secrets(project.client.tracking_uri).rstrip("/")
+    uri = bare_url(project.client.tracking_uri).rstrip("/")
     if not page or not uri.startswith(("http://", "https://")):
         return label
     return f"[{label}](<{quote(uri, safe=':/?=&%@~+,;')}/#{page}>)"

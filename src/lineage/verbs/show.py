@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lineage.answer import Answer
+from lineage.answer import Answer, plain
 from lineage.identity import DataId
 from lineage.join.graph import DataNode, Graph, GraphBuilder
 from lineage.join.knowledge import Knowledge, Known
@@ -50,13 +50,6 @@ class Shown(Answer):
             the model.
     """
 
-    json_names: ClassVar[tuple[str, ...]] = (
-        "subject=meaning",
-        *(f"{name.partition('=')[0]}=graph.{name.rpartition('=')[2]}" for name in Graph.json_names),
-        "facts",
-        "places",
-    )
-
     subject: Subject
     graph: Graph
     facts: Mapping[str, Mapping[str, Any]]
@@ -67,10 +60,10 @@ class Shown(Answer):
         """Sentences about what the answer cannot know."""
         return self.graph.warnings
 
-    @property
-    def meaning(self) -> str:
-        """What the REF means, in words."""
-        return str(self.subject)
+    def as_dict(self, *_names: str) -> dict[str, Any]:
+        """As JSON has it: the graph's own names beside those of what is known besides."""
+        known = {"facts": plain(self.facts), "places": plain(self.places)}
+        return {"subject": str(self.subject), **self.graph.as_dict(), **known}
 
 
 def show(project: Project, ref: str) -> Shown:

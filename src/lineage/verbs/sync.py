@@ -54,6 +54,7 @@ def sync(project: Project, rev: str | None = None) -> Synced:
     """
     # Two at once would each find the same runs missing.
     with FileLock(project.workspace.home / ".dvc" / "tmp" / "lineage-sync.lock"):
+        project.forget_store()
         return _sync(project, rev)
 
 

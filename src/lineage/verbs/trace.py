@@ -157,8 +157,8 @@ class _Upstream:
     def _sources(self, data: DataId, snapshot: Snapshot | None) -> None:
         """What is upstream of bytes that no stage wrote as a whole."""
         history = self._project.history
-        commits = history.containing(data.hash)
         if snapshot is None:
+            commits = history.containing(data.hash)
             snapshot = history.snapshot(commits[0]) if commits else None
         if snapshot is None:
             return
@@ -169,7 +169,7 @@ class _Upstream:
                 self.builder.link(self.builder.add(origin), str(data))
                 return
         # What the stage read may be older than what stands beside it in the same lock.
-        near = [snapshot, *map(history.snapshot, commits)]
+        near = [snapshot, *map(history.snapshot, history.containing(data.hash))]
         overlapping = [item.id for each in near for item in each.overlapping(data.path)]
         candidates = [each for each in dict.fromkeys(overlapping) if each.hash]
         if not candidates:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from lineage.identity import StageId
 from lineage.tracking.producer import Resolution, Status
 from lineage.tracking.tags import CHANGED
+from lineage.verbs.verify_break import Break, Check
 from lineage.words import some
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-from lineage.verbs.verify_break import Break, Check
 
 
 def check_stages(

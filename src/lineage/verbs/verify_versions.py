@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from lineage.join.knowledge import Knowledge
 from lineage.project import Project
-from lineage.repository.code import address, repository_url
+from lineage.repository.code import address
 from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
 from lineage.tracking.facts import VersionNode, facts_of
+from lineage.verbs.verify_break import Break, Check, Found
 from lineage.words import count, some
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-from lineage.verbs.verify_break import Break, Check, Found
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def versions_to_check(
         for node in chosen
         for run in [runs.get(node.run_id)]
     ]
-    here = address(repository_url(project.workspace))
+    here = address(project.repository_url)
     ours, strangers, abroad = [], [], {}
     for version in known:
         there = facts_of(version.run).repository if version.run else ""

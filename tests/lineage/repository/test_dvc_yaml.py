@@ -151,8 +151,10 @@ def test_a_mapping_inside_itself_is_what_dvc_makes_of_it() -> None:
         "a: " + "{b: " * 100_000 + "}" * 100_000,
         "a:\n" + "- " * 100_000 + "x\n",
         "".join(" " * level + "a:\n" for level in range(3000)),
+        "x: '" + "]" * 30_000 + "'\na: " + "[" * 30_000 + "]" * 30_000,
+        "a: \n" + " [ #]\n" * 30_000,
     ],
-    ids=["lists", "mappings", "dashes", "levels"],
+    ids=["lists", "mappings", "dashes", "levels", "quoted", "comments"],
 )
 def test_what_is_nested_too_deep_is_refused(text: str) -> None:
     """In a process of its own: the loader in C would end it with a signal."""
@@ -167,6 +169,8 @@ def test_what_is_nested_too_deep_is_refused(text: str) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_refused() -> None:
+    with pytest.raises(LineageError, match=r"dvc\.lock cannot be read"):
+        dvc_yaml.parse(("- " * 30_000).encode("utf-16"), "dvc.lock")
     with pytest.raises(LineageError, match=r"params\.yaml cannot be read"):
         dvc_yaml.parse(b"a: \xff\n", "params.yaml")
 

@@ -17,8 +17,8 @@ from lineage.repository.commits import Commit
 from lineage.tracking.facts import RunFacts
 from lineage.tracking.producer import Status
 from lineage.verbs.diff import compare, diff
+from lineage.verbs.diff_answer import Difference, Side
 from lineage.verbs.diff_sides import Traced
-from lineage.verbs.difference import Difference, Side
 from tests.lineage.conftest import hashes
 from tests.lineage.verbs.branches import NOTE, Story, outs, raw, repeated
 

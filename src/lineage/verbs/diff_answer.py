@@ -1,7 +1,7 @@
 """What changed between two things, as values."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lineage.answer import Answer
 from lineage.join.graph import DataNode, ExecutionNode
@@ -55,39 +55,15 @@ class StageChange(Answer):
         after: None where only the first side has it.
     """
 
-    json_names: ClassVar[tuple[str, ...]] = (
-        "stage",
-        "before=before_in_brief",
-        "after=after_in_brief",
-    )
-
     stage: str
     before: ExecutionNode | None
     after: ExecutionNode | None
 
-    @property
-    def before_in_brief(self) -> "_Execution | None":
-        """The first side as JSON has it."""
-        return _Execution(self.before) if self.before else None
-
-    @property
-    def after_in_brief(self) -> "_Execution | None":
-        """The second side as JSON has it."""
-        return _Execution(self.after) if self.after else None
-
-
-@dataclass(frozen=True)
-class _Execution(Answer):
-    """An execution without what it read and wrote."""
-
-    json_names: ClassVar[tuple[str, ...]] = (
-        "id=node.id",
-        "signature=node.execution.signature",
-        "status=node.status",
-        "run=node.run_id",
-    )
-
-    node: ExecutionNode
+    def as_dict(self, *_names: str) -> dict[str, Any]:
+        """As JSON has it, without what the two read and wrote."""
+        names = ("id", "signature=execution.signature", "status", "run=run_id")
+        before, after = (each and each.as_dict(*names) for each in (self.before, self.after))
+        return {"stage": self.stage, "before": before, "after": after}
 
 
 @dataclass(frozen=True)
@@ -101,40 +77,16 @@ class DataChange(Answer):
         after: None where it was removed.
     """
 
-    json_names: ClassVar[tuple[str, ...]] = (
-        "path",
-        "kind",
-        "before=before_in_brief",
-        "after=after_in_brief",
-    )
-
     path: str
     kind: str
     before: DataNode | None
     after: DataNode | None
 
-    @property
-    def before_in_brief(self) -> "_Bytes | None":
-        """The first side as JSON has it."""
-        return _Bytes(self.before) if self.before else None
-
-    @property
-    def after_in_brief(self) -> "_Bytes | None":
-        """The second side as JSON has it."""
-        return _Bytes(self.after) if self.after else None
-
-
-@dataclass(frozen=True)
-class _Bytes(Answer):
-    """Some bytes without their path, which both sides have."""
-
-    json_names: ClassVar[tuple[str, ...]] = (
-        "hash=node.hash",
-        "files=node.files",
-        "bytes=node.size_bytes",
-    )
-
-    node: DataNode
+    def as_dict(self, *_names: str) -> dict[str, Any]:
+        """As JSON has it."""
+        names = ("hash", "files", "bytes=size_bytes")
+        before, after = (each and each.as_dict(*names) for each in (self.before, self.after))
+        return {"path": self.path, "kind": self.kind, "before": before, "after": after}
 
 
 @dataclass(frozen=True)
