@@ -36,7 +36,7 @@ class Step:
     """From 1."""
     step: int
     """From 1, over all epochs."""
-    losses: dict[str, float]
+    losses: Mapping[str, float]
     """The parts that torchvision's detector gives, and their sum as ``loss``."""
     learning_rate: float
     images_per_s: float
@@ -48,7 +48,7 @@ class EpochEnd:
 
     epoch: int
     """From 1."""
-    losses: dict[str, float]
+    losses: Mapping[str, float]
     """Means over the validation images: the parts, and their sum as ``loss``."""
     duration_s: float
     """Seconds of training and validation."""
