@@ -5,14 +5,16 @@ import copy
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import grimp
 import pytest
 from ruamel.yaml import YAML
 
 from cocopipe.params import Params
+from cocopipe.params import read as read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["download", "convert", "inspect", "train", "evaluate", "register"]
@@ -21,8 +23,8 @@ OBSERVERS = ["cocopipe.tracking"]
 """What MLflow gets changes no result: values go into these modules, and none comes back."""
 
 NO_RESULT = {"cocopipe", "cocopipe.errors", "cocopipe.params", "cocopipe.stages"}
-NO_RESULT |= {"cocopipe.checked", "cocopipe.detect.settings"}
-"""Errors end a stage; params and the settings it is made of have no defaults, and the values
+NO_RESULT |= {"cocopipe.checked", "cocopipe.convert.settings", "cocopipe.detect.settings"}
+"""Errors end a stage; params and the settings they are made of have no defaults, and the values
 that they hold are declared."""
 
 HOW_AND_WHERE = {"machine", "tracking"}
@@ -30,6 +32,7 @@ HOW_AND_WHERE = {"machine", "tracking"}
 READERS = "readers of what convert writes: they lie beside the format that both have to agree on"
 UNUSED = {
     "convert": {
+        "src/cocopipe/convert/settings.py": "values of params, beside what they are for",
         "src/cocopipe/pictures/pixels.py": READERS,
         "src/cocopipe/split/images.py": READERS,
         "src/cocopipe/split/masks.py": READERS,
@@ -176,6 +179,31 @@ def test_a_code_dependency_that_is_removed_is_missed(stage: str, code: dict[str,
 @pytest.mark.parametrize("stage", STAGES)
 def test_declared_params_are_those_that_are_used(stage: str) -> None:
     assert set(pipeline()[stage]["params"]) == used_sections(stage)
+
+
+def classes_of_params(kind: object = Params) -> set[type]:
+    """The classes that params are made of, wherever a type names one."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return {kind}.union(*map(classes_of_params, get_type_hints(kind).values()))
+    return set().union(*map(classes_of_params, get_args(kind)))
+
+
+def test_no_param_has_a_default() -> None:
+    """A value that params.yaml does not state would be decided by code that no stage declares."""
+    classes = classes_of_params()
+    sections = {field.name: get_type_hints(Params)[field.name] for field in fields(Params)}
+    assert {*sections.values()} < classes
+    modules = {each.__module__ for each in classes}
+    assert modules == {"cocopipe.params", "cocopipe.convert.settings", "cocopipe.detect.settings"}
+    for each in classes:
+        for field in fields(each):
+            assert each.__pydantic_fields__[field.name].is_required(), (each, field.name)
+            assert field.default is field.default_factory is MISSING, (each, field.name)
+
+
+def test_params_hold_what_their_file_says() -> None:
+    stated = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    assert asdict(read_params(ROOT / "params.yaml")) == stated
 
 
 def test_no_param_has_a_name_that_dvc_overlooks() -> None:

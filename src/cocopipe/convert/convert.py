@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
 from cocopipe.convert.columns import Annotations, DocumentColumns, read
 from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
+from cocopipe.convert.settings import ConvertSettings
 from cocopipe.convert.table_writer import give_back_memory, new_table
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
@@ -71,23 +72,9 @@ class Conversion:
         return counts
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How raw data is converted."""
-
-    validation_fraction: float
-    """Share of a divided split that is val, between 0 and 1."""
-    subset: int | None
-    """Images to take of each source split, the first in its order; None: all."""
-    on_missing: Literal["error", "skip"]
-    """What to do about listed images that are missing: refuse the data, or leave them out."""
-    on_mismatch: Literal["keep", "error"] = "keep"
-    """What to do about annotated sizes that are not the file's: keep them, or refuse the data."""
-    verify: Literal["header", "decode"] = "header"
-    """How to tell that an image is whole: by its header, or by decoding all of it."""
-
-
-def convert(raw: Path, train: Path, val: Path, settings: Settings, *, workers: int) -> Conversion:
+def convert(
+    raw: Path, train: Path, val: Path, settings: ConvertSettings, *, workers: int
+) -> Conversion:
     """Convert raw COCO data; the same bytes for the same data, whatever ``workers`` is.
 
     A split whose name starts with ``train`` and one with ``val`` are taken as
@@ -173,7 +160,7 @@ class _Part:
         return replace(self, images=self.images.only(chosen), skipped=(), ignored=())
 
 
-def _take(split: RawSplit, settings: Settings) -> _Part:
+def _take(split: RawSplit, settings: ConvertSettings) -> _Part:
     """Parse a split's documents and find its images."""
     documents, ignored = _documents(split)
     give_back_memory()

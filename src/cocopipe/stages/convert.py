@@ -16,7 +16,7 @@ def convert(run: StageRun, params: Params) -> None:
             run.dep("raw").location,
             train,
             val,
-            coco.Settings(**vars(params.convert)),
+            params.convert,
             workers=params.machine.workers,
         )
     log_machine(workers=params.machine.workers)
