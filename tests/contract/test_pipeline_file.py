@@ -46,7 +46,6 @@ UNUSED = {
         "src/cocopipe/pictures/pixels.py": READERS,
         "src/cocopipe/split/images.py": READERS,
         "src/cocopipe/split/masks.py": READERS,
-        "src/cocopipe/split/objects.py": READERS,
     },
 }
 """Modules in declared folders that a stage reruns for, but never imports, each with the reason."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
@@ -25,6 +24,7 @@ from cocopipe.convert.table_writer import give_back_memory, new_table
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split.boxes import OddBoxes, count_odd, odd_boxes
+from cocopipe.split.objects import given_boxes
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
 """What a file may be named, but not an MLflow metric."""
@@ -368,6 +368,5 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, _Tables]:
 
 def _odd_boxes(objects: Annotations, sizes: npt.NDArray[np.float64]) -> OddBoxes:
     """Count them among the boxes that are numbers."""
-    boxes = objects.rows.field("bbox")
-    has_box = pc.is_valid(boxes).to_numpy(zero_copy_only=False)
-    return count_odd(odd_boxes(boxes.drop_null().flatten().to_numpy(), sizes[has_box]))
+    boxes, has_box = given_boxes(objects.rows)
+    return count_odd(odd_boxes(boxes, sizes[has_box]))
