@@ -54,10 +54,6 @@ class Conversion:
     ignored: tuple[str, ...]
     """Splits, documents without images or of panoptic segments, image folders without documents."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The conversion as plain values."""
-        return asdict(self)
-
     def metrics(self) -> dict[str, float]:
         """Everything that was counted, as ``<split>.<name>``."""
         counts: dict[str, float] = {"skipped_images": len(self.skipped)}

@@ -1,6 +1,6 @@
 """The figures of a converted split."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,6 @@ class Statistics:
     odd: OddObjects
     categories: list[CategoryFigures]
     """The categories in the document's order, the unused ones included."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as plain values."""
-        return asdict(self)
 
     def metrics(self) -> dict[str, float]:
         """The figures that are worth following from version to version."""

@@ -1,5 +1,7 @@
 """Stage convert: image store and annotation tables from raw COCO data."""
 
+from dataclasses import asdict
+
 import mlflow
 
 from cocopipe.convert import convert as coco
@@ -21,4 +23,4 @@ def convert(run: StageRun, params: Params) -> None:
         )
     log_machine(workers=params.machine.workers)
     mlflow.log_metrics(conversion.metrics())
-    mlflow.log_dict(conversion.as_dict(), "conversion.json")
+    mlflow.log_dict(asdict(conversion), "conversion.json")

@@ -1,5 +1,6 @@
 """Stage download: fetch the raw data from the source that params name."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
@@ -25,7 +26,7 @@ def download(run: StageRun, params: Params) -> None:
     with new_directory(run.out("raw")) as raw:
         origins = _fetch(raw, params.download)
     mlflow.set_tag("download.source", params.download.source)
-    mlflow.log_dict({"origins": [origin.as_dict() for origin in origins]}, ORIGINS)
+    mlflow.log_dict({"origins": [asdict(origin) for origin in origins]}, ORIGINS)
 
 
 def _fetch(raw: Path, params: Download) -> list[Origin]:
