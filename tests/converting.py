@@ -19,15 +19,22 @@ from PIL import Image
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.zips import DiskFile
 from cocopipe.convert.columns import DocumentColumns, read
-from cocopipe.convert.convert import Conversion, Settings, convert
+from cocopipe.convert.convert import Conversion, convert
 from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
+from cocopipe.convert.settings import ConvertSettings
 from cocopipe.convert.table_writer import new_table
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.split import tables
 from tests.coco_files import InMemory, instances, official, picture, write_zip
 
-SETTINGS = Settings(validation_fraction=0.3, subset=None, on_missing="error")
+SETTINGS = ConvertSettings(
+    validation_fraction=0.3,
+    subset=None,
+    on_missing="error",
+    on_mismatch="keep",
+    verify="header",
+)
 
 Converted = tuple[Conversion, Path, Path]
 """The conversion, and the folders of train and val."""
@@ -150,7 +157,8 @@ def with_size(width: int, height: int) -> dict[str, Any]:
 CONVERT = """
 import re, sys
 from pathlib import Path
-from cocopipe.convert.convert import Settings, convert
+from cocopipe.convert.convert import convert
+from cocopipe.convert.settings import ConvertSettings
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.stages.__main__ import INTERRUPTED, _full_disk_in_a_sentence
@@ -166,8 +174,12 @@ try:
         new_directory(out / "train") as train,
         new_directory(out / "val") as val,
     ):
-        settings = Settings(
-            validation_fraction=0.3, subset=None, on_missing="error", verify=verify
+        settings = ConvertSettings(
+            validation_fraction=0.3,
+            subset=None,
+            on_missing="error",
+            on_mismatch="keep",
+            verify=verify,
         )
         convert(raw, train, val, settings, workers=2)
 except UserError as error:

@@ -8,7 +8,8 @@ CONVERT = """
 import json, re, sys, time
 from pathlib import Path
 import pandas  # which pyarrow imports when it makes its first array
-from cocopipe.convert.convert import Settings, convert
+from cocopipe.convert.convert import convert
+from cocopipe.convert.settings import ConvertSettings
 def peak_mb():  # not ru_maxrss, which a process inherits from the one that started it
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 raw, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -16,7 +17,8 @@ for name in ("train", "val"):
     (out / name).mkdir(parents=True)
 before = peak_mb()
 start = time.perf_counter()
-settings = Settings(validation_fraction=0.2, subset=None, on_missing="error")
+settings = ConvertSettings(validation_fraction=0.2, subset=None, on_missing="error",
+                           on_mismatch="keep", verify="header")
 convert(raw, out / "train", out / "val", settings, workers=workers)
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "import_mb": before}))

@@ -1,7 +1,10 @@
 """The pipeline of the made-up project: this repository's own, without its bulk."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,6 @@ class Stage:
 
     Attributes:
         name: Also that of its section in ``params.yaml``.
-        deps: Paths, in order.
         outs: Path -> its annotation.
         contexts: Path of a dataset that it reads -> the context that it names for it.
         tags: What the stage itself adds to the tags of its run.
@@ -33,7 +35,6 @@ class Stage:
     """
 
     name: str
-    deps: Sequence[str]
     outs: Mapping[str, Mapping[str, Any]]
     contexts: Mapping[str, str]
     tags: Mapping[str, str]
@@ -44,6 +45,30 @@ class Stage:
         """What DVC runs."""
         return f"bin/stage {self.name}"
 
+    @property
+    def deps(self) -> Sequence[str]:
+        """Paths, in order: those of this repository's own stage."""
+        return DEPS[self.name]
+
+
+PARAMS: Mapping[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+"""Those of this repository, so that they cannot grow old."""
+
+
+def _filled_in(path: str) -> str:
+    """A path of ``dvc.yaml`` with the params that it names."""
+
+    def value(match: re.Match[str]) -> str:
+        return str(reduce(getitem, match[1].split("."), PARAMS))
+
+    return re.sub(r"\$\{([\w.]+)\}", value, path)
+
+
+DEPS: Mapping[str, Sequence[str]] = {
+    name: tuple(map(_filled_in, stage["deps"]))
+    for name, stage in YAML(typ="safe").load(ROOT / PIPELINE)["stages"].items()
+}
+"""Name of a stage -> what it depends on; of this repository too."""
 
 DATASET, REPORT = {"type": "dataset"}, {"type": "report"}
 WORKERS = {"machine.workers": "2"}
@@ -52,54 +77,24 @@ DEVICE = {**WORKERS, "machine.device": "cpu"}
 STAGES = (
     Stage(
         name="download",
-        deps=(
-            "data/source",
-            "src/cocopipe/coco/raw.py",
-            "src/cocopipe/files.py",
-            "src/cocopipe/sources",
-            "src/cocopipe/stages/download.py",
-        ),
         outs={RAW: {**DATASET, "push": False}},
         contexts={},
         tags={"download.source": "sample"},
     ),
     Stage(
         name="convert",
-        deps=(
-            RAW,
-            "src/cocopipe/coco",
-            "src/cocopipe/files.py",
-            "src/cocopipe/stages/convert.py",
-        ),
         outs={TRAIN: DATASET, VAL: DATASET},
         contexts={},
         tags=WORKERS,
     ),
     Stage(
         name="inspect",
-        deps=(
-            TRAIN,
-            VAL,
-            "src/cocopipe/coco",
-            "src/cocopipe/files.py",
-            "src/cocopipe/quality",
-            "src/cocopipe/stages/inspect.py",
-        ),
         outs={"reports/data": REPORT},
         contexts={},
         tags={},
     ),
     Stage(
         name="train",
-        deps=(
-            TRAIN,
-            VAL,
-            "models/initial",
-            "src/cocopipe/coco",
-            "src/cocopipe/detect",
-            "src/cocopipe/files.py",
-            "src/cocopipe/stages/train.py",
-        ),
         outs={MODEL: {"type": "model"}, "reports/train": REPORT},
         contexts={TRAIN: "training", VAL: "validation"},
         tags=DEVICE,
@@ -107,27 +102,12 @@ STAGES = (
     ),
     Stage(
         name="evaluate",
-        deps=(
-            VAL,
-            MODEL,
-            "src/cocopipe/coco",
-            "src/cocopipe/detect",
-            "src/cocopipe/files.py",
-            "src/cocopipe/quality",
-            "src/cocopipe/stages/evaluate.py",
-        ),
         outs={"reports/evaluate": REPORT},
         contexts={VAL: "evaluation"},
         tags=DEVICE,
     ),
     Stage(
         name="register",
-        deps=(
-            MODEL,
-            "reports/evaluate",
-            "src/cocopipe/files.py",
-            "src/cocopipe/stages/register.py",
-        ),
         outs={REGISTRATION: {**REPORT, "labels": ["registration"]}},
         contexts={},
         tags={},
@@ -149,23 +129,22 @@ FOLDERS = {
 }
 """Path of an output that is a folder -> the files in it."""
 
-TRAINING_CODE = ("src/cocopipe/detect/loop.py", "src/cocopipe/stages/train.py")
+TRAINING_CODE = ("src/cocopipe/detect/training/loop.py", "src/cocopipe/stages/train.py")
 """What is worked on."""
 
-CODE = (
-    *TRAINING_CODE,
-    "src/cocopipe/coco/raw.py",
-    "src/cocopipe/coco/store.py",
-    "src/cocopipe/coco/tables.py",
-    "src/cocopipe/detect/model.py",
-    "src/cocopipe/files.py",
-    "src/cocopipe/quality/statistics.py",
-    "src/cocopipe/sources/sample.py",
-    *(f"src/cocopipe/stages/{stage.name}.py" for stage in STAGES if stage.name != "train"),
-)
 
-PARAMS: Mapping[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
-"""Those of this repository, so that they cannot grow old."""
+def _one_of(path: str) -> str:
+    """A module of this repository that a dependency is or holds."""
+    whole = ROOT / path
+    modules = (each for each in whole.rglob("*.py") if each.name != "__init__.py")
+    return path if whole.is_file() else min(modules).relative_to(ROOT).as_posix()
+
+
+CODE = sorted(
+    {_one_of(path) for stage in STAGES for path in stage.deps if path.startswith("src/")}
+    | {*TRAINING_CODE}
+)
+"""For each dependency on code a module at least."""
 
 
 def first_texts() -> dict[str, str]:

@@ -9,7 +9,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.tracked_project.artifacts import Artifacts
 from benchmarks.tracked_project.content import FILE
@@ -47,9 +46,6 @@ from lineage.tracking.tags import (
     VERDICT,
     evaluation_tag,
 )
-
-if TYPE_CHECKING:
-    pass
 
 USER = "ada"
 CHAMPION = "champion"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from cocopipe.checked import Count, Positive, Probability, Seed, checked
+from cocopipe.convert.settings import ConvertSettings
 from cocopipe.detect.settings import Training
 from cocopipe.errors import UserError
 
@@ -76,24 +77,6 @@ class Download:
 
 
 @checked
-class Convert:
-    """From raw COCO data to image store and annotation tables."""
-
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
-    """Share of a single split that becomes val, chosen by a hash of the image id."""
-    subset: Positive | None
-    """Take only the first N images of each split; null takes all."""
-    on_missing: Literal["error", "skip"]
-    """What to do about a listed image that is not there."""
-    on_mismatch: Literal["keep", "error"]
-    """What to do about an annotated width and height that are not the file's."""
-    verify: Literal["header", "decode"]
-    """How to tell that an image is whole: by headers and its end, or by decoding all of it.
-
-    Decoders fill in what is missing in the middle of a JPEG, and so does this one."""
-
-
-@checked
 class Inspect:
     """Statistics and pictures of the data."""
 
@@ -148,7 +131,7 @@ class Params:
     """All of ``params.yaml``: a section for each stage, and two for how and where."""
 
     download: Download
-    convert: Convert
+    convert: ConvertSettings
     inspect: Inspect
     train: Training
     evaluate: Evaluate

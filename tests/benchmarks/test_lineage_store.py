@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from benchmarks.lineage_store import Generated, generate
 from benchmarks.tracked_project.history import Size, play
+from benchmarks.tracked_project.pipeline import CODE, ROOT, STAGES, TRAINING_CODE
 from benchmarks.tracked_project.repository import write_repository
 from dvc.repo import Repo
 from mlflow import MlflowClient
@@ -43,6 +44,22 @@ def git(root: Path, *arguments: str) -> str:
 def runs(client: MlflowClient, query: str = "") -> list[mlflow.entities.Run]:
     experiments = [each.experiment_id for each in client.search_experiments()]
     return list(pages(client.search_runs, experiment_ids=experiments, filter_string=query))
+
+
+def test_its_code_is_this_repositorys_and_an_edit_of_training_code_reruns_training() -> None:
+    def covers(dep: str, file: str) -> bool:
+        return file == dep or file.startswith(f"{dep}/")
+
+    deps = {dep for stage in STAGES for dep in stage.deps if dep.startswith("src/")}
+    assert len(deps) > 10
+    for file in CODE:
+        assert (ROOT / file).is_file(), file
+        assert any(covers(dep, file) for dep in deps), file
+    for dep in deps:
+        assert any(covers(dep, file) for file in CODE), dep
+    for file in TRAINING_CODE:
+        rerun = [each.name for each in STAGES if any(covers(dep, file) for dep in each.deps)]
+        assert rerun == ["train"], file
 
 
 def test_the_counts_are_those_asked_for(project: Generated, client: MlflowClient) -> None:

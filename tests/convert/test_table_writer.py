@@ -27,8 +27,8 @@ def test_objects_laid_aside_come_to_the_same_bytes(
         for number in range(900)
     ]
     random.Random(0).shuffle(document["annotations"])
-    monkeypatch.setattr(tables, "ROW_GROUP", 64)
-    monkeypatch.setattr(table_writer, "ROW_GROUP", 64)
+    monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 64)
+    monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 64)
     held = written(tmp_path / "held", document)
     monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
     aside = written(tmp_path / "aside", document)

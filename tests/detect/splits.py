@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from cocopipe.convert.convert import Settings, convert
+from cocopipe.convert.convert import convert
+from tests.converting import SETTINGS
 
 COLORS = {3: (220, 40, 40), 7: (40, 60, 220)}
 WIDTH, HEIGHT = 96, 64
@@ -100,6 +101,5 @@ def write_split(folder: Path, document: dict[str, Any], files: dict[str, bytes])
     other = {"images": [{"id": 1, "file_name": "v.jpg"}], "annotations": [], "categories": []}
     (raw / "annotations" / "instances_val.json").write_text(json.dumps(other))
     (raw / "images" / "val" / "v.jpg").write_bytes(encode(Image.new("RGB", (8, 8)), "JPEG"))
-    settings = Settings(validation_fraction=0.2, subset=None, on_missing="error")
-    convert(raw, train, val, settings, workers=1)
+    convert(raw, train, val, SETTINGS, workers=1)
     return train

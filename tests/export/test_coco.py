@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,23 @@ def test_images_in_folders_and_zips(converted: Convert, tmp_path: Path) -> None:
     out = exported(converted(tmp_path / "raw"), tmp_path / "out")
     assert documents(out)["instances_train.json"] == document
     assert (out / "train/deep/er/2.jpg").read_bytes() == picture(2)
+
+
+def test_a_document_is_written_with_the_bytes_that_it_always_had(
+    converted: Convert, tmp_path: Path
+) -> None:
+    document = instances([1, 2, 3], info={"year": 2017})
+    document["images"][1] |= {"licence": 4, "width": 20.5}
+    document["annotations"][0] |= {"keypoints": [1, 2, 2], "num_keypoints": 1, "note": "漢字"}
+    document["annotations"][1] |= {
+        "caption": "a thing",
+        "segmentation": {"size": [12, 20], "counts": [200, 40]},
+    }
+    files = {**official([1, 2, 3]), "annotations/instances_train.json": document}
+    raw = write_files(tmp_path / "raw", {**files, **official([4], "val")})
+    out = exported(converted(raw), tmp_path / "out")
+    data = (out / "annotations/instances_train.json").read_bytes()
+    assert [list(image)[:2] for image in json.loads(data)["images"]] == [["id", "file_name"]] * 3
+    assert sha256(data).hexdigest() == (
+        "34466ad8a8a71925da5ceaf540764f7fa9f331a5ebd81a5007ca3c5c217f2f0c"
+    )

@@ -151,8 +151,8 @@ def test_many_files_and_row_groups(
     monkeypatch.setattr(image_writer, "ROW_GROUP", 3)
     monkeypatch.setattr(images, "ROW_GROUP", 3)
     monkeypatch.setattr(detection, "ROW_GROUP", 3)
-    monkeypatch.setattr(tables, "ROW_GROUP", 7)
-    monkeypatch.setattr(table_writer, "ROW_GROUP", 7)
+    monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 7)
+    monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 7)
     monkeypatch.setattr(huggingface_folder, "FILE_BYTES", 30_000)
     source = converted(write_files(tmp_path / "raw", files))
     assert len(list((source[1] / "images").iterdir())) > 5

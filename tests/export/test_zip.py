@@ -185,8 +185,8 @@ def test_what_is_held_in_memory_does_not_matter(
         {**annotation, "id": annotation["id"] + 1000} for annotation in document["annotations"]
     ]
     whole = converted(write_files(tmp_path / "raw", files))
-    monkeypatch.setattr(tables, "ROW_GROUP", 4)
-    monkeypatch.setattr(table_writer, "ROW_GROUP", 4)
+    monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 4)
+    monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 4)
     monkeypatch.setattr(export, "HELD_OBJECTS", 3)
     monkeypatch.setattr(export, "IN_MEMORY_BYTES", 100)
     in_pieces = converted(tmp_path / "raw")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_credentials_in_the_url_are_used_and_not_recorded(tmp_path: Path) -> Non
     with Server(BODIES) as server:
         url = server.url.replace("//", "//me:secret@")
         origins = fetch(server, tmp_path, base_url=url + "/")
-    assert "secret" not in json.dumps([origin.as_dict() for origin in origins])
+    assert "secret" not in json.dumps([asdict(origin) for origin in origins])
     assert "secret" not in "".join(p.read_text() for p in (tmp_path / "cache").glob("*.json"))
 
 

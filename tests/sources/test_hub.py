@@ -27,6 +27,7 @@ REPO, COMMIT = "someone/shapes", "c" * 40
 
 CHILD = """
 import json, sys
+from dataclasses import asdict
 from pathlib import Path
 from cocopipe.errors import UserError
 from cocopipe.sources.hub import fetch_hub
@@ -35,7 +36,7 @@ for line in sys.stdin:
     out = Path(call.pop("out"))
     out.mkdir()
     try:
-        print(json.dumps([origin.as_dict() for origin in fetch_hub(out, **call)]))
+        print(json.dumps([asdict(origin) for origin in fetch_hub(out, **call)]))
     except UserError as error:
         print(json.dumps(str(error)))
 """

@@ -129,4 +129,4 @@ def test_origin_names_the_settings(tmp_path: Path) -> None:
     (origin,) = write_sample(tmp_path / "out", images=3, size=64, seed=7)
     assert origin.checksum == "seed:7,images:3,size:64"
     assert origin.size_bytes == sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
-    assert origin.as_dict()["url"] == "sample:"
+    assert origin.url == "sample:"

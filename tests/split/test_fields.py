@@ -100,3 +100,12 @@ def test_the_columns_are_those_of_the_table() -> None:
     for fields, columns in ((OF_IMAGE, IMAGE.names), (OF_OBJECT, [each.name for each in OBJECT])):
         first, *others = (field.column for field in fields)
         assert columns == [first, "position", *others, "extra"]
+
+
+def test_exported_fields_are_the_required_ones_first_and_then_those_as_written() -> None:
+    image = {"height": 4, "width": 3, "file_name": "a.jpg", "id": 1}
+    assert list(decode_image(encode_image(0, image))) == ["id", "file_name", "width", "height"]
+    optional = {"caption": "", "iscrowd": 0, "segmentation": [], "area": 1.0, "category_id": 2}
+    decoded = decode_object(encode_object(0, {**BASE, **optional}))
+    as_written, others = ["id", "category_id", "area", "caption"], ["iscrowd", "segmentation"]
+    assert list(decoded)[:6] == as_written + others

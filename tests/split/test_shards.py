@@ -1,6 +1,6 @@
 import random
 
-from cocopipe.split.shards import CAP, images_per_shard, shard_name, shards
+from cocopipe.split.shards import CAP, SCHEMA, images_per_shard, shard_name, shards
 
 
 def cut(image_ids: list[int], average: int = 16) -> dict[str, tuple[int, ...]]:
@@ -60,3 +60,14 @@ def test_shard_names_sort_as_their_ids() -> None:
     names = [shard_name(image_id) for image_id in (0, 9, 139, 581_929)]
     assert names == sorted(names)
     assert names[2] == "000000000139.parquet"
+
+
+def test_hugging_face_is_told_the_columns_in_the_bytes_that_every_shard_has() -> None:
+    assert SCHEMA.metadata == {
+        b"huggingface": b'{"info":{"features":{'
+        b'"image_id":{"dtype":"int64","_type":"Value"},'
+        b'"file_name":{"dtype":"string","_type":"Value"},'
+        b'"width":{"dtype":"int32","_type":"Value"},'
+        b'"height":{"dtype":"int32","_type":"Value"},'
+        b'"image":{"_type":"Image"}}}}'
+    }

@@ -157,7 +157,7 @@ def test_nearly_empty_documents_come_back(tmp_path: Path, document: dict[str, An
 
 
 def test_many_images_span_row_groups(tmp_path: Path) -> None:
-    document = instances(range(tables.ROW_GROUP + 100))
+    document = instances(range(tables.TABLE_ROW_GROUP + 100))
     assert_comes_back(tmp_path, document)
     path = tmp_path / "annotations" / "instances.parquet"
     assert pq.read_metadata(path).num_row_groups == 2

@@ -243,7 +243,7 @@ def test_a_real_server_keeps_the_same(
 def test_a_temporary_experiment_runs_the_code_of_its_own_tree(clone: Clone) -> None:
     """Not that of its parent, nor that which is installed."""
     stage = clone.root / "src/cocopipe/stages/download.py"
-    line = '    mlflow.set_tag("download.source", params.download.source)\n'
+    line = "    mlflow.set_tag(SOURCE, params.download.source)\n"
     assert line in stage.read_text()
     stage.write_text(stage.read_text().replace(line, f'{line}    mlflow.set_tag("at", __file__)\n'))
     clone.commit("the stage says where it is")

@@ -1,9 +1,11 @@
+from copy import deepcopy
+
 import pytest
 from mlflow.entities import Metric
 
 from cocopipe.detect.training.loop import EpochEnd, Step
 from cocopipe.tracking import losses
-from cocopipe.tracking.losses import log_losses
+from cocopipe.tracking.losses import LossLog
 
 EVENTS = [
     *(Step(1, step, {"cls": 0.5, "loss": 1.0 / step}, 0.01, 20.0) for step in (1, 2, 3)),
@@ -30,11 +32,12 @@ def test_metrics_are_sent_when_they_are_many_and_at_the_end_of_each_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(losses, "METRICS_A_BATCH", 8)  # two steps
-    received, events, counts = Received(), [], []
-    for event in log_losses(received, "a run", EVENTS):
-        events.append(event)
+    received, counts = Received(), []
+    log, before = LossLog(received, "a run"), deepcopy(EVENTS)
+    for event in EVENTS:
+        log.take(event)
         counts.append(len(received.metrics.get("train/loss", [])))
-    assert events == EVENTS
+    assert before == EVENTS
     assert counts == [0, 2, 2, 3, 3, 4]
     assert received.metrics == {
         "train/cls": [(step, 0.5) for step in (1, 2, 3, 4)],

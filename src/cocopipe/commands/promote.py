@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cocopipe.errors import UserError
 from lineage.tracking import models
-from lineage.tracking.tags import CANDIDATE, EVALUATION
+from lineage.tracking.tags import CANDIDATE, EVALUATION, VERDICT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,7 @@ def _compare(candidate: "ModelVersion", champion: "ModelVersion | None", metric:
     this = f"version {candidate.version}"
     if champion is not None and champion.version == candidate.version:
         return Decision(False, f"{this} is the champion already")
-    if candidate.tags.get("verdict") != "accepted":
+    if candidate.tags.get(VERDICT) != "accepted":
         return Decision(False, f"{this} was rejected by the thresholds in params.yaml")
     digest = candidate.tags.get(EVALUATION, "")
     ours = (models.evaluation(candidate, digest) or {}).get(metric)

@@ -9,21 +9,22 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
 from cocopipe.convert.columns import Annotations, DocumentColumns, read
 from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
+from cocopipe.convert.settings import ConvertSettings
 from cocopipe.convert.table_writer import give_back_memory, new_table
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split.boxes import OddBoxes, count_odd, odd_boxes
+from cocopipe.split.objects import given_boxes
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
 """What a file may be named, but not an MLflow metric."""
@@ -53,10 +54,6 @@ class Conversion:
     ignored: tuple[str, ...]
     """Splits, documents without images or of panoptic segments, image folders without documents."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The conversion as plain values."""
-        return asdict(self)
-
     def metrics(self) -> dict[str, float]:
         """Everything that was counted, as ``<split>.<name>``."""
         counts: dict[str, float] = {"skipped_images": len(self.skipped)}
@@ -71,23 +68,9 @@ class Conversion:
         return counts
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How raw data is converted."""
-
-    validation_fraction: float
-    """Share of a divided split that is val, between 0 and 1."""
-    subset: int | None
-    """Images to take of each source split, the first in its order; None: all."""
-    on_missing: Literal["error", "skip"]
-    """What to do about listed images that are missing: refuse the data, or leave them out."""
-    on_mismatch: Literal["keep", "error"] = "keep"
-    """What to do about annotated sizes that are not the file's: keep them, or refuse the data."""
-    verify: Literal["header", "decode"] = "header"
-    """How to tell that an image is whole: by its header, or by decoding all of it."""
-
-
-def convert(raw: Path, train: Path, val: Path, settings: Settings, *, workers: int) -> Conversion:
+def convert(
+    raw: Path, train: Path, val: Path, settings: ConvertSettings, *, workers: int
+) -> Conversion:
     """Convert raw COCO data; the same bytes for the same data, whatever ``workers`` is.
 
     A split whose name starts with ``train`` and one with ``val`` are taken as
@@ -173,7 +156,7 @@ class _Part:
         return replace(self, images=self.images.only(chosen), skipped=(), ignored=())
 
 
-def _take(split: RawSplit, settings: Settings) -> _Part:
+def _take(split: RawSplit, settings: ConvertSettings) -> _Part:
     """Parse a split's documents and find its images."""
     documents, ignored = _documents(split)
     give_back_memory()
@@ -381,6 +364,5 @@ def _write_tables(parts: Mapping[Path, _Part]) -> dict[Path, _Tables]:
 
 def _odd_boxes(objects: Annotations, sizes: npt.NDArray[np.float64]) -> OddBoxes:
     """Count them among the boxes that are numbers."""
-    boxes = objects.rows.field("bbox")
-    has_box = pc.is_valid(boxes).to_numpy(zero_copy_only=False)
-    return count_odd(odd_boxes(boxes.drop_null().flatten().to_numpy(), sizes[has_box]))
+    boxes, has_box = given_boxes(objects.rows)
+    return count_odd(odd_boxes(boxes, sizes[has_box]))

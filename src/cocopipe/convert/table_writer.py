@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cocopipe.convert.columns import Annotations, DocumentColumns
 from cocopipe.split import fields
 from cocopipe.split.lookup import look_up
-from cocopipe.split.tables import LISTS, ROW_GROUP, SCHEMA
+from cocopipe.split.tables import LISTS, TABLE_ROW_GROUP, TABLE_SCHEMA
 
 HELD_BYTES = 8 * 2**20
 """Objects that a table holds before it lays them aside, in Arrow's bytes."""
@@ -81,7 +81,7 @@ class Table:
         if self._aside and self._held:
             self._lay_aside()
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
-        schema = SCHEMA.with_metadata(
+        schema = TABLE_SCHEMA.with_metadata(
             {
                 "coco": json.dumps(self._document.coco.top),
                 "summary": json.dumps(self._summary()),
@@ -89,9 +89,9 @@ class Table:
             }
         )
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for start in range(0, len(self._images), ROW_GROUP):
-                images = self._document.images.take(self._images.slice(start, ROW_GROUP))
-                aside = self._aside.get(start // ROW_GROUP)
+            for start in range(0, len(self._images), TABLE_ROW_GROUP):
+                images = self._document.images.take(self._images.slice(start, TABLE_ROW_GROUP))
+                aside = self._aside.get(start // TABLE_ROW_GROUP)
                 objects = _by_row(aside.taken_back()) if aside else held
                 lists = _lists(objects, start, start + len(images))
                 columns = [*(images[name] for name in fields.IMAGE.names), lists]
@@ -103,7 +103,7 @@ class Table:
         """Write what is held to files of the row groups that it is of."""
         held = _by_row(pa.concat_tables(self._held))
         self._held = []
-        groups = held["row"].to_numpy() // ROW_GROUP
+        groups = held["row"].to_numpy() // TABLE_ROW_GROUP
         borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
         for start, end in pairwise(borders):
             group = int(groups[start])

@@ -218,6 +218,7 @@ class Changes:
 
 
 def _plain(value: Any) -> Any:
+    """The value as JSON would give it back; `asdict` leaves tuples, of which that makes lists."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -15,7 +15,7 @@ from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
 from cocopipe.diff.matching import Flags, HashedObjects, Ints
 from cocopipe.split.lookup import look_up
 from cocopipe.split.objects import Objects
-from cocopipe.split.tables import SCHEMA, table_path
+from cocopipe.split.tables import TABLE_SCHEMA, table_path
 
 ROWS = 1024
 """Images whose rows are in memory at a time."""
@@ -95,7 +95,7 @@ def read_columns(split_dir: Path | None, document: str, names: Sequence[str | No
 
 def _batches(split_dir: Path | None, document: str) -> Iterator[tuple[int, Any]]:
     """The rows of a table in batches, each with the number of its first; an empty one before."""
-    yield 0, pa.RecordBatch.from_pylist([], schema=SCHEMA)
+    yield 0, pa.RecordBatch.from_pylist([], schema=TABLE_SCHEMA)
     if split_dir is None:
         return
     first = 0

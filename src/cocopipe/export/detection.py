@@ -18,14 +18,11 @@ from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.split import tables
 from cocopipe.split.lookup import look_up
-from cocopipe.split.objects import object_columns
+from cocopipe.split.objects import DETECTION_FIELDS, object_columns
 from cocopipe.split.shards import ROW_GROUP, lacking, shard_paths, shards_with
 
-FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
-"""All that is read of an object."""
-
-COLUMNS = ["image_id", *object_columns(FIELDS)]
-"""The same, as Parquet names them."""
+COLUMNS = ["image_id", *object_columns(DETECTION_FIELDS)]
+"""All that is read of a table, as Parquet names it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class BoxedImages:
     images: pa.Table
     """The images as the store has them, ``ROW_GROUP`` rows at most."""
     objects: pa.ListArray
-    """The structs of each image's objects, with ``FIELDS``."""
+    """The structs of each image's objects, with ``DETECTION_FIELDS``."""
 
 
 def class_names(split_dirs: Sequence[Path]) -> dict[int, str]:

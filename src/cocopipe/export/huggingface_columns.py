@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from cocopipe.documents import PRIMARY
 from cocopipe.export import detection
 from cocopipe.split.images import ImageStore
+from cocopipe.split.shards import SCHEMA
 from cocopipe.split.tables import read_table
 
 if TYPE_CHECKING:
@@ -63,11 +64,7 @@ def features_of(names: Iterable[str]) -> "Features":
 
     return datasets.Features(
         {
-            "image_id": datasets.Value("int64"),
-            "file_name": datasets.Value("string"),
-            "width": datasets.Value("int32"),
-            "height": datasets.Value("int32"),
-            "image": datasets.Image(),
+            **datasets.Features.from_arrow_schema(SCHEMA),
             "objects": {
                 "id": datasets.List(datasets.Value("int64")),
                 "bbox": datasets.List(datasets.List(datasets.Value("float64"))),

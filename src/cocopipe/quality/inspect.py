@@ -1,5 +1,6 @@
 """Look at a converted dataset: figures, plots and pictures."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from cocopipe.drawing.sheets import pictures_of
@@ -31,7 +32,7 @@ def inspect(train: Path, val: Path, out: Path, *, pictures: int) -> dict[str, fl
     splits = {"train": train, "val": val}
     objects = {split: measure(path) for split, path in splits.items()}
     found = {split: statistics(path, objects[split]) for split, path in splits.items()}
-    write_json(out / "statistics.json", {split: one.as_dict() for split, one in found.items()})
+    write_json(out / "statistics.json", {split: asdict(one) for split, one in found.items()})
     plots.class_balance(out / "class_balance.png", found)
     boxes = {split: one.columns.boxes_xywh[one.usable] for split, one in objects.items()}
     plots.box_sizes(out / "box_sizes.png", found, boxes)

@@ -1,6 +1,6 @@
 """The figures of a converted split."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cocopipe.documents import PRIMARY
 from cocopipe.split.boxes import Oddity, are_usable, count_odd, odd_boxes
-from cocopipe.split.objects import Objects, object_columns
+from cocopipe.split.objects import DETECTION_FIELDS, Objects, object_columns
 from cocopipe.split.tables import categories, read_table
 
 SMALL, MEDIUM = 32**2, 96**2
@@ -19,8 +19,6 @@ SMALL, MEDIUM = 32**2, 96**2
 
 WITHOUT_BOX = len(Oddity)
 """What an object has for an oddity that has no box."""
-
-_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,10 +101,6 @@ class Statistics:
     categories: list[CategoryFigures]
     """The categories in the document's order, the unused ones included."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as plain values."""
-        return asdict(self)
-
     def metrics(self) -> dict[str, float]:
         """The figures that are worth following from version to version."""
         return {
@@ -168,7 +162,7 @@ def measure(split_dir: Path) -> MeasuredObjects:
     Raises:
         UserError: the split has no such table.
     """
-    table = read_table(split_dir, PRIMARY, ["width", "height", *object_columns(_FIELDS)])
+    table = read_table(split_dir, PRIMARY, ["width", "height", *object_columns(DETECTION_FIELDS)])
     sizes = np.stack([_floats(table[name], np.inf) for name in ("width", "height")], axis=1)
     return MeasuredObjects(Objects(table["objects"].combine_chunks()), sizes)
 

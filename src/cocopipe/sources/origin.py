@@ -1,6 +1,5 @@
 """What the raw bytes came from."""
 
-import dataclasses
 from dataclasses import dataclass
 
 
@@ -21,7 +20,3 @@ class Origin:
     url: str
     size_bytes: int
     checksum: str
-
-    def as_dict(self) -> dict[str, str | int]:
-        """Return the fields as a plain dict."""
-        return dataclasses.asdict(self)

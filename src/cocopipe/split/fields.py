@@ -83,7 +83,9 @@ IMAGE = pa.schema(_columns(OF_IMAGE))
 
 def _as_exported(fields: Iterable[Field]) -> list[Field]:
     """Fields in the order of exported documents: required, then as written, then the others."""
-    return sorted(fields, key=lambda field: (not field.is_required, not field.is_as_written))
+    return sorted(
+        fields, key=lambda field: 0 if field.is_required else 1 if field.is_as_written else 2
+    )
 
 
 _EXPORTED_OF_IMAGE, _EXPORTED_OF_OBJECT = map(_as_exported, (OF_IMAGE, OF_OBJECT))

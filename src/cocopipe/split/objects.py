@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from cocopipe.split.tables import read_table
 
+DETECTION_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
+"""All of an object that detection is about."""
+
 
 def object_columns(fields: Iterable[str]) -> list[str]:
     """The names that Parquet has for fields of the objects, such as ``bbox``."""
@@ -60,15 +63,19 @@ class Objects:
     @cached_property
     def has_box(self) -> npt.NDArray[np.bool_]:
         """Which objects have four numbers for a box, [M]."""
-        return _flags(self.rows.field("bbox").is_valid())
+        return self._given_boxes[1]
 
     @cached_property
     def boxes_xywh(self) -> npt.NDArray[np.float64]:
         """Boxes as annotated, in pixels, [M, 4]; NaN where there is none."""
-        column = self.rows.field("bbox")
-        boxes = np.full((len(column), 4), np.nan)
-        boxes[self.has_box] = column.drop_null().flatten().to_numpy().reshape(-1, 4)
+        given, has_box = self._given_boxes
+        boxes = np.full((len(has_box), 4), np.nan)
+        boxes[has_box] = given
         return boxes
+
+    @cached_property
+    def _given_boxes(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        return given_boxes(self.rows)
 
     @property
     def areas(self) -> npt.NDArray[np.float64]:
@@ -85,6 +92,22 @@ def read_objects(split_dir: Path, document: str, fields: Iterable[str]) -> Objec
     """
     table = read_table(split_dir, document, object_columns(fields))
     return Objects(table["objects"].combine_chunks())
+
+
+def given_boxes(
+    rows: pa.StructArray,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read the boxes of the objects that have one.
+
+    Args:
+        rows: The structs of M objects, with ``bbox``.
+
+    Returns:
+        The K boxes as annotated, xywh in pixels, [K, 4]; and which objects have one, bool [M].
+    """
+    column = rows.field("bbox")
+    numbers = np.asarray(column.drop_null().flatten().to_numpy(), np.float64)
+    return numbers.reshape(-1, 4), _flags(column.is_valid())
 
 
 def _flags(column: Any) -> npt.NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Shards of an image store: their schema, their names, and where one ends and the next begins."""
 
+import json
 import math
 import re
 from bisect import bisect_right
@@ -23,28 +24,27 @@ ROW_GROUP = 32
 
 _SHARD_NAME = re.compile(r"(^|/)-?\d+\.parquet$")
 
-# So that `datasets.load_dataset("parquet", …)` shows pictures (its Image feature).
-_HUGGING_FACE = (
-    b'{"info":{"features":{'
-    b'"image_id":{"dtype":"int64","_type":"Value"},'
-    b'"file_name":{"dtype":"string","_type":"Value"},'
-    b'"width":{"dtype":"int32","_type":"Value"},'
-    b'"height":{"dtype":"int32","_type":"Value"},'
-    b'"image":{"_type":"Image"}}}}'
+_COLUMNS = (
+    pa.field("image_id", pa.int64(), nullable=False),
+    pa.field("file_name", pa.string(), nullable=False),
+    pa.field("width", pa.int32(), nullable=False),  # pixels, as annotated
+    pa.field("height", pa.int32(), nullable=False),
+    pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
 )
 
-SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.int64(), nullable=False),
-        pa.field("file_name", pa.string(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),  # pixels, as annotated
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field(
-            "image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-        ),
-    ],
-    metadata={b"huggingface": _HUGGING_FACE},
-)
+
+def _features(columns: Iterable[pa.Field]) -> bytes:
+    """What `datasets` calls the columns: with it, ``load_dataset("parquet", …)`` shows pictures."""
+    features = {
+        column.name: {"_type": "Image"}
+        if pa.types.is_struct(column.type)
+        else {"dtype": str(column.type), "_type": "Value"}
+        for column in columns
+    }
+    return json.dumps({"info": {"features": features}}, separators=(",", ":")).encode()
+
+
+SCHEMA = pa.schema(_COLUMNS, metadata={b"huggingface": _features(_COLUMNS)})
 
 
 def images_per_shard(mean_bytes: float) -> int:

@@ -22,9 +22,9 @@ from cocopipe.errors import UserError, some
 from cocopipe.split import fields
 
 LISTS = pa.list_(pa.field("element", fields.OBJECT, nullable=False))
-SCHEMA = fields.IMAGE.append(pa.field("objects", LISTS, nullable=False))
+TABLE_SCHEMA = fields.IMAGE.append(pa.field("objects", LISTS, nullable=False))
 
-ROW_GROUP = 4096
+TABLE_ROW_GROUP = 4096
 """Images in a row group: bounds the memory of writing, and compresses well."""
 
 
@@ -105,8 +105,8 @@ def annotations_of(parts: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
 def _in_order(rows: pa.Table, positions: Any) -> Iterator[pa.Table]:
     """Rows by their positions, a few thousand at a time: as Python objects they are large."""
     order = np.argsort(positions.to_numpy())
-    for start in range(0, len(order), ROW_GROUP):
-        yield rows.take(pa.array(order[start : start + ROW_GROUP]))
+    for start in range(0, len(order), TABLE_ROW_GROUP):
+        yield rows.take(pa.array(order[start : start + TABLE_ROW_GROUP]))
 
 
 def _metadata(split_dir: Path, document: str, key: bytes) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Stage convert: image store and annotation tables from raw COCO data."""
 
+from dataclasses import asdict
+
 import mlflow
 
 from cocopipe.convert import convert as coco
@@ -16,9 +18,9 @@ def convert(run: StageRun, params: Params) -> None:
             run.dep("raw").location,
             train,
             val,
-            coco.Settings(**vars(params.convert)),
+            params.convert,
             workers=params.machine.workers,
         )
     log_machine(workers=params.machine.workers)
     mlflow.log_metrics(conversion.metrics())
-    mlflow.log_dict(conversion.as_dict(), "conversion.json")
+    mlflow.log_dict(asdict(conversion), "conversion.json")

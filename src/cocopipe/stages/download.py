@@ -1,5 +1,6 @@
 """Stage download: fetch the raw data from the source that params name."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from cocopipe.sources.directory import copy_directory
 from cocopipe.sources.hub import fetch_hub
 from cocopipe.sources.origin import Origin
 from cocopipe.sources.sample import write_sample
+from cocopipe.tracking.tags import SOURCE
 from lineage import StageRun
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import ORIGINS
@@ -24,8 +26,8 @@ def download(run: StageRun, params: Params) -> None:
         _refuse_what_a_copy_lacks(run.workspace, Path(params.download.directory.path))
     with new_directory(run.out("raw")) as raw:
         origins = _fetch(raw, params.download)
-    mlflow.set_tag("download.source", params.download.source)
-    mlflow.log_dict({"origins": [origin.as_dict() for origin in origins]}, ORIGINS)
+    mlflow.set_tag(SOURCE, params.download.source)
+    mlflow.log_dict({"origins": [asdict(origin) for origin in origins]}, ORIGINS)
 
 
 def _fetch(raw: Path, params: Download) -> list[Origin]:

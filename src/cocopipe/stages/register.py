@@ -10,8 +10,10 @@ import lineage
 from cocopipe.errors import UserError
 from cocopipe.files import write_json
 from cocopipe.params import Params, Register
+from cocopipe.tracking.tags import MODEL
 from lineage import Registration, StageRun
 from lineage.repository.items import Item
+from lineage.tracking.tags import VERDICT
 
 
 def register(run: StageRun, params: Params) -> None:
@@ -20,7 +22,7 @@ def register(run: StageRun, params: Params) -> None:
     write_json(run.out("register"), registration.as_dict())
     version = lineage.register(run.project, registration)
     mlflow.set_tags(
-        {"verdict": registration.verdict, "model": f"models:/{version.name}/{version.version}"}
+        {VERDICT: registration.verdict, MODEL: f"models:/{version.name}/{version.version}"}
     )
 
 

@@ -1,9 +1,11 @@
 """Stage train: fine-tune a torchvision detector."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cocopipe.detect.network.detector import build, save
 from cocopipe.detect.network.device import choose
+from cocopipe.detect.training.loop import EpochEnd, Step
 from cocopipe.detect.training.loop import train as fit
 from cocopipe.detect.training.report import write_losses
 from cocopipe.errors import UserError
@@ -11,7 +13,7 @@ from cocopipe.files import new_directory
 from cocopipe.params import Params
 from cocopipe.split.tables import categories
 from cocopipe.tracking.artifacts import log_dataset_files
-from cocopipe.tracking.losses import log_losses
+from cocopipe.tracking.losses import LossLog
 from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
@@ -33,9 +35,16 @@ def train(run: StageRun, params: Params) -> None:
         detector, train_split, val_split, settings, device=device, workers=params.machine.workers
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
-        write_losses(log_losses(run.client, run.run_id, events), report)
+        write_losses(_told(events, LossLog(run.client, run.run_id)), report)
         save(detector, model)
     log_dataset_files([train_split, val_split], images=params.tracking.images)
+
+
+def _told(events: Iterable[Step | EpochEnd], log: LossLog) -> Iterator[Step | EpochEnd]:
+    """The same events, each told to ``log`` first; what MLflow gets is no way to the report."""
+    for event in events:
+        log.take(event)
+        yield event
 
 
 def _declared(run: StageRun, weights: str) -> str:

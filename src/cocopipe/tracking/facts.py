@@ -37,7 +37,7 @@ def facts(path: Path) -> dict[str, Any] | None:
     main = documents[0]
     summary = tables.summary(path, main)
     shards = shard_paths(path)
-    columns = [*SCHEMA, *(field for field in tables.SCHEMA if field.name == "objects")]
+    columns = [*SCHEMA, *(field for field in tables.TABLE_SCHEMA if field.name == "objects")]
     return {
         "profile": {
             "images": sum(pq.read_metadata(shard).num_rows for shard in shards),

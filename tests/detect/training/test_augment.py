@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from cocopipe.detect.settings import Augment
-from cocopipe.detect.training.augment import PER_OBJECT, augmentation, magnifies
+from cocopipe.detect.training.augment import augmentation, magnifies
 from tests.detect.small import UNCHANGED
 
 HEIGHT, WIDTH = 40, 60
+
+PER_OBJECT = ("boxes", "labels", "area", "iscrowd", "masks")
+"""Fields of a target that have one entry an object."""
 
 
 def scene() -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from cocopipe.convert.convert import Settings, convert
+from cocopipe.convert.convert import convert
 from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
+from tests.converting import SETTINGS
 from tests.detect.small import LABELS, UNCHANGED, detections
 from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split
 
@@ -187,7 +188,7 @@ def test_real_images_and_boxes(real_data: Path, tmp_path: Path) -> None:
     train, val = tmp_path / "train", tmp_path / "val"
     train.mkdir()
     val.mkdir()
-    settings = Settings(validation_fraction=0.2, subset=20, on_missing="error")
+    settings = replace(SETTINGS, validation_fraction=0.2, subset=20)
     convert(real_data / "coco_mini", train, val, settings, workers=1)
     dataset = detections(train, labels={key: key for key in range(1, 91)}, masks=True)
     assert len(dataset) == 20

@@ -12,9 +12,6 @@ from cocopipe.detect.settings import Augment
 Augmentation = Callable[[Tensor, Target], tuple[Tensor, Target]]
 """Of an image uint8 [3, H, W] and its target to others, by torch's global generator."""
 
-PER_OBJECT = ("boxes", "labels", "area", "iscrowd", "masks")
-"""Fields of a target that have one entry an object."""
-
 FILL = (124, 116, 104)
 """RGB of ImageNet's mean, which is 0 once a detector has normalised it."""
 

@@ -4,8 +4,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Step:
     """From 1."""
     step: int
     """From 1, over all epochs."""
-    losses: dict[str, float]
+    losses: Mapping[str, float]
     """The parts that torchvision's detector gives, and their sum as ``loss``."""
     learning_rate: float
     images_per_s: float
@@ -48,7 +48,7 @@ class EpochEnd:
 
     epoch: int
     """From 1."""
-    losses: dict[str, float]
+    losses: Mapping[str, float]
     """Means over the validation images: the parts, and their sum as ``loss``."""
     duration_s: float
     """Seconds of training and validation."""
@@ -142,31 +142,20 @@ def _sources(
     workers: int,
 ) -> tuple[Shuffled, Loader, Loader]:
     """Open both splits: the order of the first, which is to be set anew each epoch, and loaders."""
-    of_both: dict[str, Any] = {
-        "labels": config.labels,
-        "masks": config.needs_masks,
-        "seed": settings.seed,
-    }
-    train_set = Detections(
+    detections = partial(
+        Detections, labels=config.labels, masks=config.needs_masks, seed=settings.seed
+    )
+    train_set = detections(
         train_split,
         augment=augmentation(settings.augment),
         shortest_side=None if magnifies(settings.augment) else config.min_size,
-        **of_both,
     )
-    val_set = Detections(val_split, augment=None, shortest_side=config.min_size, **of_both)
+    val_set = detections(val_split, augment=None, shortest_side=config.min_size)
     if not train_set.objects:
         raise UserError(f"{train_split} has no object to learn from: annotate some images")
     order = Shuffled(train_set.images.groups, settings.seed)
-    reading: dict[str, Any] = {
-        "batch_size": settings.batch_size,
-        "workers": workers,
-        "device": device,
-    }
-    return (
-        order,
-        loader(train_set, order, **reading),
-        loader(val_set, in_order(len(val_set)), **reading),
-    )
+    reader = partial(loader, batch_size=settings.batch_size, workers=workers, device=device)
+    return order, reader(train_set, order), reader(val_set, in_order(len(val_set)))
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:

@@ -20,7 +20,7 @@ def write_losses(events: Iterable[Step | EpochEnd], report: Path) -> None:
     for event in events:
         if isinstance(event, Step):
             place = {"epoch": event.epoch, "step": event.step}
-            steps.append(place | event.losses | {"learning_rate": event.learning_rate})
+            steps.append({**place, **event.losses, "learning_rate": event.learning_rate})
         else:
             losses = {f"validation_{name}": value for name, value in event.losses.items()}
             epochs.append({"epoch": event.epoch} | losses)

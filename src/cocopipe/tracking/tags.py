@@ -1,0 +1,13 @@
+"""Names of tags that the stages of this project give their runs; the bridge has its own."""
+
+SOURCE = "download.source"
+"""Which of the sources the raw data came from."""
+
+WORKERS = "machine.workers"
+"""How many processes or threads a stage was given."""
+
+DEVICE = "machine.device"
+"""The device that torch computed on."""
+
+MODEL = "model"
+"""The version in MLflow of the model that was judged, as ``models:/name/version``."""
