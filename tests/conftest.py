@@ -60,10 +60,16 @@ def _no_store_of_another_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _collector_of_garbage() -> Iterator[None]:
-    """A command switches it off for its own short life; the tests together would take gigabytes."""
+def _no_settings_of_a_command() -> Iterator[None]:
+    """A command sets its process up for a short life of its own.
+
+    Without its collector of garbage all tests together would take gigabytes, and with its limit
+    of recursion one may pass after others that fails alone.
+    """
+    limit = sys.getrecursionlimit()
     yield
     gc.enable()
+    sys.setrecursionlimit(limit)
 
 
 @pytest.fixture(scope="session")
