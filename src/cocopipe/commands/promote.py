@@ -43,7 +43,7 @@ def promote(client: "MlflowClient", name: str, metric: str) -> Decision:
     """Move ``champion`` to the candidate if the metric improves on the same dataset version.
 
     Args:
-        client: Of the server whose aliases count.
+        client: The client of the server whose aliases count.
         name: The registered model.
         metric: A metric of the evaluation; more is better.
 
