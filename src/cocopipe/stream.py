@@ -48,9 +48,9 @@ class Stream(IterableDataset[Sample]):
 
         Args:
             dataset: What makes a sample of an image.
-            seed: Of the order.
-            shuffle: As `shuffled` does; else in image-id order.
-            rank: Of this process among those that train together.
+            seed: What the order is drawn from.
+            shuffle: Whether the order is that of `shuffled`, and not that of the images' ids.
+            rank: The number of this process, from 0, among those that train together.
             ranks: How many there are.
         """
         self.dataset = dataset
@@ -91,7 +91,7 @@ class Stream(IterableDataset[Sample]):
             yield index, self.images.decoded(index, file)
 
     def _decoded_ahead(self, files: Iterable[tuple[int, File]]) -> Iterator[tuple[int, Decoded]]:
-        """The same while whoever takes them does something else."""
+        """Yield the same; the next are decoded while whoever takes them does something else."""
         waiting: deque[tuple[int, Future[Decoded]]] = deque()
         with ThreadPoolExecutor(max_workers=1) as pool:
             for index, file in files:

@@ -9,6 +9,11 @@ from dvc.repo import Repo
 
 ROOT = Path(__file__).resolve().parents[2]
 
+ON_SPLITS = {"convert", "inspect", "train", "evaluate"}
+"""The stages that write or read converted splits."""
+
+EVERY = {"download", *ON_SPLITS, "register"}
+
 EDITS = [
     # what is edited, in which file of src, the stages that `dvc status` then names
     ("the zip reader", "cocopipe/coco/zips.py", {"convert"}),
@@ -18,19 +23,24 @@ EDITS = [
     ("a download source", "cocopipe/sources/hub.py", {"download"}),
     ("an export format", "cocopipe/export/yolo.py", set()),
     ("the comparison of versions", "cocopipe/diff/matching.py", set()),
-    (
-        "the tables of a split",
-        "cocopipe/split/tables.py",
-        {"convert", "inspect", "train", "evaluate"},
-    ),
+    ("the tables of a split", "cocopipe/split/tables.py", ON_SPLITS),
+    # A reader, beside the format; convert's result stays the same.
+    ("the drawing of masks", "cocopipe/split/masks.py", ON_SPLITS),
+    ("the columns of objects", "cocopipe/split/objects.py", ON_SPLITS),
+    ("the names of documents", "cocopipe/documents.py", ON_SPLITS),
+    ("the writing of files", "cocopipe/files.py", EVERY),
     ("the decoding of images", "cocopipe/detect/reading/decoding.py", {"train", "evaluate"}),
     ("the training loop", "cocopipe/detect/training/loop.py", {"train"}),
     ("what a setting may be", "cocopipe/detect/settings.py", set()),
+    ("what a setting of convert may be", "cocopipe/convert/settings.py", {"convert"}),
+    ("the ranges of settings", "cocopipe/checked.py", set()),
+    ("the sections of params.yaml", "cocopipe/params.py", set()),
     ("the scores", "cocopipe/detect/evaluation/score.py", {"evaluate"}),
     ("the drawing of pictures", "cocopipe/drawing/draw.py", {"inspect", "evaluate"}),
     ("a plot of the data", "cocopipe/quality/plots.py", {"inspect"}),
     ("the thresholds' verdict", "cocopipe/stages/register.py", {"register"}),
     ("what MLflow gets", "cocopipe/tracking/artifacts.py", set()),
+    ("how MLflow gets losses", "cocopipe/tracking/losses.py", set()),
     ("a command", "cocopipe/commands/export.py", set()),
     ("the bridge", "lineage/recording/stage_run.py", set()),
 ]

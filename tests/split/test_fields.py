@@ -96,6 +96,16 @@ def test_every_kind_can_be_encoded() -> None:
     assert kinds == set(Kind.__subclasses__()) == set(ENCODERS)
 
 
+@pytest.mark.parametrize("kind", Kind.__subclasses__())
+def test_a_kind_is_as_written_where_nothing_is_to_decode(kind: type[Kind]) -> None:
+    assert kind.is_as_written == (kind.decode is Kind.decode)
+
+
+def test_a_kind_without_a_type_is_none() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Kind()
+
+
 def test_the_columns_are_those_of_the_table() -> None:
     for fields, columns in ((OF_IMAGE, IMAGE.names), (OF_OBJECT, [each.name for each in OBJECT])):
         first, *others = (field.column for field in fields)

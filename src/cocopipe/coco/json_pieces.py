@@ -35,8 +35,8 @@ class Piece:
     """A value of the object, or some elements of one that is a list.
 
     Attributes:
-        name: Of the value.
-        text: JSON; of elements, a list of them.
+        name: The key that the value has in the object.
+        text: The value as JSON; elements as a list of them.
         is_part: Whether it is some elements; a list without any is one piece with none.
     """
 

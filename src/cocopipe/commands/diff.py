@@ -1,20 +1,22 @@
 """``cocopipe diff``: what changed between two versions of the converted data."""
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cocopipe.commands.versions import Split, Version, documents_of, find
+from cocopipe.diff.answer import Changes, Side
+from cocopipe.diff.changes import compare as compare_splits
+from cocopipe.diff.sheet import ShownImage, read_from, sheet_of_changes, to_show
+from cocopipe.diff.text import changes_text
 from cocopipe.documents import order
 from cocopipe.errors import UserError, some
 from cocopipe.split.shards import shards_with
-
-if TYPE_CHECKING:
-    from cocopipe.diff.answer import Changes
-    from cocopipe.diff.sheet import ShownImage
+from lineage.console import display
+from lineage.storage.materialise import appearing
 
 _LONGEST_NAME = 60
 """Characters of a file name, which may take four bytes each."""
@@ -22,12 +24,6 @@ _LONGEST_NAME = 60
 
 def run(options: argparse.Namespace) -> int:
     """Print the changes, and draw them where pictures are asked for; returns the exit code."""
-    import json
-
-    from cocopipe.diff.text import changes_text
-    from lineage.console import display
-    from lineage.storage.materialise import appearing
-
     before, after = find(options.a), find(options.b)
     found = {}
     with ExitStack() as stack:
@@ -93,7 +89,7 @@ def _twin(name: str, splits: Mapping[str, Split]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def compare(pair: Pair, *, document: str | None, iou: float) -> "Changes":
+def compare(pair: Pair, *, document: str | None, iou: float) -> Changes:
     """Compare two versions of a split by their tables, and the shards that are not the same.
 
     Args:
@@ -105,8 +101,6 @@ def compare(pair: Pair, *, document: str | None, iou: float) -> "Changes":
         UserError: There is no such document.
         LineageError: Neither cache nor remote have what is needed.
     """
-    from cocopipe.diff.changes import compare as compare_splits
-
     name = document or _common_document(pair.present)
     same = _same_shards(pair)
     with ExitStack() as stack:
@@ -154,11 +148,8 @@ def _shards(split: Split) -> list[str]:
     return [file for file in split.files if file.startswith("images/")]
 
 
-def draw_changes(pair: Pair, changes: "Changes", path: Path, *, pictures: int) -> None:
+def draw_changes(pair: Pair, changes: Changes, path: Path, *, pictures: int) -> None:
     """Write a sheet of the most changed images; nothing where nothing changed."""
-    from cocopipe.diff.answer import Side
-    from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
-
     shown = to_show(changes, pictures)
     table = _table(changes.document)
     with ExitStack() as stack:
@@ -177,7 +168,7 @@ def draw_changes(pair: Pair, changes: "Changes", path: Path, *, pictures: int) -
 
 
 def _with_images(
-    stack: ExitStack, split: Split | None, table: str, shown: "list[ShownImage]", side: str
+    stack: ExitStack, split: Split | None, table: str, shown: list[ShownImage], side: str
 ) -> Path | None:
     """A folder of a split with its table and the images that are shown."""
     if split is None:

@@ -1,22 +1,21 @@
 """``cocopipe export``: the converted data as COCO, or for other tools."""
 
 import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cocopipe.commands.versions import converted
+from cocopipe.export import formats
+from cocopipe.split.tables import image_ids
+from lineage.project import Project
+from lineage.storage.borrow import exact, readable
+from lineage.storage.materialise import appearing
 
 
 def run(options: argparse.Namespace) -> int:
     """Write every split of a version to a new folder; returns the exit code."""
-    from contextlib import ExitStack
-    from pathlib import Path
-
-    from tqdm import tqdm
-
-    from cocopipe.commands.versions import converted
-    from cocopipe.export import formats
-    from cocopipe.split.tables import image_ids
-    from lineage.project import Project
-    from lineage.storage.borrow import exact, readable
-    from lineage.storage.materialise import appearing
-
     project = Project.find()
     items = converted(project, options.rev)
     with ExitStack() as stack:

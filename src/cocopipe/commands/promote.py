@@ -4,8 +4,10 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cocopipe import params
 from cocopipe.errors import UserError
-from lineage.tracking import models
+from lineage.repository.workspace import Workspace
+from lineage.tracking import connection, models
 from lineage.tracking.tags import CANDIDATE, EVALUATION, VERDICT
 
 if TYPE_CHECKING:
@@ -13,6 +15,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
+
+
+def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
+    """Decide, move the alias and say why; returns the exit code."""
+    workspace = Workspace.find()
+    register = params.read(workspace.root / "params.yaml").register
+    decision = promote(connection.connect(workspace), register.model_name, register.promote_metric)
+    print(f"{'promoted' if decision.promoted else 'kept'}: {decision.reason}")
+    return 0
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ def promote(client: "MlflowClient", name: str, metric: str) -> Decision:
     """Move ``champion`` to the candidate if the metric improves on the same dataset version.
 
     Args:
-        client: Of the server whose aliases count.
+        client: The client of the server whose aliases count.
         name: The registered model.
         metric: A metric of the evaluation; more is better.
 
@@ -77,7 +88,7 @@ def _compare(candidate: "ModelVersion", champion: "ModelVersion | None", metric:
 
 
 def _version(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import MlflowException  # takes seconds
 
     try:
         return client.get_model_version_by_alias(name, alias)
@@ -85,16 +96,3 @@ def _version(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | N
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
-    """Decide, move the alias and say why; returns the exit code."""
-    from cocopipe import params
-    from lineage.repository.workspace import Workspace
-    from lineage.tracking import connection
-
-    workspace = Workspace.find()
-    register = params.read(workspace.root / "params.yaml").register
-    decision = promote(connection.connect(workspace), register.model_name, register.promote_metric)
-    print(f"{'promoted' if decision.promoted else 'kept'}: {decision.reason}")
-    return 0

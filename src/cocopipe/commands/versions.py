@@ -6,15 +6,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from cocopipe.documents import order
 from cocopipe.errors import UserError
-
-if TYPE_CHECKING:
-    from lineage.project import Project
-    from lineage.repository.items import Item
-    from lineage.repository.workspace import Workspace
+from lineage.join.reference import DataRef, RevisionRef, resolve_ref
+from lineage.project import Project
+from lineage.repository.items import Item
+from lineage.repository.workspace import Workspace
+from lineage.storage.borrow import linked
+from lineage.storage.locate import listings
 
 CONVERT = "convert"
 """The stage whose outputs are the converted splits."""
@@ -69,13 +70,11 @@ class OnDisk:
 class InDvc:
     """A split by its DVC hash, of which DVC's cache or remote have the files."""
 
-    workspace: "Workspace"
+    workspace: Workspace
     hash: str
 
     @cached_property
     def _listing(self) -> Mapping[str, str]:
-        from lineage.storage.locate import listings
-
         found = listings(self.workspace, [self.hash])
         if self.hash not in found:
             raise UserError(
@@ -95,8 +94,6 @@ class InDvc:
 
     def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
         """Links into DVC's cache, after fetching what that lacks."""
-        from lineage.storage.borrow import linked
-
         return linked(self.workspace, {file: self.digest(file) for file in files})
 
 
@@ -128,8 +125,6 @@ def find(ref: str) -> Version:
             f"{ref} is no converted split and has none in it: a split has the folders"
             " images/ and annotations/, as the stage convert writes them"
         )
-    from lineage.project import Project
-
     return Version(ref, _in_project(Project.find(), ref))
 
 
@@ -142,9 +137,7 @@ def _is_split(folder: Path) -> bool:
     return all((folder / name).is_dir() for name in _FOLDERS)
 
 
-def _in_project(project: "Project", ref: str) -> dict[str, Split]:
-    from lineage.join.reference import DataRef, RevisionRef, resolve_ref
-
+def _in_project(project: Project, ref: str) -> dict[str, Split]:
     subject = resolve_ref(project, ref)
     if isinstance(subject, RevisionRef):
         items = converted(project, ref)
@@ -160,7 +153,7 @@ def _in_project(project: "Project", ref: str) -> dict[str, Split]:
     )
 
 
-def converted(project: "Project", rev: str | None) -> "list[Item]":
+def converted(project: Project, rev: str | None) -> list[Item]:
     """The splits that the convert stage wrote, as a revision or the working tree records them.
 
     Raises:

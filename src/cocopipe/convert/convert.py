@@ -152,7 +152,7 @@ class _Part:
     """Documents that are not converted."""
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "_Part":
-        """The same with some of the images."""
+        """Return the same part with some of its images."""
         return replace(self, images=self.images.only(chosen), skipped=(), ignored=())
 
 

@@ -45,8 +45,8 @@ class FoundImages(Sequence[FoundImage]):
         image_ids: Rising, int64 [N].
         file_names: ``pa.StringArray`` [N].
         sizes: Annotated width and height in pixels, 0 where the document doesn't say, int32 [N, 2].
-        files: Among others, theirs.
-        rows: Of their files, [N].
+        files: The files among which theirs are.
+        rows: The rows that their files have in those, [N].
     """
 
     image_ids: npt.NDArray[np.int64]
@@ -116,7 +116,7 @@ class Stored:
         )
 
     def counts(self) -> dict[str, int]:
-        """All of it as numbers."""
+        """Everything that was counted, and how many files the lists have."""
         return {
             "images": self.images,
             "size_bytes": self.size_bytes,

@@ -144,7 +144,7 @@ class _Aside:
         self._writer.write_table(objects)
 
     def taken_back(self) -> pa.Table:
-        """All of them; the file is gone."""
+        """Read all of them, and remove the file."""
         self._writer.close()
         with pa.ipc.open_stream(self._path) as file:
             objects = file.read_all()
@@ -193,8 +193,8 @@ def new_table(
 
     Args:
         split_dir: the folder of the converted split.
-        document: sound.
-        image_ids: of the images that the table is to have of the document's; None: all.
+        document: the document, found sound.
+        image_ids: the ids of the document's images that the table is to have; None takes all.
         source: the split of the raw data that it is all or part of.
     """
     folder = split_dir / "annotations"

@@ -285,7 +285,7 @@ def _ranks(objects: HashedObjects, rows: Ints) -> Ints:
 
 
 def _greedy(best_first: Pairs) -> Pairs:
-    """Of pairs with the best one first, those whose objects no better pair has."""
+    """Choose from pairs, the best of which come first, those whose objects no better pair has."""
     one, other = best_first
     taken_before: set[int] = set()
     taken_after: set[int] = set()

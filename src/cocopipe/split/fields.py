@@ -38,7 +38,7 @@ class Field:
     @property
     def is_as_written(self) -> bool:
         """Whether the column has what JSON has, under its name."""
-        return self.key == self.column and type(self.kind).decode is Kind.decode
+        return self.key == self.column and self.kind.is_as_written
 
     @property
     def arrow(self) -> pa.Field:

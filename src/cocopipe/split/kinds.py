@@ -4,9 +4,10 @@ A kind says what Arrow stores and how that is COCO's JSON again. How JSON become
 does so without loss, is :mod:`cocopipe.convert.encode`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -18,13 +19,16 @@ _INTEGERS = {32: pa.int32(), 64: pa.int64()}
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(ABC):
     """What a column holds; each subclass is one."""
 
+    is_as_written: ClassVar[bool] = True
+    """Whether the column has what JSON has, so that `decode` changes nothing."""
+
     @property
+    @abstractmethod
     def type(self) -> pa.DataType:
         """The type that Arrow stores."""
-        raise NotImplementedError
 
     def decode(self, value: Any) -> Any:
         """COCO's JSON for what the column has, which is not null: the same, for most kinds."""
@@ -67,6 +71,8 @@ class Text(Kind):
 class Flag(Kind):
     """A 0 or 1, which stands for no or yes."""
 
+    is_as_written: ClassVar[bool] = False
+
     @property
     def type(self) -> pa.DataType:
         """A bool."""
@@ -102,6 +108,8 @@ class Polygons(Kind):
 @dataclass(frozen=True)
 class Rle(Kind):
     """A segmentation by runs of pixels."""
+
+    is_as_written: ClassVar[bool] = False
 
     @property
     def type(self) -> pa.DataType:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import mlflow
 
-from cocopipe.convert import convert as coco
+from cocopipe.convert.convert import convert as convert_raw
 from cocopipe.files import new_directory
 from cocopipe.params import Params
 from cocopipe.tracking.machine import log_machine
@@ -14,7 +14,7 @@ from lineage import StageRun
 def convert(run: StageRun, params: Params) -> None:
     """Write ``data/train`` and ``data/val``; log what was counted and skipped."""
     with new_directory(run.out("train")) as train, new_directory(run.out("val")) as val:
-        conversion = coco.convert(
+        conversion = convert_raw(
             run.dep("raw").location,
             train,
             val,

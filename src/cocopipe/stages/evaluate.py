@@ -9,6 +9,7 @@ from cocopipe.detect.evaluation.predict import predict
 from cocopipe.detect.evaluation.score import Scores, score
 from cocopipe.detect.network.detector import load
 from cocopipe.detect.network.device import choose
+from cocopipe.documents import PRIMARY
 from cocopipe.drawing.sheets import compare
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
@@ -34,7 +35,7 @@ def evaluate(run: StageRun, params: Params) -> None:
         device=device,
         workers=params.machine.workers,
     )
-    scores = score(read_document(val.location, "instances"), predictions)
+    scores = score(read_document(val.location, PRIMARY), predictions)
     out = run.out("evaluate")
     with new_directory(out) as report:
         _write_scores(report, scores)

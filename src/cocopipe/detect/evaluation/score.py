@@ -28,11 +28,11 @@ class CategoryScore:
     id: int
     name: str
     annotations: int
-    """In the ground truth, without crowds."""
+    """How many the ground truth has, without crowds."""
     ap: float | None
-    """Mean over IoU 0.50 to 0.95; None where the ground truth has none of it."""
+    """The average precision, a mean over IoU 0.50 to 0.95; None where there is nothing to find."""
     ap50: float | None
-    """At IoU 0.50."""
+    """The average precision at IoU 0.50."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Scores:
     """COCO's scores of boxes."""
 
     metrics: dict[str, float | None]
-    """By the names of `METRICS`; None where the ground truth has nothing of that size."""
+    """The values of `METRICS` by name; None where the ground truth has nothing of that size."""
     per_category: list[CategoryScore]
-    """In the order of the categories."""
+    """The scores of each category, in the order of the document's categories."""
     curves: dict[str, list[dict[str, float]]]
     """Rows of ``recall`` (0, 0.01, … 1) and ``precision``, means over the categories:
     ``AP50`` at IoU 0.50, ``AP`` over IoU 0.50 to 0.95."""

@@ -48,7 +48,7 @@ class ModelConfig:
     frozen_norm_eps: float | None
     """Epsilon of the frozen batch norms of a pretrained backbone; None where norms train."""
     categories: tuple[LearntCategory, ...]
-    """In the dataset's order."""
+    """The categories that it learns, in the dataset's order."""
 
     @property
     def needs_masks(self) -> bool:

@@ -10,7 +10,9 @@ from cocopipe.detect.reading.images import Target
 from cocopipe.detect.settings import Augment
 
 Augmentation = Callable[[Tensor, Target], tuple[Tensor, Target]]
-"""Of an image uint8 [3, H, W] and its target to others, by torch's global generator."""
+"""A function that takes an image, uint8 [3, H, W], and its target, and gives others.
+
+It draws from torch's global generator."""
 
 FILL = (124, 116, 104)
 """RGB of ImageNet's mean, which is 0 once a detector has normalised it."""

@@ -33,9 +33,9 @@ class Step:
     """What one step of the optimizer did."""
 
     epoch: int
-    """From 1."""
+    """The number of the epoch, from 1."""
     step: int
-    """From 1, over all epochs."""
+    """The number of the step, from 1, over all epochs."""
     losses: Mapping[str, float]
     """The parts that torchvision's detector gives, and their sum as ``loss``."""
     learning_rate: float
@@ -47,7 +47,7 @@ class EpochEnd:
     """What an epoch came to."""
 
     epoch: int
-    """From 1."""
+    """The number of the epoch, from 1."""
     losses: Mapping[str, float]
     """Means over the validation images: the parts, and their sum as ``loss``."""
     duration_s: float
