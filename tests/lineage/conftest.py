@@ -23,6 +23,13 @@ from tests.conftest import Once, served_by_mlflow
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 BIN = Path(sys.executable).parent
 
+SHORT_LIVED = """
+import atexit, gc
+gc.disable()
+atexit.register(gc.freeze)
+"""
+"""Begins a script that runs for a moment: of that, looking for garbage takes a third."""
+
 STAGE = '''
 """Writes a text to the stage's outputs; what else it does, its arguments say."""
 import os, sys, time
@@ -168,7 +175,7 @@ def blank(once: Once, empty_store: Path) -> Project:
         project.run("git", "config", "user.email", "who@example.org")
         project.run("git", "config", "user.name", "Who")
         project.run("dvc", "init", "--quiet")
-        project.write("stage.py", STAGE)
+        project.write("stage.py", SHORT_LIVED + STAGE)
         project.write("params.yaml", "tracking: {experiment: bridge}\n")
         project.write(".gitignore", "/mlflow.db*\n/mlartifacts/\n/started\n")
         shutil.copy(empty_store, root / "mlflow.db")

@@ -26,7 +26,7 @@ from lineage.verbs.show import show
 from lineage.verbs.sync import sync
 from lineage.verbs.trace import trace
 from tests.conftest import S3Remote
-from tests.lineage.conftest import Project, hashes, tag
+from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag
 from tests.lineage.graphs import data_of, runs_of
 
 pytestmark = pytest.mark.slow
@@ -153,7 +153,7 @@ def elsewhere(
     project = new_project()
     project.environment |= {"MLFLOW_TRACKING_URI": mlflow_server, **s3_remote.environment}
     project.environment["PYTHONPATH"] += f":{plugins}"
-    project.write("work.py", WORK)
+    project.write("work.py", SHORT_LIVED + WORK)
     project.write("dvc.yaml", PIPELINE)
     project.write("params.yaml", "tracking: {experiment: elsewhere}\n")
     project.write("raw.txt", "one")

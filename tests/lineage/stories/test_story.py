@@ -32,7 +32,7 @@ from lineage.verbs.sync import sync
 from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
 from tests.conftest import S3Remote
-from tests.lineage.conftest import Project, hashes
+from tests.lineage.conftest import SHORT_LIVED, Project, hashes
 from tests.lineage.graphs import data_of, runs_of
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def story(new_project: Callable[[], Project], mlflow_server: str, s3_remote: S3R
     )
     entry_point = "[lineage.models]\ntoy = toy_model:log_model\n"
     project.write("plugins/toy-1.dist-info/entry_points.txt", entry_point)
-    project.write("work.py", WORK)
+    project.write("work.py", SHORT_LIVED + WORK)
     project.write("dvc.yaml", PIPELINE)
     project.write("params.yaml", PARAMS)
     project.write("raw.txt", "one")

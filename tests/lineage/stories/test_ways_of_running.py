@@ -18,7 +18,7 @@ from lineage.verbs.impact import impact
 from lineage.verbs.report import report
 from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
-from tests.lineage.conftest import Project, hashes, tag
+from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag
 from tests.lineage.graphs import runs_of
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ QUEUED = ("first-in-queue", "second-in-queue")
 def ran(new_project: Callable[[], Project]) -> Project:
     """Every stage of both pipelines ran once, and is committed."""
     project = new_project()
-    project.write("work.py", WORK)
+    project.write("work.py", SHORT_LIVED + WORK)
     project.write("dvc.yaml", PIPELINE)
     project.write("sub/dvc.yaml", SUBDIRECTORY)
     project.write("params.yaml", "tracking: {experiment: ways}\ntrain: {epochs: 1}\n")

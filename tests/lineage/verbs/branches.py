@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
-from tests.lineage.conftest import Project, hashes
+from tests.lineage.conftest import SHORT_LIVED, Project, hashes
 
 PIPELINE = """
 stages:
@@ -101,9 +101,9 @@ def tell(project: Project) -> Story:
         "plugins/story-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: story\nVersion: 1\n",
         "plugins/story-1.dist-info/entry_points.txt": "[lineage.facts]\nrows = story_facts:facts\n",
         "dvc.yaml": PIPELINE,
-        "split.py": SPLIT,
-        "look.py": LOOK,
-        "fit.py": FIT,
+        "split.py": SHORT_LIVED + SPLIT,
+        "look.py": SHORT_LIVED + LOOK,
+        "fit.py": SHORT_LIVED + FIT,
         "params.yaml": PARAMS.format(rate=0.125, note="plain"),
         "data/raw.csv": "1\n2\n3\n4\n5\n6",
         "data/other.csv": "of no use",
@@ -127,7 +127,7 @@ def tell(project: Project) -> Story:
     project.run("git", "switch", "--quiet", "--create", "more", "main")
     project.write("data/raw.csv", "1\n2\n3\n4\n5\n6\n7")
     project.write("params.yaml", PARAMS.format(rate=0.25, note=json.dumps(NOTE)))
-    project.write("fit.py", FIT + "# all the same\n")
+    project.write("fit.py", SHORT_LIVED + FIT + "# all the same\n")
     project.run("dvc", "add", "--quiet", "data/raw.csv")
     project.run("dvc", "repro", "--quiet")
     project.commit("more data")
