@@ -2,6 +2,12 @@
 
 A document of 450 MB then needs the memory of a piece. Where a piece ends is guessed from what
 follows a closing brace, and proven: only text that is whole JSON on its own is given out.
+
+No library does this. Those that parse fast (msgspec, orjson) want the document as a whole, at up
+to ten times its size in memory. The one that streams, ijson 3.6 on yajl, takes six times as long
+(0.36 s against 0.06 s for 27 MB, with the parsing of the pieces), makes ``?`` of a lone surrogate
+without a word, and refuses NaN, a byte order mark and integers past 64 bits, all of which COCO
+documents have and which have to come back equal.
 """
 
 import codecs
