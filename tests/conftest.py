@@ -63,13 +63,15 @@ def _no_store_of_another_test() -> Iterator[None]:
 def _no_settings_of_a_command() -> Iterator[None]:
     """A command sets its process up for a short life of its own.
 
-    Without its collector of garbage all tests together would take gigabytes, and with its limit
-    of recursion one may pass after others that fails alone.
+    Without its collector of garbage all tests together would take gigabytes, with its limit of
+    recursion one may pass after others that fails alone, and with its signal handler the tests
+    cannot be stopped.
     """
-    limit = sys.getrecursionlimit()
+    limit, handler = sys.getrecursionlimit(), signal.getsignal(signal.SIGTERM)
     yield
     gc.enable()
     sys.setrecursionlimit(limit)
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="session")
