@@ -27,6 +27,7 @@ class SnapshotReader:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._parsed: dict[tuple[str, bytes, bytes], list[_Entry]] = {}
+        self._contents: dict[tuple[bytes, str], Mapping[str, Any]] = {}
 
     def read(
         self,
@@ -69,9 +70,9 @@ class SnapshotReader:
         key = (lock, texts[lock], definition + b"\0" + values)
         if key not in self._parsed:
             locked = dvc_yaml.parse(texts[lock], lock).get("stages") or {}
-            parsed = dvc_yaml.parse(definition, pipeline)
+            parsed = self._content(definition, pipeline)
             defined = parsed.get("stages") or {}
-            variables = [dvc_yaml.parse(values, params), *(parsed.get("vars") or [])]
+            variables = [self._content(values, params), *(parsed.get("vars") or [])]
             try:
                 entries = list(_joined(pipeline, locked, defined, variables))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -81,6 +82,12 @@ class SnapshotReader:
                 ) from error
             self._parsed[key] = entries
         return self._parsed[key]
+
+    def _content(self, text: bytes, path: str) -> Mapping[str, Any]:
+        """A file that stays the same while locks change."""
+        if (text, path) not in self._contents:
+            self._contents[text, path] = dvc_yaml.parse(text, path)
+        return self._contents[text, path]
 
 
 @dataclass(frozen=True)
