@@ -7,6 +7,7 @@ from lineage.identity import (
     StageId,
     canonical_json,
     from_root,
+    hash_of,
     signature,
 )
 from lineage.tracking.tag_values import hashes_tag
@@ -98,3 +99,17 @@ def test_hashes_too_long_for_a_tag_still_compare() -> None:
     assert len(hashes_tag(many)) < TAG_LIMIT < len(canonical_json(many))
     assert hashes_tag(many) == hashes_tag(dict(reversed(many.items())))
     assert hashes_tag(many) != hashes_tag(more)
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        ({"path": "a", "md5": "1"}, "1"),
+        ({"path": "s3://b/a", "etag": "2"}, "2"),
+        ({"path": "hdfs://h/a", "checksum": "3"}, "3"),
+        ({"path": "a", "md5": None, "etag": "2"}, "2"),
+        ({"path": "a"}, ""),
+    ],
+)
+def test_a_hash_is_found_under_whatever_key_dvc_keeps_it(item: dict, found: str) -> None:
+    assert hash_of(item) == found

@@ -1,5 +1,8 @@
 import random
 
+import pytest
+
+from cocopipe.split import shards as module
 from cocopipe.split.shards import CAP, SCHEMA, images_per_shard, shard_name, shards
 
 
@@ -71,3 +74,10 @@ def test_hugging_face_is_told_the_columns_in_the_bytes_that_every_shard_has() ->
         b'"height":{"dtype":"int32","_type":"Value"},'
         b'"image":{"_type":"Image"}}}}'
     }
+
+
+def test_where_no_image_begins_a_shard_the_cap_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_hash", lambda _image_id: 1)
+    lengths = [part.stop - part.start for part in shards(IDS, 16)]
+    assert lengths[:-1] == [CAP * 16] * (len(IDS) // (CAP * 16))
+    assert sum(lengths) == len(IDS)

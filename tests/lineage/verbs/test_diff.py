@@ -259,6 +259,15 @@ def test_floats_compare_exactly() -> None:
     }
 
 
+def test_a_metric_that_only_one_side_has_is_a_change() -> None:
+    run = RunFacts("1", "FINISHED", datetime.now(UTC), metrics={"a": 1.0, "old": 2.0})
+    other = replace(run, metrics={"a": 1.0, "new": 3.0})
+    assert changes(compared(fit(run=run), fit(run=other)).metrics) == {
+        ("fit", "old"): (2.0, None),
+        ("fit", "new"): (None, 3.0),
+    }
+
+
 def test_code_is_what_has_no_data_upstream() -> None:
     deps = {"data": "d" * 32, "fit.py": "1" * 32}
     one, other = fit(deps=deps), fit("2" * 32, deps={**deps, "data": "e" * 32, "fit.py": "2" * 32})
