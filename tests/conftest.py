@@ -21,6 +21,8 @@ import pytest
 import requests
 from filelock import FileLock
 
+from lineage import plugins
+
 Once = Callable[[str, Callable[[Path], Any]], Any]
 
 
@@ -57,6 +59,13 @@ def _no_store_of_another_test() -> Iterator[None]:
     """
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_another_project() -> Iterator[None]:
+    """A process remembers the plugins that it found, and here it is that of many projects."""
+    yield
+    plugins._plugins.cache_clear()
 
 
 @pytest.fixture(autouse=True)

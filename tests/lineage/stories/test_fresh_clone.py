@@ -192,6 +192,7 @@ def asked(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Asked:
     for name in ("MLFLOW_TRACKING_URI", *(key for key in environment if "AWS" in key)):
         monkeypatch.setenv(name, environment[name])
     monkeypatch.syspath_prepend(environment["PYTHONPATH"].rpartition(":")[2])
+    monkeypatch.delitem(sys.modules, "toy_model", raising=False)
     monkeypatch.chdir(elsewhere.clone.root)
     return Asked.find()
 

@@ -187,6 +187,7 @@ def asked(story: Story, monkeypatch: pytest.MonkeyPatch) -> Asked:
     ):
         monkeypatch.setenv(name, story.project.environment[name])
     monkeypatch.syspath_prepend(str(story.project.root / "plugins"))
+    monkeypatch.delitem(sys.modules, "toy_model", raising=False)
     monkeypatch.chdir(story.project.root)
     return Asked.find()
 
