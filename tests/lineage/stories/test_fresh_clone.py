@@ -28,6 +28,7 @@ from lineage.verbs.trace import trace
 from tests.conftest import S3Remote
 from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag
 from tests.lineage.graphs import data_of, runs_of
+from tests.lineage.stories.toy_model import install_toy_model
 
 pytestmark = pytest.mark.slow
 
@@ -64,17 +65,6 @@ stages:
     cmd: python work.py evaluate
     deps: [models/m, data/train]
     metrics: [reports/metrics.json: {cache: false}]
-"""
-MODELS = """
-import mlflow
-
-class Toy(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input: list[str]) -> list[str]:
-        return model_input
-
-def log_model(path, model_id, name):
-    mlflow.pyfunc.log_model(name=name, python_model=Toy(), model_id=model_id, pip_requirements=[])
-    return True
 """
 # In a process of its own, so that nothing of lineage takes part.
 HASH_BY_DVC = """
@@ -143,12 +133,7 @@ def elsewhere(
     """Trained, trained again to other bytes, and on other data; then pushed and cloned."""
     folder = tmp_path_factory.mktemp("elsewhere")
     plugins = folder / "plugins"
-    (plugins / "toy-1.dist-info").mkdir(parents=True)
-    (plugins / "toy_model.py").write_text(MODELS)
-    metadata, entry_points = "Metadata-Version: 2.1\nName: toy\nVersion: 1\n", "[lineage.models]\n"
-    (plugins / "toy-1.dist-info" / "METADATA").write_text(metadata)
-    entry_points += "toy = toy_model:log_model\n"
-    (plugins / "toy-1.dist-info" / "entry_points.txt").write_text(entry_points)
+    install_toy_model(plugins)
 
     project = new_project()
     project.environment |= {"MLFLOW_TRACKING_URI": mlflow_server, **s3_remote.environment}

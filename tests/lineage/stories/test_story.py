@@ -34,6 +34,7 @@ from lineage.verbs.verify import verify
 from tests.conftest import S3Remote
 from tests.lineage.conftest import SHORT_LIVED, Project, hashes
 from tests.lineage.graphs import data_of, runs_of
+from tests.lineage.stories.toy_model import install_toy_model
 
 pytestmark = pytest.mark.slow
 
@@ -61,17 +62,6 @@ with lineage.stage({"train": "training"} if verb == "train" else {}) as run:
         run.out("register").parent.mkdir(exist_ok=True)
         run.out("register").write_text(json.dumps(registration.as_dict()))
         lineage.register(run.project, registration)
-"""
-PLUGIN = """
-import mlflow
-
-class Toy(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input: list[str]) -> list[str]:
-        return model_input
-
-def log_model(path, model_id, name):
-    mlflow.pyfunc.log_model(name=name, python_model=Toy(), model_id=model_id, pip_requirements=[])
-    return True
 """
 PIPELINE = """
 stages:
@@ -136,12 +126,7 @@ def story(new_project: Callable[[], Project], mlflow_server: str, s3_remote: S3R
     plugins = project.root / "plugins"
     project.environment |= {"MLFLOW_TRACKING_URI": mlflow_server, **s3_remote.environment}
     project.environment["PYTHONPATH"] += f":{plugins}"
-    project.write("plugins/toy_model.py", PLUGIN)
-    project.write(
-        "plugins/toy-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: toy\nVersion: 1\n"
-    )
-    entry_point = "[lineage.models]\ntoy = toy_model:log_model\n"
-    project.write("plugins/toy-1.dist-info/entry_points.txt", entry_point)
+    install_toy_model(plugins)
     project.write("work.py", SHORT_LIVED + WORK)
     project.write("dvc.yaml", PIPELINE)
     project.write("params.yaml", PARAMS)
