@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from lineage.repository.history import History
+    from lineage.repository.whose import Here
     from lineage.storage.parts import Parts
     from lineage.tracking.registry import Registry
     from lineage.tracking.runs import Runs
@@ -57,6 +58,13 @@ class Project:
         return repository_url(self.workspace)
 
     @cached_property
+    def here(self) -> "Here":
+        """The repository, as others in a shared store are told from it."""
+        from lineage.repository.whose import Here
+
+        return Here(self.repository_url, self.history)
+
+    @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client of the tracking store.
 
@@ -72,7 +80,7 @@ class Project:
         """The runs of the store."""
         from lineage.tracking.runs import Runs
 
-        return Runs(self.client, self.repository_url)
+        return Runs(self.client, self.here)
 
     @cached_property
     def registry(self) -> "Registry":

@@ -13,6 +13,7 @@ from lineage.repository.commits import Commit
 from lineage.repository.history import Locked
 from lineage.repository.items import Item, Observed
 from lineage.repository.snapshot import Snapshot
+from lineage.repository.whose import Whose
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.tracking.producer import Resolution, Status, find_producer
@@ -107,11 +108,16 @@ class Knowledge:
 
     def resolution(self, known: Known) -> Resolution:
         """From an execution to its run."""
-        sound = find_producer(known.execution, lambda _tag: known.runs, self._runs.is_foreign)
+        is_locked = known.observed is not None
+        sound = find_producer(
+            known.execution,
+            lambda _tag: known.runs,
+            self._runs.whose if is_locked else lambda _run: Whose.OURS,
+        )
         # All runs that came to these bytes are among those found by a hash that they share.
         if sound.status is Status.RECORDED:
             return sound
-        return self._runs.resolve(known.execution)
+        return self._runs.resolve(known.execution, is_locked=is_locked)
 
     def execution(self, known: Known) -> ExecutionNode:
         """The node of an execution."""
@@ -192,12 +198,8 @@ class Knowledge:
         return "dataset" if data.path in facts_of(written[0]).contexts else "report"
 
     def _locked(self, execution: Execution) -> list[Locked]:
-        commits = self._history.holding(execution)
-        if not commits:
-            return []
-        stages = self._history.snapshot(commits[0]).stages
-        observed = next(stage for stage in stages if stage.execution == execution)
-        return [Locked(observed, commits)]
+        observed = self._history.recorded(execution)
+        return [Locked(observed, self._history.holding(execution))] if observed else []
 
     def _joined(self, locked: "Iterable[Locked]", runs: "Iterable[Run]") -> list[Known]:
         """Executions of locks and of runs, each once."""

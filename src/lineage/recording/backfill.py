@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lineage.identity import DataId
+from lineage.identity import DataId, Execution, canonical_json
 from lineage.project import Project
 from lineage.recording import run_record
-from lineage.repository.code import CodeState
+from lineage.repository.code import CodeState, root_commit
 from lineage.repository.commits import Commit
 from lineage.repository.items import Observed
+from lineage.repository.whose import Whose
 from lineage.repository.workspace import open_repo
 from lineage.storage.borrow import exact, readable
-from lineage.tracking import connection, models
+from lineage.tracking import connection, models, tags
+from lineage.tracking.dataset_inputs import datasets_of
 from lineage.tracking.producer import Status
 from lineage.tracking.tags import BACKFILLED, OUTPUT, RECORD
 
@@ -63,12 +65,66 @@ def ensure_recorded_model(project: Project, data: DataId) -> str | None:
     existing = models.find_model(client, data.hash)
     if existing is not None:
         return existing
-    stage = project.history.producer(data)
-    run = ensure_run(project, stage).run if stage else None
+    run = _run_that_made(project, data)
     experiment = run.info.experiment_id if run else connection.experiment_id(client, workspace)
     run_id = run.info.run_id if run else None
     with exact(workspace, data) as path:
         return models.ensure_model(client, experiment, run_id, path, data.hash)
+
+
+def origin_tags(project: Project, data: DataId) -> dict[str, str]:
+    """What made a model: the data, the code and the run, as tags of its version."""
+    here = {tags.REPOSITORY: project.repository_url, tags.ROOT: root_commit(project.workspace)}
+    found = {name: value for name, value in here.items() if value}
+    run = _run_that_made(project, data)
+    execution = project.runs.execution(run) if run else None
+    if run is not None and execution is not None:
+        stage = project.history.recorded(execution)
+        read = _data_of(stage) if stage else _named_data(run, execution)
+        is_sound = tags.CHANGED not in run.data.tags
+        status = Status.RECORDED if is_sound else Status.CHANGED
+        found |= {tags.SIGNATURE: execution.signature, tags.RUN: run.info.run_id}
+        found |= {tags.COMMIT: run.data.tags.get(tags.COMMIT, "")}
+    else:
+        stage = project.history.producer(data)
+        if stage is None:
+            return found
+        read, status = _data_of(stage), project.runs.resolve(stage.execution).status
+        found |= {tags.SIGNATURE: stage.execution.signature}
+    found |= {tags.DATA: canonical_json(read), tags.STATUS: status.value}
+    return {name: value for name, value in found.items() if value}
+
+
+def _run_that_made(project: Project, data: DataId) -> "Run | None":
+    """The oldest run of this repository that wrote these bytes; written down, where it has none.
+
+    Those that wrote them to this path come before one that copied them to another, and sound ones
+    before one under which something changed.
+    """
+
+    def rank(run: "Run") -> tuple[bool, bool]:
+        execution = project.runs.execution(run)
+        return tags.CHANGED in run.data.tags, not (execution and execution.wrote(data))
+
+    made = [
+        run
+        for run in project.runs.writing(data.hash)
+        if tags.SIGNATURE in run.data.tags and project.runs.whose(run) is Whose.OURS
+    ]
+    if made:
+        return min(made, key=rank)  # of equals the first, which is the oldest
+    stage = project.history.producer(data)
+    return ensure_run(project, stage).run if stage else None
+
+
+def _data_of(stage: Observed) -> dict[str, str]:
+    return {dep.path: dep.hash for dep in stage.deps if dep.kind != "code"}
+
+
+def _named_data(run: "Run", execution: Execution) -> dict[str, str]:
+    """What a run read and named as a dataset, which code never is; where no lock holds it."""
+    named = {dataset.digest for dataset, _ in datasets_of(run)}
+    return {path: digest for path, digest in execution.deps.items() if digest in named}
 
 
 def _write_down(
@@ -78,7 +134,8 @@ def _write_down(
 
     client, workspace = project.client, project.workspace
     known = commit.id if commit and not is_cut else ""
-    code = CodeState(known, "", False, "", project.repository_url)
+    root = root_commit(workspace)
+    code = CodeState(known, "", False, "", project.repository_url, root)
     run = client.create_run(
         connection.experiment_id(client, workspace),
         # Not later than its commit: a run that another server has of it may come second.

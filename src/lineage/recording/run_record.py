@@ -41,6 +41,7 @@ def code_tags(code: CodeState) -> dict[str, str]:
         tags.BRANCH: code.branch,
         tags.DIRTY: str(code.dirty).lower(),
         tags.REPOSITORY: code.repository,
+        tags.ROOT: code.root,
         tags.EXPERIMENT: code.experiment,
     }
     return {name: value for name, value in found.items() if value}

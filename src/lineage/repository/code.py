@@ -27,6 +27,8 @@ class CodeState:
             not count, nor do the ``machine`` and ``tracking`` sections of params.yaml.
         experiment: The DVC experiment's name, or empty.
         repository: Where ``origin`` is, without credentials; empty for local paths.
+        root: The first commit of its history, which tells repositories apart that have no
+            ``origin``; empty in a shallow clone, and before the first commit.
     """
 
     commit: str
@@ -34,6 +36,7 @@ class CodeState:
     dirty: bool
     experiment: str
     repository: str
+    root: str = ""
 
     @classmethod
     def of(
@@ -59,6 +62,7 @@ class CodeState:
             ),
             experiment=os.environ.get("DVC_EXP_NAME", ""),
             repository=repository_url(workspace),
+            root=root_commit(workspace),
         )
 
 
@@ -69,6 +73,14 @@ def repository_url(workspace: Workspace) -> str:
         return bare_url(url)
     # The short form of ssh, user@host:path; the user is part of the address, not a secret.
     return url if "@" in url.partition(":")[0] else ""
+
+
+def root_commit(workspace: Workspace) -> str:
+    """The first commit of the history; empty where a shallow clone lacks it, or there is none."""
+    top = workspace.git_root
+    if git(top, "rev-parse", "--is-shallow-repository") == "true":
+        return ""
+    return git(top, "rev-list", "--first-parent", "--max-parents=0", "HEAD", "--", check=False)
 
 
 def address(url: str) -> str:

@@ -13,6 +13,7 @@ from lineage.repository.workspace import Workspace
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 """Where DVC keeps a finished experiment: under its baseline's commit, by its name."""
 
+WHOLE = re.compile(r"[0-9a-f]{40}")
 ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 SHORT = 8
 """Digits of a commit where it is shown to people."""
@@ -112,6 +113,11 @@ class Commits:
         return {commit.id: commit for commit in self.all}
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """Id -> its place among all commits: the newest has the lowest, a parent a higher one."""
+        return {commit.id: place for place, commit in enumerate(self.all)}
+
+    @cached_property
     def present(self) -> Commit:
         """The working tree, as if it were a commit on top of HEAD."""
         parents = (self.head,) if self.head else ()
@@ -181,6 +187,25 @@ class Commits:
         header = self.repository[commit.id].read_raw().partition(b"\n\n")[0]
         parents = re.findall(rb"^parent ([0-9a-f]+)$", header, re.MULTILINE)
         return any(parent.decode() not in self.by_id for parent in parents)
+
+    def has(self, commit: str) -> bool | None:
+        """Whether this clone has a commit, reached by a name or not; None if it may lack it.
+
+        A shallow clone lacks older ones.
+        """
+        if WHOLE.fullmatch(commit) and commit in self.repository:
+            return True
+        return None if self.is_shallow else False
+
+    def is_before(self, one: str, other: str) -> bool:
+        """Whether a commit is another one, or an ancestor of it.
+
+        The working tree, whose id is empty, comes before none; neither does anything come before
+        a commit that this clone lacks.
+        """
+        if not one or not self.has(other):
+            return False
+        return one == other or bool(self.repository.descendant_of(other, one))
 
     def reaches(self, commit: str) -> bool:
         """Whether a branch, tag, experiment or HEAD reaches the commit."""

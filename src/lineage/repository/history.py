@@ -127,6 +127,11 @@ class History:
         locked = self._locked(digest, lambda stage: stage.execution == execution)
         return next((each.commits for each in locked), ())
 
+    def recorded(self, execution: Execution) -> Observed | None:
+        """An execution as the oldest lock that holds it recorded it; None where no lock does."""
+        stages = (self.snapshot(commit).stages for commit in self.holding(execution)[:1])
+        return next((each for of in stages for each in of if each.execution == execution), None)
+
     def first(self, execution: Execution) -> Commit | None:
         """The oldest revision whose lock holds an execution; None where no commit does."""
         commits = self.holding(execution)

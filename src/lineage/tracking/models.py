@@ -5,7 +5,7 @@ outside of one, on this tracking server or on a fresh one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,33 +95,45 @@ def _log_model(
     return model_id if known else None
 
 
-def find_version(client: "MlflowClient", name: str, digest: str) -> "ModelVersion | None":
-    """The oldest version of a registered model that was made of the files with this hash."""
+def find_version(
+    client: "MlflowClient", name: str, digest: str, is_ours: "Callable[[ModelVersion], bool]"
+) -> "ModelVersion | None":
+    """The oldest version of a registered model that was made of the files with this hash.
+
+    Args:
+        client: MLflow's client of the store.
+        name: The registered model.
+        digest: The DVC hash of the files.
+        is_ours: Whether a version is of this repository: another may have the same bytes.
+    """
     query = f"name = '{name}' AND tags.`{MODEL_HASH}` = '{digest}'"
-    versions = list(pages(client.search_model_versions, filter_string=query))
+    found = pages(client.search_model_versions, filter_string=query)
+    versions = [version for version in found if is_ours(version)]
     return min(versions, key=lambda version: int(version.version)) if versions else None
 
 
-def ensure_version(
-    client: "MlflowClient",
-    name: str,
-    digest: str,
-    model_id: str,
-    tags: Mapping[str, str],
+def create_version(
+    client: "MlflowClient", name: str, digest: str, model_id: str, tags: Mapping[str, str]
 ) -> "ModelVersion":
-    """Make sure that a version of ``name`` with this model hash exists, with these tags."""
-    import mlflow
+    """Register a logged model as a new version of ``name``, with these tags."""
+    from mlflow.exceptions import MlflowException
 
-    version = find_version(client, name, digest)
-    if version is None:
-        version = mlflow.register_model(
-            f"models:/{model_id}", name, tags={MODEL_HASH: digest, **tags}
-        )
-    else:
-        for key, value in tags.items():
-            if version.tags.get(key) != value:
-                client.set_model_version_tag(name, version.version, key, value)
-    return version
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"models:/{model_id}"
+    return client.create_model_version(
+        name, source, tags={MODEL_HASH: digest, **tags}, model_id=model_id
+    )
+
+
+def set_tags(client: "MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
+    """Give a version those of the tags that it has not."""
+    for key, value in tags.items():
+        if version.tags.get(key) != value:
+            client.set_model_version_tag(version.name, version.version, key, value)
 
 
 def evaluation(version: "ModelVersion", digest: str) -> dict[str, float] | None:

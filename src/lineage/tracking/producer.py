@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lineage.identity import Execution
+from lineage.repository.whose import Whose
 from lineage.tracking.tag_values import hashes_tag
 from lineage.tracking.tags import (
     BACKFILLED,
@@ -28,7 +29,8 @@ class Status(StrEnum):
     """A finished run has this signature and these outputs."""
 
     CHANGED = "changed while running"
-    """The run that wrote these outputs read other dependencies than the lock says."""
+    """The run that wrote these outputs read other dependencies than the lock says: one changed
+    under the stage, or after it had recorded what it read, while its command went on."""
 
     ACCEPTED = "accepted"
     """Runs with this signature have other outputs: somebody used ``dvc commit``, or a stage
@@ -56,44 +58,57 @@ class Resolution:
 def find_producer(
     execution: Execution,
     search: "Callable[[str], Iterable[Run]]",
-    is_foreign: "Callable[[Run], bool]",
+    whose: "Callable[[Run], Whose]",
+    strays: "Callable[[], Iterable[Run]]" = tuple,
 ) -> Resolution:
     """Tell which of the runs with an execution's signature made it.
 
     Args:
         execution: Of a lock entry.
         search: From the name of a tag to the runs where it is the execution's signature.
-        is_foreign: Whether a run is of another repository that has such a stage too; those
-            come last.
+        whose: Whose a run is. Those of this repository come first; a stranger's does not count,
+            whose stage and data are like these by chance.
+        strays: Runs with one of the execution's outputs of which no lock holds what they read.
+            Asked for only where no run has its signature.
     """
     outs = hashes_tag(execution.outs)
 
-    def finished(tag: str) -> "list[Run]":
+    def finished(runs: "Iterable[Run]") -> "list[Run]":
         """Those of the execution's stage, of this repository first, the oldest first."""
         # Compared here, since names may hold quotes, which MLflow's filters cannot write.
-        runs = [
+        its = [
             run
-            for run in search(tag)
+            for run in runs
             if run.info.status == "FINISHED"
             and run.data.tags.get(STAGE) == execution.stage.name
             and run.data.tags.get(PIPELINE) == execution.stage.pipeline
+            and whose(run) is not Whose.STRANGERS
         ]
-        return sorted(runs, key=lambda run: (is_foreign(run), run.info.start_time, run.info.run_id))
+        return sorted(its, key=lambda run: (whose(run), run.info.start_time, run.info.run_id))
 
-    seen = finished(SIGNATURE)
+    seen = finished(search(SIGNATURE))
     matching = [run for run in seen if _wrote(run) == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
     sound = [run for run in matching if CHANGED not in run.data.tags]
     if sound:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
-    changed = matching or [run for run in finished(SIGNATURE_AFTER) if _wrote(run) == outs]
+    changed = matching or [run for run in finished(search(SIGNATURE_AFTER)) if _wrote(run) == outs]
     if changed:
         return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
     # What was written down later than it ran says nothing of how this lock came about.
-    really_ran = any(BACKFILLED not in run.data.tags for run in seen)
-    return Resolution(Status.ACCEPTED if really_ran else Status.UNRECORDED)
+    if any(BACKFILLED not in run.data.tags for run in seen):
+        return Resolution(Status.ACCEPTED)
+    late = [run for run in finished(strays()) if _is_late(run, outs)] if execution.outs else []
+    if late:
+        return Resolution(Status.CHANGED, late[0], tuple(late[1:]))
+    return Resolution(Status.UNRECORDED)
 
 
 def _wrote(run: "Run") -> str:
     """The hashes of its outputs; a stage that declares none has no tag."""
     return str(run.data.tags.get(OUTS, "{}"))
+
+
+def _is_late(run: "Run", outs: str) -> bool:
+    """Whether a run, whose signature is another one, may have left a lock with these outputs."""
+    return _wrote(run) == outs and BACKFILLED not in run.data.tags

@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lineage.identity import Execution
-from lineage.repository.code import address
+from lineage.repository.whose import Here, Whose
 from lineage.tracking.dataset_inputs import content_of, datasets_of
 from lineage.tracking.executions import Executions
 from lineage.tracking.lookup import Lookup, lookup
 from lineage.tracking.producer import Resolution, find_producer
 from lineage.tracking.search import Search
-from lineage.tracking.tags import COMMIT, DEPS, EXPERIMENT, OUTS, REPOSITORY
+from lineage.tracking.tags import COMMIT, DEPS, EXPERIMENT, OUTS, REPOSITORY, ROOT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,12 +23,13 @@ class Runs:
 
     Attributes:
         client: MLflow's client of the store.
-        repository: The URL of the repository that is asked about; empty where it has none.
+        here: The repository that is asked about, and told from others that share the store;
+            without it, every run counts as its own.
     """
 
-    def __init__(self, client: "MlflowClient", repository: str = "") -> None:
+    def __init__(self, client: "MlflowClient", here: Here | None = None) -> None:
         self.client = client
-        self.repository = repository
+        self.here = here
         self._search = Search(client)
         self._executions = Executions(client)
 
@@ -61,19 +62,38 @@ class Runs:
         """Runs of a DVC experiment, oldest first."""
         return self._search.with_tag(EXPERIMENT, name)
 
-    def resolve(self, execution: Execution) -> Resolution:
-        """From an execution, such as that of a lock entry, to the run that made it."""
+    def resolve(self, execution: Execution, *, is_locked: bool = True) -> Resolution:
+        """From an execution to the run that made it.
+
+        Args:
+            execution: That of a lock entry, or of another run.
+            is_locked: Whether a lock of this repository holds it, so that no run of a stranger's
+                can have made it.
+        """
         return find_producer(
             execution,
             lambda tag: self._search.with_tag(tag, execution.signature),
-            self.is_foreign,
+            self.whose if is_locked else lambda _run: Whose.OURS,
+            lambda: self._strays(execution),
         )
 
-    def is_foreign(self, run: "Run") -> bool:
-        """Whether a run is of another repository, which has a stage and data like these."""
-        there = address(run.data.tags.get(REPOSITORY, ""))
-        here = address(self.repository)
-        return bool(there and here and there != here)
+    def whose(self, run: "Run") -> Whose:
+        """Whose a run is: another repository may have a stage and data like these."""
+        if self.here is None:
+            return Whose.OURS
+        return self.here.whose(run.data.tags.get(REPOSITORY, ""), run.data.tags.get(ROOT, ""))
+
+    def _strays(self, execution: Execution) -> "list[Run]":
+        """Runs that wrote one of its outputs, and left no lock of what they read."""
+        digest = next(iter(execution.outs.values()))
+        strays = []
+        for run in self.writing(digest) if digest else ():
+            did = self.execution(run)
+            is_ours = self.here is not None and self.whose(run) is Whose.OURS
+            commit = run.data.tags.get(COMMIT, "")
+            if self.here and is_ours and did and not self.here.keeps_since(did, commit):
+                strays.append(run)
+        return strays
 
     # By what they read and wrote.
 

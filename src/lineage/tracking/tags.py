@@ -36,6 +36,9 @@ DIRTY = "git.dirty"
 REPOSITORY = "git.repository"
 """The URL of ``origin``, without credentials."""
 
+ROOT = "git.root"
+"""The first commit of the repository: tells those apart that have no ``origin``."""
+
 EXPERIMENT = "dvc.exp.name"
 """The DVC experiment that the run was part of."""
 
@@ -62,6 +65,10 @@ STATUS = "lineage.status"
 VERDICT = "verdict"
 """What the pipeline decided about a version."""
 
+SAID = "dvc.said"
+"""Name of a tag of a version -> when its verdict or evaluation was said, and at which commit,
+as JSON."""
+
 EVALUATION = "dvc.evaluation"
 """The DVC hash of the dataset that a version was evaluated on last."""
 
@@ -72,6 +79,11 @@ EVALUATION_PREFIX = "evaluation."
 def evaluation_tag(digest: str) -> str:
     """The tag of a model version that holds its metrics on one evaluation dataset."""
     return f"{EVALUATION_PREFIX}{digest}"
+
+
+def is_evaluation(tag: str) -> bool:
+    """Whether a tag of a model version holds its metrics on one dataset."""
+    return tag.startswith(EVALUATION_PREFIX)
 
 
 # Tags of the experiment, aliases, contexts and artifacts.

@@ -8,14 +8,18 @@ from filelock import FileLock
 from lineage.answer import Answer
 from lineage.project import Project
 from lineage.recording.backfill import ensure_recorded_model, ensure_run
-from lineage.recording.registration import LABEL, Registration, register
+from lineage.recording.decision import LABEL, Registration
+from lineage.recording.registration import register
+from lineage.recording.sayings import of_recorded
+from lineage.repository.commits import Commit
 from lineage.repository.items import Item
 from lineage.storage.borrow import exact
+from lineage.tracking.tags import VERDICT
 
 
 @dataclass(frozen=True)
 class SyncedVersion(Answer):
-    """A model version that exists now, as ``models:/name/version``, with the verdict on it."""
+    """A model version that exists now, as ``models:/name/version``, with the last verdict on it."""
 
     id: str
     verdict: str
@@ -45,8 +49,8 @@ def sync(project: Project, rev: str | None = None) -> Synced:
 
     Args:
         project: Whose store, and whose lock.
-        rev: A git revision; the working tree by default. Of an older one, the version does
-            not become the candidate if there is one.
+        rev: A git revision; the working tree by default. What a newer one says of a version, its
+            verdict among it, stays; and so does a newer one's candidate.
 
     Raises:
         LineageError: If there is no such revision; if a registration or a model is in neither
@@ -67,11 +71,10 @@ def _sync(project: Project, rev: str | None) -> Synced:
     for item in outs:
         if item.kind == "model":
             ensure_recorded_model(project, item.id)
-    is_newest = rev is None or commit.id == history.commits.head
     return Synced(
         runs=tuple(stage for stage, each in ensured.items() if each.is_new),
         accepted=tuple(stage for stage, each in ensured.items() if each.run is None),
-        versions=tuple(_registered(project, outs, is_newest=is_newest)),
+        versions=tuple(_registered(project, outs, commit)),
         warnings=tuple(
             f"the commit that {stage} ran for is not written down, since this clone is shallow and"
             " it may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
@@ -81,13 +84,13 @@ def _sync(project: Project, rev: str | None) -> Synced:
     )
 
 
-def _registered(
-    project: Project, outs: Iterable[Item], *, is_newest: bool
-) -> Iterator[SyncedVersion]:
+def _registered(project: Project, outs: Iterable[Item], commit: Commit) -> Iterator[SyncedVersion]:
     """Make sure of the model versions that outputs of the pipeline speak of."""
     for item in outs:
         if LABEL in item.labels:
             with exact(project.workspace, item.id) as path:
                 registration = Registration.read(path)
-            version = register(project, registration, is_newest=is_newest)
-            yield SyncedVersion(f"models:/{version.name}/{version.version}", registration.verdict)
+            said = of_recorded(project, item.hash, commit)
+            version = register(project, registration, said=said)
+            verdict = version.tags.get(VERDICT, registration.verdict)
+            yield SyncedVersion(f"models:/{version.name}/{version.version}", verdict)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from lineage.identity import StageId
 from lineage.project import Project
 from lineage.repository.commits import SHORT
+from lineage.repository.whose import Whose
 from lineage.tracking.facts import facts_of
 from lineage.tracking.producer import Resolution
 from lineage.verbs.verify_break import Break, Check, Found
@@ -23,7 +24,7 @@ def check_commits(
     for what, run in made.items():
         commit = facts_of(run).commit if run is not None else ""
         # Of another repository that shares the store, no commit can be here.
-        if commit and run is not None and not project.runs.is_foreign(run):
+        if commit and run is not None and project.runs.whose(run) is Whose.OURS:
             named.setdefault(commit, []).append(what)
     lost = {commit: by for commit, by in named.items() if not history.commits.reaches(commit)}
     if lost and history.commits.is_shallow:
