@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lineage.errors import LineageError
     from lineage.project import Project
     from lineage.recording.registration import Registration, register
-    from lineage.recording.stage_run import StageRun, stage
+    from lineage.recording.stage import stage
+    from lineage.recording.stage_run import StageRun
 
 __all__ = ["LineageError", "Project", "Registration", "StageRun", "register", "stage"]
 
@@ -35,7 +36,7 @@ _MODULES = {
     "Registration": "lineage.recording.registration",
     "StageRun": "lineage.recording.stage_run",
     "register": "lineage.recording.registration",
-    "stage": "lineage.recording.stage_run",
+    "stage": "lineage.recording.stage",
 }
 """Where each name is. Imported at first use: asking for help should not wait for it."""
 

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from lineage.errors import LineageError
 from lineage.identity import StageId
-from lineage.repository.stage_reader import dvc_process
+from lineage.repository.processes import dvc_process
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import ERROR
 

@@ -15,7 +15,7 @@ from lineage.repository.workspace import open_repo
 from lineage.storage.borrow import exact, readable
 from lineage.tracking import connection, models, tags
 from lineage.tracking.dataset_inputs import datasets_of
-from lineage.tracking.producer import Status
+from lineage.tracking.producer import Status, is_sound
 from lineage.tracking.tags import BACKFILLED, OUTPUT, RECORD
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def origin_tags(project: Project, data: DataId) -> dict[str, str]:
     if run is not None and execution is not None:
         stage = project.history.recorded(execution)
         read = _data_of(stage) if stage else _named_data(run, execution)
-        is_sound = tags.CHANGED not in run.data.tags
-        status = Status.RECORDED if is_sound else Status.CHANGED
+        status = Status.RECORDED if is_sound(run) else Status.CHANGED
         found |= {tags.SIGNATURE: execution.signature, tags.RUN: run.info.run_id}
         found |= {tags.COMMIT: run.data.tags.get(tags.COMMIT, "")}
     else:
@@ -104,7 +103,7 @@ def _run_that_made(project: Project, data: DataId) -> "Run | None":
 
     def rank(run: "Run") -> tuple[bool, bool]:
         execution = project.runs.execution(run)
-        return tags.CHANGED in run.data.tags, not (execution and execution.wrote(data))
+        return not is_sound(run), not (execution and execution.wrote(data))
 
     made = [
         run

@@ -180,10 +180,18 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
-def changes(before: Observed, after: Observed) -> dict[str, list[Any]]:
-    """What changed while the stage ran: path, or param as ``file:key`` -> before and after."""
+def changes(before: Observed, after: Observed, late: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """What changed while the stage ran: path, or param as ``file:key`` -> before and after.
+
+    Args:
+        before: The stage as it was before the work.
+        after: And after it.
+        late: What had changed already when it was first looked at, so that nobody knows what it
+            was before: None stands there.
+    """
     earlier, later = _determinants(before), _determinants(after)
-    return {
+    unknown = {name: [None, later.get(name)] for name in late}
+    return unknown | {
         name: [value, later.get(name)]
         for name, value in earlier.items()
         if later.get(name) != value

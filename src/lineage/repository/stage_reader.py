@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from lineage.errors import LineageError
 from lineage.identity import Execution, StageId, from_root, hash_of
 from lineage.repository.git import git
 from lineage.repository.items import Item, Observed, why_unpushed
+from lineage.repository.processes import dvc_process
+from lineage.repository.touched import touched_since
 from lineage.repository.workspace import Workspace, open_repo
 
 DVC2_HASH = "md5-dos2unix"
@@ -56,6 +56,22 @@ class StageReader:
                 )
         outs = [(out, _hashed(out)) for out in self._stage.outs]
         return self._observe(self._hash_deps(), outs)
+
+    def touched_since(self, moment: float) -> list[str]:
+        """Paths of dependencies, and of files with its params, that were written to since.
+
+        Files that DVC ignores do not count.
+        """
+        ignores = self._repo.dvcignore
+        return [
+            from_root(dep.def_path, self.wdir)
+            for dep in self._stage.deps
+            if dep.protocol == "local"
+            and not all(
+                ignores.is_ignored(dep.fs, str(path))
+                for path in touched_since(Path(dep.fs_path), moment)
+            )
+        ]
 
     def locked(self) -> Observed | None:
         """The stage as its ``dvc.lock`` recorded it; None where it was never run."""
@@ -216,20 +232,6 @@ def locked_stages(workspace: Workspace, rev: str | None = None) -> list[Observed
         named = [stage for stage in repo.index.stages if getattr(stage, "name", None)]
         locked = [StageReader(workspace, repo, stage).locked() for stage in named]
     return [observed for observed in locked if observed is not None]
-
-
-def dvc_process() -> psutil.Process | None:
-    """The ``dvc`` that started this stage: the nearest ancestor without its ``DVC_STAGE``."""
-    address = os.environ.get("DVC_STAGE")
-    if not address:
-        return None
-    for parent in psutil.Process().parents():
-        try:
-            if parent.environ().get("DVC_STAGE") != address:
-                return parent
-        except psutil.Error:  # another user's process, or one that just ended
-            return parent
-    return None
 
 
 def _folder_of_dvc() -> Path:

@@ -89,7 +89,7 @@ def find_producer(
     seen = finished(search(SIGNATURE))
     matching = [run for run in seen if _wrote(run) == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
-    sound = [run for run in matching if CHANGED not in run.data.tags]
+    sound = [run for run in matching if is_sound(run)]
     if sound:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
     changed = matching or [run for run in finished(search(SIGNATURE_AFTER)) if _wrote(run) == outs]
@@ -102,6 +102,11 @@ def find_producer(
     if late:
         return Resolution(Status.CHANGED, late[0], tuple(late[1:]))
     return Resolution(Status.UNRECORDED)
+
+
+def is_sound(run: "Run") -> bool:
+    """Whether a run read what it says, since nothing changed under it."""
+    return CHANGED not in run.data.tags
 
 
 def _wrote(run: "Run") -> str:

@@ -68,10 +68,9 @@ def verify(project: Project, rev: str | None = None) -> Verified:
     with open_repo(project.workspace, commit.id or None) as repo:
         defined = defined_stages(project.workspace, repo)
         tree = Found(tuple(differences(repo, snapshot))) if rev is None else Found()
-    resolutions = {
-        stage.execution.stage: project.runs.resolve(stage.execution) for stage in snapshot.stages
-    }
-    stages = Found(tuple(check_stages(defined, resolutions, rev)))
+    entries = {stage.execution.stage: stage for stage in snapshot.stages}
+    resolutions, unsure = check_stages(defined, entries, project, rev)
+    stages = Found(tuple(unsure))
     versions, others = versions_to_check(project, None if rev is None else snapshot, rev)
     runs = check_runs(project, versions)
     hashes, data = check_data(project, versions)

@@ -8,6 +8,7 @@ from mlflow.entities import Run, RunData, RunInfo, RunTag
 
 from lineage.identity import Execution, StageId, signature
 from lineage.repository.stage_reader import locked_stages
+from lineage.repository.whose import Whose
 from lineage.repository.workspace import Workspace
 from lineage.tracking.producer import Resolution, Status, find_producer
 from lineage.tracking.runs import Runs
@@ -215,3 +216,32 @@ def test_a_stage_without_outputs_needs_no_tag_of_them() -> None:
     assert found(run("a", None), execution=nothing) == (Status.RECORDED, "a", [])
     assert found(run("a", {}), execution=nothing) == (Status.RECORDED, "a", [])
     assert found(run("a"), execution=nothing) == (Status.ACCEPTED, None, [])
+
+
+# Runs of which no lock holds what they read.
+
+LATE = {"dvc_signature": "6" * 32}
+
+
+@pytest.mark.parametrize(
+    ("stray", "expected"),
+    [
+        (run("late", **LATE), (Status.CHANGED, "late", [])),
+        (run("late", OTHER, **LATE), (Status.UNRECORDED, None, [])),
+        (run("late", status="FAILED", **LATE), (Status.UNRECORDED, None, [])),
+        (run("late", dvc_stage="other", **LATE), (Status.UNRECORDED, None, [])),
+        (run("late", lineage_backfilled="true", **LATE), (Status.UNRECORDED, None, [])),
+    ],
+    ids=["the same outputs", "others", "failed", "of another stage", "written down later"],
+)
+def test_a_run_that_read_something_else_explains_the_lock(
+    stray: Run, expected: tuple[Status, str | None, list[str]]
+) -> None:
+    answer = find_producer(EXECUTION, lambda _tag: (), lambda _run: False, lambda: [stray])
+    producer = answer.producer.info.run_id if answer.producer else None
+    assert (answer.status, producer, list(answer.confirmations)) == expected
+
+
+def test_a_strangers_run_makes_no_lock() -> None:
+    answer = find_producer(EXECUTION, lambda _tag: [run("theirs")], lambda _run: Whose.STRANGERS)
+    assert answer == Resolution(Status.UNRECORDED)

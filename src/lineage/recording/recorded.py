@@ -1,0 +1,194 @@
+"""A stage's run, from before its work until after it."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lineage import environment, plugins
+from lineage.errors import reason, without_secrets
+from lineage.project import Project
+from lineage.recording import attempt, run_record
+from lineage.recording.backfill import ensure_recorded_model
+from lineage.recording.fluent import active, measured
+from lineage.recording.stage_run import StageRun
+from lineage.repository.code import CodeState
+from lineage.repository.items import Observed
+from lineage.repository.processes import command_began
+from lineage.repository.stage_reader import StageReader
+from lineage.tracking import connection, models
+from lineage.tracking.tags import ERROR, OUTPUT, RECORD
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger("lineage")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a stage was given, as it was before anything slow.
+
+    Attributes:
+        observed: The stage and its dependencies.
+        late: Paths of those that were written to after the stage's command had begun: it may have
+            read what was there before.
+        code: Which code it runs.
+    """
+
+    observed: Observed
+    late: tuple[str, ...]
+    code: CodeState
+
+
+def begin(project: Project, reader: StageReader) -> Begun:
+    """Hash what a stage is given. Nothing that takes its time may come before this."""
+    began = command_began()
+    observed = reader.before()
+    late = tuple(dict.fromkeys(reader.touched_since(began)))
+    if late:
+        log.warning(
+            "%s changed after the command of stage %s had begun: it may have read what was there"
+            " before; run it again with `dvc repro -f %s`",
+            ", ".join(late),
+            *[observed.execution.stage] * 2,
+        )
+    code = CodeState.of(project.workspace, observed.execution.deps, reader.written())
+    return Begun(observed, late, code)
+
+
+@contextmanager
+def recorded(
+    project: Project, reader: StageReader, begun: Begun, contexts: Mapping[str, str]
+) -> Iterator[StageRun]:
+    """Open the run of a stage for the block, and close it as the block ended.
+
+    When it succeeds, what it wrote is recorded. When it fails, the run is FAILED with the error's
+    sentence, or KILLED where it was interrupted. Whatever the block does to MLflow's active run,
+    the record is of this one.
+
+    Args:
+        project: Where it runs, and its tracking store.
+        reader: Of the stage.
+        begun: What it was given.
+        contexts: Name of a data dependency -> MLflow's context for it.
+
+    Raises:
+        LineageError: Before the block, if another process runs the stage here, or if the tracking
+            store does not answer.
+    """
+    workspace = project.workspace
+    with attempt.alone(workspace, reader.id) as this_attempt:
+        plugins.check()
+        store = connection.store_uri(workspace)
+        with environment.importing("mlflow", for_good=True):
+            client = project.client
+        for killed in this_attempt.close_earlier(client, store):
+            log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
+        model_ids = models_of(project, begun.observed)
+        run_id = _create_run(project, begun)
+        run = StageRun(project, run_id, begun.code, begun.observed, reader.outs, model_ids)
+        this_attempt.begin(run.run_id, store)
+        with _closing(client, run_id), measured(client, run_id), active(run_id):
+            _log_inputs(run, contexts)
+            yield run
+            close(run, reader.after(), begun.late)
+        this_attempt.end(store)
+
+
+def models_of(project: Project, before: Observed) -> dict[str, str]:
+    """Make sure that MLflow has the models that the stage reads.
+
+    It has none where their stage did not run against this store. That must happen before
+    the stage's own run is active: MLflow would call the model an output of that.
+
+    Returns:
+        DVC hash -> id of the logged model.
+    """
+    found = {}
+    for item in before.deps:
+        if item.kind == "model":
+            model_id = ensure_recorded_model(project, item.id)
+            if model_id is not None:
+                found[item.hash] = model_id
+    return found
+
+
+def _create_run(project: Project, begun: Begun) -> str:
+    run = project.client.create_run(
+        connection.experiment_id(project.client, project.workspace),
+        run_name=begun.observed.execution.stage.name,
+        tags={
+            **run_record.identity_tags(begun.observed),
+            **run_record.code_tags(begun.code),
+            **run_record.source_tags(begun.observed),
+        },
+    )
+    return str(run.info.run_id)
+
+
+def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
+    from mlflow.entities import LoggedModelInput
+
+    run_record.log_params(run.client, run.run_id, run.observed)
+    run_record.log_datasets(run.client, run.run_id, run.observed.deps, contexts, run.code)
+    if run.model_ids:
+        inputs = [LoggedModelInput(model_id) for model_id in run.model_ids.values()]
+        run.client.log_inputs(run.run_id, models=inputs)
+
+
+@contextmanager
+def _closing(client: "MlflowClient", run_id: str) -> Iterator[None]:
+    """Give the run the status that the block ended with."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        try:
+            tell(client, run_id, error)
+            client.set_terminated(run_id, status)
+        except MlflowException as lost:
+            # What stopped the stage matters more, and is raised below.
+            log.warning("run %s could not be marked %s: %s", run_id, status, reason(lost))
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def tell(client: "MlflowClient", run_id: str, error: BaseException) -> None:
+    """Give a run the sentence of what stopped it, unless it has a more precise one."""
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+    if ERROR not in client.get_run(run_id).data.tags:
+        sentence = without_secrets(str(error)) or type(error).__name__
+        for name in (ERROR, MLFLOW_RUN_NOTE):
+            client.set_tag(run_id, name, sentence)
+
+
+def close(run: StageRun, after: Observed, late: Iterable[str] = ()) -> None:
+    """Write down what came out; nothing writes to it any more."""
+    before, client, run_id = run.observed, run.client, run.run_id
+    # The run is known by what the stage was given, and by what it wrote.
+    execution = replace(before.execution, outs=after.execution.outs)
+    observed = replace(before, execution=execution, outs=after.outs)
+    changed = run_record.changes(before, after, late)
+    if changed:
+        log.warning(
+            "%s changed while stage %s ran: DVC records the new bytes, the stage may have read the"
+            " old ones; run it again with `dvc repro -f %s`",
+            ", ".join(changed),
+            *[after.execution.stage] * 2,
+        )
+    marks = {**run_record.identity_tags(observed), **run_record.change_tags(changed, after)}
+    for name, value in marks.items():
+        client.set_tag(run_id, name, value)
+    contexts = {item.name: OUTPUT for item in after.outs}
+    run_record.log_datasets(client, run_id, after.outs, contexts, run.code)
+    for item in after.outs:
+        if item.kind == "model":
+            experiment = client.get_run(run_id).info.experiment_id
+            models.ensure_model(client, experiment, run_id, item.location, item.hash)
+    whole = run_record.document(run.workspace, observed, run.code)
+    client.log_dict(run_id, {**whole, **({"changed": changed} if changed else {})}, RECORD)

@@ -1,0 +1,35 @@
+"""The block in which a stage's script does its work."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from lineage.errors import in_a_sentence, tell_uncaught
+from lineage.project import Project
+from lineage.recording.recorded import begin, recorded
+from lineage.recording.stage_run import StageRun
+from lineage.repository.stage_reader import running_stage
+
+
+@contextmanager
+def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
+    """Run the body as the work of the DVC stage that started this process.
+
+    Opens the MLflow run and records what determines the result; when the body succeeds,
+    records what it wrote. When it fails, the run is FAILED with the error's sentence, or
+    KILLED when it was interrupted. Never changes what the stage computes. A `LineageError`
+    that the script does not catch is printed without a traceback.
+
+    Args:
+        contexts: Name of a data dependency -> MLflow's context for it, such as
+            ``training``.
+
+    Raises:
+        LineageError: Before any work, if this is not a DVC stage, if another process runs
+            it here, or if the tracking store does not answer.
+    """
+    tell_uncaught()
+    project = Project.find()
+    with in_a_sentence(), running_stage(project.workspace) as reader:
+        begun = begin(project, reader)
+        with recorded(project, reader, begun, contexts or {}) as run:
+            yield run
