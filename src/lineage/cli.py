@@ -30,7 +30,9 @@ NEWEST = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = parser().parse_args(arguments)
+    words, command = _apart(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(words)
+    options.command = command
     _set_up_process()
     try:
         with in_a_sentence():
@@ -44,6 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output, such as `head`, has had enough.
         sys.stderr.close()
         return 0
+
+
+def _apart(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What is ours, and what is the command after ``--``, which may have such words of its own."""
+    if arguments[:1] != ["run"] or "--" not in arguments:
+        return arguments, ()
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
 
 
 def _set_up_process() -> None:
@@ -164,6 +174,20 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> int:
+    from lineage.recording.command import run_command
+
+    if options.words or not options.command:
+        raise LineageError("say what to run after `--`: `lineage run -- COMMAND …`.")
+    contexts = {}
+    for each in options.context:
+        name, is_given, context = each.partition("=")
+        if not (name and is_given and context):
+            raise LineageError(f"--context {each}: write NAME=CONTEXT, such as train=training.")
+        contexts[name] = context
+    return run_command(options.command, contexts)
+
+
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         print(f"lineage: {warning}", file=sys.stderr)
@@ -268,6 +292,21 @@ VERBS = (
         "bring the tracking store up to dvc.lock: what is missing is made",
         _REV,
         _answer("sync", lambda its: (its.rev,), lambda text, made: text.synced(made)),
+    ),
+    Verb(
+        "run",
+        "record a stage's command, of any kind: in dvc.yaml, `cmd: lineage run -- COMMAND …`",
+        {
+            "--context": {
+                "action": "append",
+                "default": [],
+                "metavar": "NAME=CONTEXT",
+                "help": "MLflow's context of a dependency, such as train=training; may be repeated",
+            },
+            "words": {"nargs": "*", "metavar": "-- COMMAND", "help": "what to run, as it is"},
+        },
+        _run,
+        as_json=False,
     ),
     Verb(
         "graph",

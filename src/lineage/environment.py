@@ -8,7 +8,9 @@ import gc
 import hashlib
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,17 @@ def importing(module: str, *, for_good: bool = False) -> Iterator[None]:
 def send_nothing() -> None:
     """Keep MLflow from reporting how it is used. It looks when it is imported."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def stay_interruptible() -> None:
+    """Let Ctrl-C interrupt whatever this process waits for, as Python does by itself.
+
+    MLflow imports polars where it is installed, whose handler has the system go on waiting for a
+    child, a lock or a server (SA_RESTART), so that nothing happens until that comes.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def describe(root: Path) -> dict[str, Any]:

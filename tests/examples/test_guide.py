@@ -18,8 +18,9 @@ pytestmark = [
 
 
 def block(language: str) -> str:
-    """The only block of this language."""
-    (text,) = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    """The block of this language in the section about Python."""
+    section = GUIDE.partition("### A script in Python\n")[2].partition("\n### ")[0]
+    (text,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
     return str(text)
 
 

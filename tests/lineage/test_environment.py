@@ -1,7 +1,10 @@
-"""Imports that do not look for garbage, and leave the collector as it was."""
+"""Imports that do not look for garbage, and leave the collector as it was; and Ctrl-C."""
 
 import gc
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -61,3 +64,33 @@ def test_who_switched_the_collector_off_keeps_it_off() -> None:
     with importing(NEW):
         assert not gc.isenabled()
     assert not gc.isenabled()
+
+
+WAITS = """
+import signal, subprocess
+from lineage.environment import stay_interruptible
+import polars
+stay_interruptible()
+child = subprocess.Popen(["sleep", "30"])
+print("waits", flush=True)
+try:
+    child.wait()
+except KeyboardInterrupt:
+    child.kill()
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_interrupts_what_is_waited_for_although_polars_is_imported() -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", WAITS],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+        time.sleep(0.3)
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.communicate(timeout=10)[0] == "interrupted\n"

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import FileLock, Timeout
@@ -107,13 +107,40 @@ class Attempt:
         Returns:
             The ids of those runs.
         """
-        notes = self._folder.glob(f"{self._stage_key}-{_key(store)}-*.run")
-        return [run_id for note in notes for run_id in _close(client, note)]
+        return [run_id for note in self._notes(store) for run_id in _close(client, note)]
 
     def begin(self, run_id: str, store: str) -> None:
         """Note the run that is about to be worked on, and who works on it."""
-        process = psutil.Process()
-        text = json.dumps({"run_id": run_id, "pid": process.pid, "since": process.create_time()})
+        self._write(store, run_id, psutil.Process(), {})
+
+    def leave(self, run_id: str, store: str, about: Mapping[str, Any]) -> None:
+        """Note that the next command of the stage, which the same ``dvc`` starts, goes on with it.
+
+        Args:
+            run_id: The run, which stays open.
+            store: That it is in.
+            about: What the next command is to know, for JSON.
+        """
+        self._write(store, run_id, dvc_process() or psutil.Process(), about)
+
+    def left(self, store: str) -> dict[str, Any] | None:
+        """What an earlier command of this stage and ``dvc`` left, ``run_id`` with it."""
+        dvc = dvc_process()
+        for note in self._notes(store):
+            read: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+            if dvc and read.get("about") and read["pid"] == dvc.pid and _is_still(read):
+                note.unlink()
+                return {**read["about"], "run_id": read["run_id"]}
+        return None
+
+    def _notes(self, store: str) -> Iterator[Path]:
+        return self._folder.glob(f"{self._stage_key}-{_key(store)}-*.run")
+
+    def _write(
+        self, store: str, run_id: str, process: psutil.Process, about: Mapping[str, Any]
+    ) -> None:
+        since = {"run_id": run_id, "pid": process.pid, "since": process.create_time()}
+        text = json.dumps({**since, "about": dict(about)})
         self._note(store).write_text(text, encoding="utf-8")
 
     def end(self, store: str) -> None:
@@ -128,10 +155,8 @@ def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
     from mlflow.exceptions import MlflowException
 
     attempt = json.loads(note.read_text(encoding="utf-8"))
-    if psutil.pid_exists(attempt["pid"]):
-        process = psutil.Process(attempt["pid"])
-        if process.create_time() == attempt["since"] and _runs(process):
-            return
+    if _is_still(attempt):
+        return
     try:
         if client.get_run(attempt["run_id"]).info.status == "RUNNING":
             client.set_tag(attempt["run_id"], ERROR, "the process was killed")
@@ -141,6 +166,15 @@ def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
     note.unlink(missing_ok=True)
+
+
+def _is_still(attempt: Mapping[str, Any]) -> bool:
+    """Whether the process that a note names still runs."""
+    try:
+        process = psutil.Process(attempt["pid"])
+        return bool(process.create_time() == attempt["since"]) and _runs(process)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _key(text: str) -> str:

@@ -1,17 +1,16 @@
 """Runs for executions that this tracking store never saw."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineage.identity import DataId, Execution, canonical_json
 from lineage.project import Project
 from lineage.recording import run_record
+from lineage.recording.measures import metrics_of
 from lineage.repository.code import CodeState, root_commit
 from lineage.repository.commits import Commit
 from lineage.repository.items import Observed
 from lineage.repository.whose import Whose
-from lineage.repository.workspace import open_repo
 from lineage.storage.borrow import exact, readable
 from lineage.tracking import connection, models, tags
 from lineage.tracking.dataset_inputs import datasets_of
@@ -151,7 +150,7 @@ def _write_down(
     try:
         run_record.log_params(client, run_id, observed)
         _log_datasets(project, run_id, observed, code)
-        for name, value in dict(_metrics(project, observed, commit)).items():
+        for name, value in metrics_of(workspace, observed.outs, commit).items():
             client.log_metric(run_id, name, value)
         whole = run_record.document(workspace, observed, code, with_environment=False)
         client.log_dict(run_id, whole, RECORD)
@@ -170,25 +169,3 @@ def _log_datasets(project: Project, run_id: str, observed: Observed, code: CodeS
         for items, contexts in ((observed.deps, {}), (observed.outs, written)):
             here = [replace(item, location=places.get(item.id, item.location)) for item in items]
             run_record.log_datasets(project.client, run_id, here, contexts, code, elsewhere)
-
-
-def _metrics(
-    project: Project, observed: Observed, commit: Commit | None
-) -> Iterator[tuple[str, float]]:
-    """What DVC's metrics files among the outputs say, where their bytes can be had."""
-    with open_repo(project.workspace) as repo:
-        shown = repo.metrics.show(revs=[commit.id] if commit else None)
-    # With revisions, DVC answers for the working tree too.
-    files: Mapping[str, Any] = shown.get(commit.id if commit else "", {}).get("data", {})
-    for path, read in files.items():
-        location = project.workspace.root / path
-        if any(location.is_relative_to(item.location) for item in observed.outs):
-            yield from _numbers(read.get("data", {}))
-
-
-def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield run_record.allowed(f"{prefix}{key}"), float(value)

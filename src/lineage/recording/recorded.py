@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineage import environment, plugins
 from lineage.errors import reason, without_secrets
@@ -12,6 +12,7 @@ from lineage.project import Project
 from lineage.recording import attempt, run_record
 from lineage.recording.backfill import ensure_recorded_model
 from lineage.recording.fluent import active, measured
+from lineage.recording.measures import log_measures
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
 from lineage.repository.items import Observed
@@ -41,6 +42,24 @@ class Begun:
     late: tuple[str, ...]
     code: CodeState
 
+    def for_next(self) -> dict[str, Any]:
+        """What the stage's next command is to know of it, for JSON."""
+        execution = self.observed.execution
+        return {
+            "signature": execution.signature,
+            "deps": dict(execution.deps),
+            "params": {file: dict(values) for file, values in self.observed.params.items()},
+            "late": list(self.late),
+        }
+
+    def of_first(self, earlier: Mapping[str, Any]) -> "Begun":
+        """What the stage's first command was given, as `for_next` told."""
+        execution = replace(
+            self.observed.execution, signature=earlier["signature"], deps=earlier["deps"]
+        )
+        observed = replace(self.observed, execution=execution, params=earlier["params"])
+        return replace(self, observed=observed, late=tuple(earlier["late"]))
+
 
 def begin(project: Project, reader: StageReader) -> Begun:
     """Hash what a stage is given. Nothing that takes its time may come before this."""
@@ -60,7 +79,13 @@ def begin(project: Project, reader: StageReader) -> Begun:
 
 @contextmanager
 def recorded(
-    project: Project, reader: StageReader, begun: Begun, contexts: Mapping[str, str]
+    project: Project,
+    reader: StageReader,
+    begun: Begun,
+    contexts: Mapping[str, str],
+    *,
+    commands: int = 1,
+    with_measures: bool = False,
 ) -> Iterator[StageRun]:
     """Open the run of a stage for the block, and close it as the block ended.
 
@@ -73,28 +98,45 @@ def recorded(
         reader: Of the stage.
         begun: What it was given.
         contexts: Name of a data dependency -> MLflow's context for it.
+        commands: How many commands of the stage are recorded together: the run is left open for
+            the next one, until the last closes it.
+        with_measures: Log the metrics and plots that ``dvc.yaml`` declares; else the block logs
+            what it measures.
 
     Raises:
         LineageError: Before the block, if another process runs the stage here, or if the tracking
             store does not answer.
     """
-    workspace = project.workspace
-    with attempt.alone(workspace, reader.id) as this_attempt:
+    with attempt.alone(project.workspace, reader.id) as this_attempt:
         plugins.check()
-        store = connection.store_uri(workspace)
+        store = connection.store_uri(project.workspace)
         with environment.importing("mlflow", for_good=True):
             client = project.client
+        earlier = this_attempt.left(store) if commands > 1 else None
+        number = earlier["number"] + 1 if earlier else 1
+        is_last = number >= commands
         for killed in this_attempt.close_earlier(client, store):
             log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
         model_ids = models_of(project, begun.observed)
-        run_id = _create_run(project, begun)
+        if earlier:
+            begun = begun.of_first(earlier)
+        run_id = earlier["run_id"] if earlier else _create_run(project, begun)
         run = StageRun(project, run_id, begun.code, begun.observed, reader.outs, model_ids)
-        this_attempt.begin(run.run_id, store)
-        with _closing(client, run_id), measured(client, run_id), active(run_id):
-            _log_inputs(run, contexts)
+        this_attempt.begin(run_id, store)
+        closing = _closing(client, run_id, leave_open=not is_last)
+        with closing, measured(client, run_id), active(run_id):
+            if not earlier:
+                _log_inputs(run, contexts)
             yield run
-            close(run, reader.after(), begun.late)
-        this_attempt.end(store)
+            if is_last:
+                after = reader.after()
+                if with_measures:
+                    log_measures(run, reader, after.outs)
+                close(run, after, begun.late)
+        if is_last:
+            this_attempt.end(store)
+        else:
+            this_attempt.leave(run_id, store, {**begun.for_next(), "number": number})
 
 
 def models_of(project: Project, before: Observed) -> dict[str, str]:
@@ -139,8 +181,8 @@ def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _closing(client: "MlflowClient", run_id: str) -> Iterator[None]:
-    """Give the run the status that the block ended with."""
+def _closing(client: "MlflowClient", run_id: str, *, leave_open: bool) -> Iterator[None]:
+    """Give the run the status that the block ended with; where it went well, perhaps none yet."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -154,7 +196,8 @@ def _closing(client: "MlflowClient", run_id: str) -> Iterator[None]:
             # What stopped the stage matters more, and is raised below.
             log.warning("run %s could not be marked %s: %s", run_id, status, reason(lost))
         raise
-    client.set_terminated(run_id, "FINISHED")
+    if not leave_open:
+        client.set_terminated(run_id, "FINISHED")
 
 
 def tell(client: "MlflowClient", run_id: str, error: BaseException) -> None:

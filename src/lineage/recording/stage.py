@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from lineage.errors import in_a_sentence, tell_uncaught
 from lineage.project import Project
+from lineage.recording.command import handed_on, joined
 from lineage.recording.recorded import begin, recorded
 from lineage.recording.stage_run import StageRun
 from lineage.repository.stage_reader import running_stage
@@ -19,6 +20,8 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     KILLED when it was interrupted. Never changes what the stage computes. A `LineageError`
     that the script does not catch is printed without a traceback.
 
+    Where `lineage run` started the script, its run is the one, and it writes down what comes out.
+
     Args:
         contexts: Name of a data dependency -> MLflow's context for it, such as
             ``training``.
@@ -30,6 +33,10 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     tell_uncaught()
     project = Project.find()
     with in_a_sentence(), running_stage(project.workspace) as reader:
-        begun = begin(project, reader)
-        with recorded(project, reader, begun, contexts or {}) as run:
+        run_id = handed_on(project, reader)
+        if run_id:
+            block = joined(project, reader, run_id, contexts or {})
+        else:
+            block = recorded(project, reader, begin(project, reader), contexts or {})
+        with block as run:
             yield run

@@ -40,7 +40,10 @@ def _below_dvc(parents: list[psutil.Process]) -> int | None:
 
 
 def _began(process: psutil.Process) -> float:
-    """When a process was started; psutil knows it to a second only, where the system has more."""
+    """When a process was started, or a moment later: it has read nothing by then.
+
+    psutil knows it to a second only, where the system counts in hundredths.
+    """
     stat = Path(f"/proc/{process.pid}/stat")
     try:
         # Behind the name of the program, which may hold anything: proc(5), field 22.
@@ -48,4 +51,4 @@ def _began(process: psutil.Process) -> float:
     except (OSError, ValueError, IndexError):
         return float(process.create_time())
     uptime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - uptime_s + (ticks + 2) / os.sysconf("SC_CLK_TCK")

@@ -73,6 +73,21 @@ class StageReader:
             )
         ]
 
+    def plots(self) -> list[Path]:
+        """Files and folders with plots of the running stage, as ``dvc.yaml`` declares them."""
+        # DVC names them as seen from the current folder, the stage's own.
+        sources = self._repo.index._plot_sources
+        declared = [Path(os.path.normpath(Path.cwd() / source)) for source in sources]
+        inside = [each for each in declared if any(each.is_relative_to(out) for out in self.outs)]
+        own = [Path(out.fs_path) for out in self._stage.outs if out.plot]
+        return list(dict.fromkeys([*own, *inside]))
+
+    @property
+    def command(self) -> str | list[str]:
+        """Of the stage, with templates filled in."""
+        command: str | list[str] = self._stage.cmd
+        return command
+
     def locked(self) -> Observed | None:
         """The stage as its ``dvc.lock`` recorded it; None where it was never run."""
         from dvc.utils.serialize import load_yaml

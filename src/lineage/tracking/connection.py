@@ -51,7 +51,9 @@ def connect(workspace: Workspace) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with environment.importing("mlflow"):
-        return _connect(workspace)
+        client = _connect(workspace)
+    environment.stay_interruptible()
+    return client
 
 
 def _connect(workspace: Workspace) -> "MlflowClient":

@@ -74,6 +74,5 @@ def test_a_process_began_when_it_was_started() -> None:
         before = time.time()
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
             after = time.time()
-            # The system counts in hundredths of a second.
-            assert before - 0.02 <= _began(psutil.Process(child.pid)) <= after + 0.02
+            assert before <= _began(psutil.Process(child.pid)) <= after + 0.03
         time.sleep(0.3)
