@@ -1,48 +1,53 @@
 """The ``cocopipe`` command."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from cocopipe import installed
-from cocopipe.errors import INTERRUPTED, UserError
+from cocopipe.errors import UserError
 from lineage.console import positive
-from lineage.errors import LineageError, in_a_sentence
+from lineage.edge import Parser, Said, Version, carry_out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        with in_a_sentence():
-            installed.check()
-            command = import_module(f"cocopipe.commands.{options.verb}")
-            return int(command.run(options))
-    except (UserError, LineageError) as error:
-        print(f"cocopipe: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return carry_out(parser(), arguments, _run, UserError)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _run(options: argparse.Namespace) -> Said:
+    installed.check()
+    command = import_module(f"cocopipe.commands.{options.verb}")
+    said: Said = command.run(options)
+    return said
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its arguments."""
+    top = Parser(
         prog="cocopipe", description="Detection datasets and the detectors trained on them."
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser(
+    top.add_argument("--version", action=Version)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add(
+        verbs,
         "promote",
-        help="give the candidate the alias champion if its metric improves on the same data",
+        "give the candidate the alias champion if its metric improves on the same data",
     )
     _add_export(verbs)
     _add_diff(verbs)
-    return parser
+    return top
 
 
-def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    export = verbs.add_parser(
-        "export", help="write the converted data as COCO, equal to its source, or for other tools"
+def _add(
+    verbs: "argparse._SubParsersAction[Parser]", name: str, about: str
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(name, help=about, description=about)
+
+
+def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    export = _add(
+        verbs, "export", "write the converted data as COCO, equal to its source, or for other tools"
     )
     export.add_argument("directory", metavar="DIR", help="must not exist yet")
     form = export.add_mutually_exclusive_group()
@@ -60,8 +65,8 @@ def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
 
 
-def _add_diff(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    diff = verbs.add_parser("diff", help="what changed between two versions of the converted data")
+def _add_diff(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    diff = _add(verbs, "diff", "what changed between two versions of the converted data")
     for side in ("a", "b"):
         diff.add_argument(
             side,

@@ -1,5 +1,7 @@
 """The errors a user can cause."""
 
+from lineage.errors import told
+
 INTERRUPTED = 130
 """Exit code of what was ended by Ctrl-C, as shells have it."""
 
@@ -12,8 +14,8 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        # A file's name may have line breaks.
-        return super().__str__().replace("\n", "\\n")
+        # A file's name may have line breaks, and a URL that was redirected to a signature.
+        return told(super().__str__())
 
 
 def some(names: list[str], limit: int = 5) -> str:

@@ -1,5 +1,6 @@
 """Answers as JSON: which of a value's attributes ``--json`` prints, under which names."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -26,6 +27,14 @@ class Answer:
         every = names or self.json_names or [field.name for field in fields(self)]
         pairs = [name.partition("=") for name in every]
         return {name: plain(attrgetter(value or name)(self)) for name, _, value in pairs}
+
+
+def json_text(value: Any) -> str:
+    """An answer, or values with answers in them, as JSON in the strict sense.
+
+    In ASCII: so it is exact in every encoding, and no letter in it means anything to a terminal.
+    """
+    return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:

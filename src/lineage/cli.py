@@ -3,11 +3,7 @@
 import argparse
 import atexit
 import gc
-import io
-import json
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,15 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lineage.console import display, positive
-from lineage.errors import LineageError, in_a_sentence
+from lineage.answer import json_text
+from lineage.console import positive
+from lineage.edge import Parser, Said, Version, carry_out
+from lineage.errors import LineageError
 
 REF = (
     "a run id, models:/name/3, models:/name@alias, a git revision, path@revision, a path, a DVC"
     " hash or the beginning of one"
 )
 FORMATS = ("mermaid", "dot", "html", "openlineage")
-INTERRUPTED = 130
 NEWEST = 20
 """How many dataset versions `log` shows."""
 
@@ -31,59 +28,44 @@ NEWEST = 20
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     words, command = _apart(sys.argv[1:] if arguments is None else arguments)
-    options = parser().parse_args(words)
-    options.command = command
-    _set_up_process()
-    try:
-        with in_a_sentence():
-            return int(options.run(options))
-    except LineageError as error:
-        print(f"lineage: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output, such as `head`, has had enough.
-        sys.stderr.close()
-        return 0
+    return carry_out(parser(), words, lambda options: _run(options, command))
 
 
 def _apart(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """What is ours, and what is the command after ``--``, which may have such words of its own."""
-    if arguments[:1] != ["run"] or "--" not in arguments:
+    if list(arguments[:1]) != ["run"] or "--" not in arguments:
         return arguments, ()
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
 
 
-def _set_up_process() -> None:
+def _run(options: argparse.Namespace, command: Sequence[str]) -> Said:
+    options.command = command
     # Short-lived, and making many objects: looking for cycles among them costs seconds, the last
     # time when Python ends.
     gc.disable()
     atexit.register(gc.freeze)
     # Lineage is followed step by step, and may be long.
     sys.setrecursionlimit(20_000)
-    if threading.current_thread() is threading.main_thread():
-        # A CI that cancels a job sends this; what is half done is taken back as for Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    said: Said = options.run(options)
+    return said
 
 
 def parser() -> argparse.ArgumentParser:
     """Every verb with its arguments."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="lineage",
         description="Which bytes made which model: DVC and MLflow as one.",
         epilog=f"REF is {REF}.",
     )
+    top.add_argument("--version", action=Version)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         added = verbs.add_parser(
-            verb.name, help=verb.about, description=verb.about, epilog=f"REF is {REF}."
+            verb.name, help=verb.about, description=verb.about, epilog=verb.epilog
         )
         if verb.as_json:
-            added.add_argument("--json", action="store_true", help="for programs")
+            added.add_argument("--json", action="store_true", help="print JSON, for programs")
         for flags, settings in verb.arguments.items():
             added.add_argument(*flags.split(), **settings)
         added.set_defaults(run=verb.run)
@@ -98,15 +80,21 @@ class Verb:
         name: As users write it.
         about: A phrase for its help.
         arguments: Name or flags of an argument -> what `argparse` is told of it.
-        run: Does it with its options, and returns the exit code.
+        run: From its options to what it says.
         as_json: Whether ``--json`` is one of its options.
     """
 
     name: str
     about: str
     arguments: Mapping[str, Mapping[str, Any]]
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[argparse.Namespace], Said]
     as_json: bool = True
+
+    @property
+    def epilog(self) -> str | None:
+        """What a REF is, for a verb that takes one."""
+        takes_one = any("REF" in str(settings) for settings in self.arguments.values())
+        return f"REF is {REF}." if takes_one else None
 
 
 def _answer(
@@ -116,7 +104,7 @@ def _answer(
     *,
     flags: Sequence[str] = (),
     breaks: Callable[[Any], bool] = lambda _: False,
-) -> Callable[[argparse.Namespace], int]:
+) -> Callable[[argparse.Namespace], Said]:
     """A verb that asks the function of its name in `lineage.verbs`, and shows the answer.
 
     Args:
@@ -127,25 +115,23 @@ def _answer(
         breaks: Whether an answer makes the exit code 1.
     """
 
-    def run(options: argparse.Namespace) -> int:
+    def run(options: argparse.Namespace) -> Said:
         from lineage.project import Project
 
         ask = getattr(import_module(f"lineage.verbs.{name}"), name)
         by_name = {flag: getattr(options, flag) for flag in flags}
         answer = ask(Project.find(), *take(options), **by_name)
+        code = int(breaks(answer))
         if options.json:
-            print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
-        else:
-            from lineage import text
+            return Said(json_text(answer), code=code)
+        from lineage import text
 
-            display(draw(text, answer))
-            _warn(getattr(answer, "warnings", ()))
-        return int(breaks(answer))
+        return Said(draw(text, answer), getattr(answer, "warnings", ()), code)
 
     return run
 
 
-def _graph(options: argparse.Namespace) -> int:
+def _graph(options: argparse.Namespace) -> Said:
     from lineage.formats import render
     from lineage.project import Project
     from lineage.verbs.impact import impact
@@ -154,12 +140,11 @@ def _graph(options: argparse.Namespace) -> int:
     project = Project.find()
     graph = (impact if options.downstream else trace)(project, options.ref)
     namespace = project.repository_url or project.workspace.git_root.as_uri()
-    sys.stdout.write(render(graph, options.format, namespace=namespace).rstrip("\n") + "\n")
-    _warn(graph.warnings)
-    return 0
+    text = render(graph, options.format, namespace=namespace)
+    return Said(text.rstrip("\n") + "\n", graph.warnings)
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> Said:
     from lineage.project import Project
     from lineage.verbs.report import report
 
@@ -170,11 +155,10 @@ def _report(options: argparse.Namespace) -> int:
             f"--since {options.since} is no time: write it in ISO 8601, such as"
             " 2026-01-31T12:00:00+00:00."
         ) from error
-    sys.stdout.write(report(Project.find(), options.rev, base=options.base, since=since))
-    return 0
+    return Said(report(Project.find(), options.rev, base=options.base, since=since))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _record(options: argparse.Namespace) -> Said:
     from lineage.recording.command import run_command
 
     if options.words or not options.command:
@@ -185,16 +169,14 @@ def _run(options: argparse.Namespace) -> int:
         if not (name and is_given and context):
             raise LineageError(f"--context {each}: write NAME=CONTEXT, such as train=training.")
         contexts[name] = context
-    return run_command(options.command, contexts)
+    return Said(code=run_command(options.command, contexts))
 
 
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        print(f"lineage: {warning}", file=sys.stderr)
-
-
-_REF = {"ref": {"metavar": "REF"}}
-_REV = {"rev": {"metavar": "REV", "nargs": "?", "help": "the working tree by default"}}
+REV = "a git revision or the name of a DVC experiment"
+_REF = {"ref": {"metavar": "REF", "help": "what is asked about, see below"}}
+_REV = {
+    "rev": {"metavar": "REV", "nargs": "?", "help": f"{REV}; the working tree by default"},
+}
 
 VERBS = (
     Verb(
@@ -305,7 +287,7 @@ VERBS = (
             },
             "words": {"nargs": "*", "metavar": "-- COMMAND", "help": "what to run, as it is"},
         },
-        _run,
+        _record,
         as_json=False,
     ),
     Verb(
@@ -313,7 +295,11 @@ VERBS = (
         "the graph of what is upstream",
         {
             **_REF,
-            "--format": {"choices": FORMATS, "default": FORMATS[0]},
+            "--format": {
+                "choices": FORMATS,
+                "default": FORMATS[0],
+                "help": f"{FORMATS[0]} by default",
+            },
             "--downstream": {
                 "action": "store_true",
                 "help": "of what is downstream instead",
@@ -327,7 +313,10 @@ VERBS = (
         "Markdown for a pull request",
         {
             **_REV,
-            "--base": {"metavar": "REV", "help": "what to compare with"},
+            "--base": {
+                "metavar": "REV",
+                "help": f"what to compare with: {REV}; the default branch by default",
+            },
             "--since": {
                 "metavar": "TIME",
                 "help": "runs from then on are new; ISO 8601, such as `date -Is`",

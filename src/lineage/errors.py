@@ -9,6 +9,8 @@ from traceback import format_exception
 from types import TracebackType
 
 from lineage import environment
+from lineage.console import silence
+from lineage.words import visible
 
 FOREIGN = {
     "mlflow.exceptions": ("MlflowException", "MLflow"),
@@ -18,12 +20,30 @@ FOREIGN = {
 }
 """Module -> the root of its exceptions, and who says so."""
 
-_URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/]*@)?([^?#]*)(?:\?([^#]*))?.*", re.DOTALL)
-_URL_AMONG_WORDS = re.compile(r"(\w://)(?:[^/\s]*@)?((?:(?!\w://)[^\s?'\"])*)(?:\?[^\s'\"]*)?")
+_NO_PORT = r"(?!\d{1,5}(?:[/?#,;)\s'\"]|$))"
+"""What follows the colon is not the number of a port, but a password, which may have slashes."""
+
+_URL = re.compile(
+    rf"^\s*(\w[\w+.-]*://)(?:[^/]*@|[^:/?@\[]+:{_NO_PORT}[^@]{{0,200}}@)?([^?#]*)(?:\?([^#]*))?.*",
+    re.DOTALL,
+)
+_URL_AMONG_WORDS = re.compile(
+    # The slashes of JSON may have backslashes.
+    r"(\w:\\?/\\?/)"
+    # A quote before a comma and the like ends the URL, else it belongs to the password.
+    r"(?:(?:[^/\s\"]|\"(?!\s*[,:}\]]))*@"
+    rf"|[^:/?\s@\"'\[]+:{_NO_PORT}(?:(?!://)[^@\s\"'<>]){{0,200}}@)?"
+    r"((?:(?!\w://)[^\s?'\"])*)"
+    r"(?:\?((?:[^\s'\"\\]|\\(?!['\"]))*))?"
+)
+_ENCODED_URL = re.compile(r"(\w%3a%2f%2f)(?:(?!%2f)[^\s'\"/])*%40", re.IGNORECASE)
 
 
 class LineageError(Exception):
     """One sentence that says what is wrong, where, and what to do about it."""
+
+    def __str__(self) -> str:
+        return told(super().__str__())
 
 
 class SaidByOthersError(LineageError):
@@ -46,19 +66,45 @@ def tell_uncaught() -> None:
     """From now on, a `LineageError` that nobody catches is printed as its sentence alone.
 
     The process ends with code 1, as for any error. What others said keeps its traceback, since
-    it may come from a line of the stage's own, but not the credentials in it.
+    it may come from a line of the stage's own, but not the credentials in it. So do warnings.
     """
+    import logging  # asking for help should not wait for it
+
+    def as_told(record: logging.LogRecord) -> bool:
+        record.msg, record.args = told(record.getMessage()), ()
+        return True
+
+    logging.getLogger("lineage").addFilter(as_told)
     shown_before = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, SaidByOthersError):
-            sys.stderr.write(without_secrets("".join(format_exception(error))))
-        elif isinstance(error, LineageError):
-            sys.stderr.write(f"lineage: {error}\n")
+        if isinstance(error, LineageError) and not isinstance(error, SaidByOthersError):
+            tell("lineage", error)
+            return
+        lines = "".join(format_exception(error))
+        clean = told(lines, keep="\n\t")
+        # A hook of the script's own may send it elsewhere.
+        is_ours = isinstance(error, SaidByOthersError) or shown_before is sys.__excepthook__
+        if is_ours and clean != lines:
+            _complain(clean)
         else:
             shown_before(kind, error, trace)
 
     sys.excepthook = show
+
+
+def tell(who: str, sentence: object) -> None:
+    """Say a sentence on the error stream, if there is one that takes it."""
+    _complain(f"{who}: {told(str(sentence))}\n")
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:  # as it is where the process was started without one
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            silence(sys.stderr)
 
 
 def _foreign() -> dict[type[Exception], str]:
@@ -79,9 +125,29 @@ def reason(error: BaseException) -> str:
     return words[1] if words else without_secrets(" ".join(str(error).split()))[:300]
 
 
-def without_secrets(text: str) -> str:
-    """The text with user names, passwords and queries taken out of the URLs among its words."""
-    return _URL_AMONG_WORDS.sub(r"\1\2", text)
+def told(text: str, keep: str = "") -> str:
+    """Text that others had a part in, as a terminal or a file may have it.
+
+    Args:
+        text: Such as a sentence with a name in it.
+        keep: Letters that stay though they can't be seen, such as line breaks.
+    """
+    return visible(without_secrets(text), keep)
+
+
+def without_secrets(text: str, mark: Callable[[str], str] = lambda _query: "") -> str:
+    """The text with user names, passwords and queries taken out of the URLs among its words.
+
+    Args:
+        text: With any number of URLs in it.
+        mark: As of `bare_url`.
+    """
+
+    def bare(found: re.Match[str]) -> str:
+        query = mark(found[3]) if found[3] else ""
+        return f"{found[1]}{found[2]}{'?' if query else ''}{query}"
+
+    return _ENCODED_URL.sub(r"\1", _URL_AMONG_WORDS.sub(bare, text))
 
 
 def bare_url(url: str, mark: Callable[[str], str] = lambda _query: "") -> str:
@@ -93,6 +159,7 @@ def bare_url(url: str, mark: Callable[[str], str] = lambda _query: "") -> str:
     """
     found = _URL.match(url)
     if found is None:
-        return url
+        # Such as jdbc:postgresql://, and git's own way::https://.
+        return without_secrets(url, mark)
     query = mark(found[3]) if found[3] else ""
     return f"{found[1].lower()}{found[2]}{'?' if query else ''}{query}"

@@ -145,13 +145,13 @@ def from_root(path: str, wdir: str) -> str:
     URL may be a secret: user, password and query.
     """
     if "://" in path:
-        return bare_url(path, mark=_digits_of)
+        return bare_url(path, mark=digits_of)
     if posixpath.isabs(path):
         return path
     return posixpath.normpath(posixpath.join(wdir, path))
 
 
-def _digits_of(query: str) -> str:
+def digits_of(query: str) -> str:
     """What tells the queries of two URLs apart, but does not let anybody in."""
     return hashlib.sha256(query.encode()).hexdigest()[:8]
 

@@ -1,6 +1,6 @@
 """Answers as text for people: tables and trees."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
 from lineage.repository.commits import SHORT, WORKSPACE
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
-from lineage.words import DIGITS_IN_TABLES, count, metrics, short
+from lineage.words import DIGITS_IN_TABLES, count, metrics, short, visible
 
 if TYPE_CHECKING:
     from lineage.verbs.checkout import Brought
@@ -26,26 +26,41 @@ FILES_SHOWN = 20
 KIND_COLOURS = {"dataset": "green", "model": "magenta", "report": "blue", "code": "white"}
 
 
+def shown(text: str, style: str = "") -> Text:
+    """Text as it is, whoever wrote it: no markup, no symbols, nothing that a terminal obeys."""
+    return Text(visible(text), style=style)
+
+
+def _joined(*parts: str | Text) -> Text:
+    return Text.assemble(*map(_cell, parts))
+
+
+def _cell(part: str | Text) -> Text:
+    return shown(part) if isinstance(part, str) else part
+
+
 def log(answer: "Log") -> RenderableType:
     """A table of versions, newest first."""
     if not answer.versions:
-        return Text("No revision tracks data yet: run `dvc repro` and commit dvc.lock.")
-    table = _table("when", "commit", "path", "hash", "files", "bytes", "recorded", "runs", "models")
-    for version in answer.versions:
-        item = version.item
-        table.add_row(
+        return shown("No revision tracks data yet: run `dvc repro` and commit dvc.lock.")
+    columns = ("when", "commit", "path", "hash", "files", "bytes", "recorded", "runs", "models")
+    rows = [
+        (
             f"{version.commit.time:%Y-%m-%d %H:%M}",
             _named(version.commit.short, version.names),
-            Text(item.path, style=KIND_COLOURS.get(item.kind, "")),
-            _short(item.hash),
-            str(item.files),
-            size(item.size_bytes),
+            shown(version.item.path, style=KIND_COLOURS.get(version.item.kind, "")),
+            _short(version.item.hash),
+            str(version.item.files),
+            size(version.item.size_bytes),
             ", ".join(f"{key} {value}" for key, value in _numbers(version.facts).items()),
             str(version.runs),
             str(len(version.models)),
         )
+        for version in answer.versions
+    ]
+    table = _table(columns, rows)
     older = f"{answer.older} older versions: --all shows them" if answer.older else ""
-    return Group(table, *([Text(older, style="dim")] if older else []))
+    return Group(table, *([shown(older, style="dim")] if older else []))
 
 
 def tree(answer: Graph, *, upstream: bool) -> RenderableType:
@@ -65,7 +80,7 @@ def _branch(
     label = line(graph.nodes[root])
     following = graph.upstream(root) if upstream else graph.downstream(root)
     if root in seen and following:
-        label = Text.assemble(label, Text("  see above", style="dim"))
+        label = _joined(label, shown("  see above", style="dim"))
     branch = Tree(label, guide_style="dim") if into is None else into.add(label)
     if root not in seen:
         seen.add(root)
@@ -85,7 +100,7 @@ def line(node: Node) -> Text:
             return _execution(node)
         case OriginNode():
             return _parts(
-                Text(node.url if node.url.endswith(node.name) else f"{node.url} {node.name}"),
+                shown(node.url if node.url.endswith(node.name) else f"{node.url} {node.name}"),
                 node.checksum,
                 size(node.size_bytes),
             )
@@ -94,8 +109,8 @@ def line(node: Node) -> Text:
 def _version(node: VersionNode) -> Text:
     evaluated = f"on {_short(node.evaluated_on)}" if node.evaluated_on else ""
     return _parts(
-        Text(node.id, style="bold magenta"),
-        Text(" ".join(f"@{alias}" for alias in node.aliases), style="bold"),
+        shown(node.id, style="bold magenta"),
+        shown(" ".join(f"@{alias}" for alias in node.aliases), style="bold"),
         node.verdict,
         f"{', '.join(metrics(node.metrics))} {evaluated}".strip(),
     )
@@ -105,7 +120,7 @@ def _data(node: DataNode) -> Text:
     files = "" if node.files is None else count(node.files, "file")
     others = f"{node.others} other executions gave the same bytes" if node.others else ""
     return _parts(
-        Text(node.path, style=KIND_COLOURS.get(node.kind, "")),
+        shown(node.path, style=KIND_COLOURS.get(node.kind, "")),
         _short(node.hash),
         node.kind,
         ", ".join(part for part in (files, size(node.size_bytes)) if part),
@@ -120,10 +135,10 @@ def _execution(node: ExecutionNode) -> Text:
     status = "" if node.status in (None, Status.RECORDED) else node.status.value
     confirmed = f"confirmed by {len(node.confirmations)}" if node.confirmations else ""
     return _parts(
-        Text(str(stage), style="bold cyan"),
+        shown(str(stage), style="bold cyan"),
         _run(node.run) if node.run else "no run",
         known,
-        Text(status, style="yellow"),
+        shown(status, style="yellow"),
         confirmed,
         ", ".join(metrics(node.run.metrics)) if node.run else "",
     )
@@ -178,24 +193,24 @@ def _facts(answer: "Shown", node: Node) -> list[RenderableType]:
         case OriginNode():
             known = {"checksum": node.checksum}
     return [
-        Text.assemble("  ", Text(f"{key}: ", style="dim"), str(value))
+        _joined("  ", shown(f"{key}: ", style="dim"), str(value))
         for key, value in known.items()
         if value not in ("", None)
     ]
 
 
 def _near(word: str, nodes: Iterable[Node]) -> list[RenderableType]:
-    return [Text.assemble("  ", Text(f"{word} ", style="dim"), line(node)) for node in nodes]
+    return [_joined("  ", shown(f"{word} ", style="dim"), line(node)) for node in nodes]
 
 
 def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
-    table = _table("data", "hash", "workspace", "cache", "remote", "MLflow")
+    rows = []
     paths = {node.hash: node.path for node in graph.nodes.values() if isinstance(node, DataNode)}
     for digest, place in places.items():
         models = [f"models:/{model}" for model in place.mlflow["models"]]
         runs = place.mlflow["runs"]
         remote = place.stored.remote
-        table.add_row(
+        row = (
             paths.get(digest, ""),
             _short(digest),
             ", ".join(place.workspace) or "no",
@@ -203,14 +218,15 @@ def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
             "none is set up" if remote is None else ("yes" if remote else "no"),
             ", ".join([*models, *([f"a dataset of {runs} runs"] if runs else [])]) or "no",
         )
-    return table
+        rows.append(row)
+    return _table(("data", "hash", "workspace", "cache", "remote", "MLflow"), rows)
 
 
 def verified(answer: "Verified") -> RenderableType:
     """A line for each break, and what was checked."""
-    breaks = [Text(each.sentence, style="red") for each in answer.breaks]
-    skipped = [Text(f"not checked: {each}", style="dim") for each in answer.skipped]
-    checked = Text(
+    breaks = [shown(each.sentence, style="red") for each in answer.breaks]
+    skipped = [shown(f"not checked: {each}", style="dim") for each in answer.skipped]
+    checked = shown(
         f"checked: {answer.stages} stages, {answer.model_versions} model versions,"
         f" {answer.hashes} data hashes, {answer.commits} commits; breaks: {len(answer.breaks)}"
     )
@@ -225,14 +241,14 @@ def synced(answer: "Synced") -> RenderableType:
         for stage in answer.accepted
     ]
     lines += [f"{version.id}: {version.verdict}" for version in answer.versions]
-    return Group(*map(Text, lines))
+    return Group(*map(shown, lines))
 
 
 def difference(answer: "Difference") -> RenderableType:
     """A table for each kind of change."""
     head = [_side("-", answer.a), _side("+", answer.b)]
     if answer.is_equal:
-        return Group(*head, Text("made in the same way of the same bytes, with the same metrics"))
+        return Group(*head, shown("made in the same way of the same bytes, with the same metrics"))
     sections = [
         ("code", [_code_change(change) for change in answer.code]),
         ("commands", _changes(answer.commands)),
@@ -244,23 +260,20 @@ def difference(answer: "Difference") -> RenderableType:
     parts: list[RenderableType] = []
     for name, rows in sections:
         if rows:
-            table = _table(name, "", "before", "after")
-            for row in rows:
-                table.add_row(*row)
-            parts += [Text(), table]
+            parts += [Text(), _table((name, "", "before", "after"), rows)]
     files = answer.files or ()
     if files:
-        parts += [Text(), Text(f"{len(files)} files differ between the commits:", style="bold")]
-        parts += [Text(f"  {file}") for file in files[:FILES_SHOWN]]
+        parts += [Text(), shown(f"{len(files)} files differ between the commits:", style="bold")]
+        parts += [shown(f"  {file}") for file in files[:FILES_SHOWN]]
         if len(files) > FILES_SHOWN:
-            parts.append(Text(f"  and {len(files) - FILES_SHOWN} more, which --json lists"))
+            parts.append(shown(f"  and {len(files) - FILES_SHOWN} more, which --json lists"))
     return Group(*head, *parts)
 
 
 def _side(sign: str, side: "Side") -> Text:
     name = side.commit if side.commit == WORKSPACE else side.commit[:SHORT]
     commit = f"on {name}{'+changes' if side.dirty else ''}" if name else ""
-    return _parts(Text(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
+    return _parts(shown(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
 
 
 def _changes(changes: "Iterable[Change[Any]]") -> list[tuple[str, str, str, str]]:
@@ -306,7 +319,7 @@ def checked_out(answer: "Brought") -> RenderableType:
     lines = [f"{placed.hash}  {placed.path}" for placed in answer.places]
     if answer.commit:
         lines.append(f"with the code of commit {answer.commit}")
-    return Group(*map(Text, lines))
+    return Group(*map(shown, lines))
 
 
 def _short(digest: str) -> str:
@@ -325,11 +338,13 @@ def size(size_bytes: int | None) -> str:
     return f"{amount:.1f} TB"
 
 
-def _table(*columns: str) -> Table:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         is_number = column in ("files", "bytes", "runs", "models")
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
     return table
 
 
@@ -343,5 +358,5 @@ def _numbers(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(first: Text, *others: str | Text) -> Text:
-    texts = [first, *(Text(each) if isinstance(each, str) else each for each in others)]
-    return Text("  ").join(text for text in texts if text.plain)
+    texts = [first, *map(_cell, others)]
+    return shown("  ").join(text for text in texts if text.plain)

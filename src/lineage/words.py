@@ -1,4 +1,4 @@
-"""Words for people: numbers with their nouns, a few of many names, the start of a hash."""
+"""Words for people: numbers with their nouns, a few of many names, text of others as it is."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +10,32 @@ DIGITS_IN_TABLES = 10
 
 NAMED = 3
 """How many of many names a sentence has, and of many metrics a line."""
+
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code) for code in range(0xE0100, 0xE01F0)
+}
+"""What nobody sees either, though Unicode calls it a letter or a mark: fillers, and selectors of
+variants beyond those of symbols."""
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""The text with what can't be seen, or reorders what can, written as ``\x1b``.
+
+    So nothing in it is obeyed by a terminal, begins a line, or looks like something else. Also
+    what no encoding can write: a file's name may hold bytes that are no text.
+
+    Args:
+        text: Anybody's.
+        keep: Letters that stay, such as line breaks of a text that has lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter in keep or (letter.isprintable() and letter not in UNSEEN)
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def count(number: int, noun: str) -> str:

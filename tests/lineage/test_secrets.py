@@ -1,4 +1,4 @@
-"""Secrets of a URL that a stage reads stay out of the store and of every answer."""
+"""Secrets of URLs that a stage reads, or is told, stay out of the store and of every answer."""
 
 import hashlib
 import json
@@ -22,7 +22,10 @@ from tests.lineage.graphs import runs_of
 
 pytestmark = pytest.mark.slow
 
-SECRETS = ("bob:", "SECRETPW", "SECRETSIG", "SECRETGIT", "SECRETQ")
+SECRETS = (
+    *("bob:", "SECRETPW", "SECRETSIG", "SECRETGIT", "SECRETQ"),
+    *("SECRETCMD", "SECRETTOKEN", "SECRETPARAM", "SECRETKEY"),
+)
 
 
 # Secrets.
@@ -62,13 +65,19 @@ def secretive(new_project: Callable[[], Project], served: str) -> Project:
     url = "https://me:SECRETGIT@example.org/r.git?private=SECRETQ"
     project.run("git", "remote", "add", "origin", url)
     project.write("raw.txt", "raw")
+    source = "HTTPS://bob:SECRETPARAM@example.org/y?sig=SECRETKEY"
+    project.write(
+        "params.yaml",
+        f"tracking: {{experiment: bridge}}\nsource: {{main: '{source}', more: ['{source}']}}\n",
+    )
     project.write(
         "dvc.yaml",
         f"""
 stages:
   fetch:
-    cmd: python stage.py text
+    cmd: python stage.py text 'ftp://bob:SECRETCMD@example.org/x?token=SECRETTOKEN'
     deps: [raw.txt, "{served}"]
+    params: [source]
     outs: [out.txt: {{type: dataset}}]
 """,
     )
@@ -81,6 +90,7 @@ stages:
 def leaks(project: Project, run: Run) -> dict[str, list[str]]:
     """Place -> secrets that stand there; only places with some."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
+    assert run.data.params["source.main"].startswith("HTTPS://example.org/y?")
     texts = {
         "tags": str(run.data.tags),
         "params": str(run.data.params),
@@ -126,6 +136,7 @@ def test_no_secret_of_a_url_is_printed_and_its_run_is_found(
     graph = trace(Asked.find(), "out.txt")
     (node,) = [node for node in graph.nodes.values() if isinstance(node, ExecutionNode)]
     assert node.status == Status.RECORDED
+    assert "ftp://example.org/x?" in node.command
     assert runs_of(graph) == {run.info.run_id}
     formats = ("mermaid", "dot", "html", "openlineage")
     asked = [
@@ -134,6 +145,9 @@ def test_no_secret_of_a_url_is_printed_and_its_run_is_found(
         ["trace", run.info.run_id, "--json"],
         ["show", run.info.run_id],
         ["show", "out.txt", "--json"],
+        ["diff", "HEAD~1", "HEAD"],
+        ["diff", "HEAD~1", "HEAD", "--json"],
+        ["log", "out.txt"],
         ["report"],
         *(["graph", "out.txt", "--format", name] for name in formats),
     ]
@@ -160,3 +174,44 @@ def test_no_secret_of_a_url_is_written_down_later(
         if isinstance(node, ExecutionNode)
     ]
     assert node.status == Status.RECORDED
+
+
+def test_no_secret_is_printed_of_a_url_that_has_changed(
+    secretive: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = secretive.copy(tmp_path / "copy")
+    lock = (project.root / "dvc.lock").read_text()
+    project.write("dvc.lock", lock.replace("0123456789abcdef", "fedcba9876543210"))
+    project.write("params.yaml", "source: 1\n")
+    monkeypatch.chdir(project.root)
+    for words in (["verify"], ["verify", "--json"]):
+        assert main(words) == 1
+        out, error = capsys.readouterr()
+        assert "/f.txt" in out
+        assert [secret for secret in SECRETS if secret in out + error] == []
+
+
+def test_no_password_of_the_store_is_printed(
+    new_project: Callable[[], Project], mlflow_server: str
+) -> None:
+    project = new_project()
+    project.write("dvc.yaml", f"stages: {{make: {{cmd: '{PRINTING}', outs: [out.txt]}}}}")
+    project.write("params.yaml", "tracking: {experiment: secrets}\n")
+    project.commit("code")
+    project.environment["MLFLOW_TRACKING_URI"] = mlflow_server.replace("://", "://bob:SECRETPW@")
+    said = [project.run("dvc", "repro"), project.run("lineage", "trace", "out.txt", "--json")]
+    assert "printed by the stage" in said[0].stdout
+    project.write("out.txt", "other")
+    project.run("dvc", "commit", "--force")
+    said += [project.run("lineage", "sync"), project.run("lineage", "report")]
+    project.environment["MLFLOW_TRACKING_URI"] = "http://bob:SECRETPW@127.0.0.1:1"
+    said += [project.run("dvc", "repro", "--force", ok=False)]
+    assert "no MLflow tracking store answers at http://127.0.0.1:1" in said[-1].stderr
+    texts = [done.stdout + done.stderr for done in said]
+    assert [text for text in texts if "SECRETPW" in text or "bob" in text] == []
+
+
+PRINTING = "python stage.py text && echo printed by the stage"

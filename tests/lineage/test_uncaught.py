@@ -84,3 +84,9 @@ def test_a_script_may_catch_it(project: Project) -> None:
     project.run("dvc", "repro")
     assert "declares no path named 'no'" in (project.root / "out.txt").read_text()
     assert [run.info.status for run in project.runs("make")] == ["FINISHED"]
+
+
+def test_a_warning_is_text_and_tells_no_password() -> None:
+    line = "import logging; logging.getLogger('lineage').warning('%s', {text!r}); 1 / 0"
+    said = ended(line.format(text="\x1b[31m http://bob:SECRETPW@h/x\nlineage: forged")).stderr
+    assert said.splitlines()[0] == r"\x1b[31m http://h/x\nlineage: forged"

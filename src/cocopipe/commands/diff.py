@@ -1,11 +1,12 @@
 """``cocopipe diff``: what changed between two versions of the converted data."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Group
 
 from cocopipe.commands.versions import Split, Version, documents_of, find
 from cocopipe.diff.answer import Changes, Side
@@ -15,15 +16,16 @@ from cocopipe.diff.text import changes_text
 from cocopipe.documents import order
 from cocopipe.errors import UserError, some
 from cocopipe.split.shards import shards_with
-from lineage.console import display
+from lineage.answer import json_text
+from lineage.edge import Said
 from lineage.storage.materialise import appearing
 
 _LONGEST_NAME = 60
 """Characters of a file name, which may take four bytes each."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the changes, and draw them where pictures are asked for; returns the exit code."""
+def run(options: argparse.Namespace) -> Said:
+    """Tell the changes, and draw them where pictures are asked for."""
     before, after = find(options.a), find(options.b)
     found = {}
     with ExitStack() as stack:
@@ -36,10 +38,8 @@ def run(options: argparse.Namespace) -> int:
                 sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
                 draw_changes(pair, found[name], sheet, pictures=options.images)
     if options.json:
-        print(json.dumps({name: each.as_dict() for name, each in found.items()}, indent=2))
-        return 0
-    display(*(changes_text(name, changes) for name, changes in found.items()))
-    return 0
+        return Said(json_text({name: each.as_dict() for name, each in found.items()}))
+    return Said(Group(*(changes_text(name, changes) for name, changes in found.items())))
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from tqdm import tqdm
 from cocopipe.commands.versions import converted
 from cocopipe.export import formats
 from cocopipe.split.tables import image_ids
+from lineage.edge import Said
+from lineage.errors import told
 from lineage.project import Project
 from lineage.storage.borrow import exact, readable
 from lineage.storage.materialise import appearing
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write every split of a version to a new folder; returns the exit code."""
+def run(options: argparse.Namespace) -> Said:
+    """Write every split of a version to a new folder; says what is there."""
     project = Project.find()
     items = converted(project, options.rev)
     with ExitStack() as stack:
@@ -34,6 +36,4 @@ def run(options: argparse.Namespace) -> int:
         )
         write = formats()["zip" if options.zip else options.format]
         done = write(splits, out, advance=progress.update)
-    for each in done:
-        print(f"{options.directory}: {each}")
-    return 0
+    return Said("".join(f"{told(f'{options.directory}: {each}')}\n" for each in done))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from cocopipe import params
 from cocopipe.errors import UserError
+from lineage.edge import Said
+from lineage.errors import told
 from lineage.repository.workspace import Workspace
 from lineage.tracking import connection, models
 from lineage.tracking.tags import CANDIDATE, EVALUATION, VERDICT
@@ -17,13 +19,12 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 
 
-def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
-    """Decide, move the alias and say why; returns the exit code."""
+def run(options: argparse.Namespace) -> Said:  # noqa: ARG001 - as every command
+    """Decide, move the alias and say why."""
     workspace = Workspace.find()
     register = params.read(workspace.root / "params.yaml").register
     decision = promote(connection.connect(workspace), register.model_name, register.promote_metric)
-    print(f"{'promoted' if decision.promoted else 'kept'}: {decision.reason}")
-    return 0
+    return Said(told(f"{'promoted' if decision.promoted else 'kept'}: {decision.reason}") + "\n")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import textwrap
 
 from lineage.formats import labels
 from lineage.join.graph import Graph, Node
+from lineage.words import visible
 
 COLUMNS, COLUMNS_OF_WARNING = 48, 100
 """Of a line in a node, and above all nodes."""
@@ -38,7 +39,7 @@ def dot(graph: Graph) -> str:
         warnings = [
             line
             for sentence in graph.warnings
-            for line in textwrap.wrap(labels.visible(sentence), COLUMNS_OF_WARNING)
+            for line in textwrap.wrap(visible(sentence), COLUMNS_OF_WARNING)
         ]
         lines.append(f"  graph [labelloc=t labeljust=l label={_quoted(*warnings)}]")
     for node_id, node in graph.nodes.items():

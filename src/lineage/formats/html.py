@@ -10,7 +10,7 @@ from itertools import pairwise
 from lineage.formats import labels
 from lineage.formats.layout import HEIGHT, WIDTH, Layout, Point, layout
 from lineage.join.graph import Graph, Node
-from lineage.words import some
+from lineage.words import some, visible
 
 COLUMNS_OF_TITLE, COLUMNS = 24, 32
 """That fit into a box, in the title and in the lines below, in wide fonts too."""
@@ -105,7 +105,7 @@ def _header(graph: Graph, heading: str) -> Iterator[str]:
 def _warnings(graph: Graph) -> Iterator[str]:
     if graph.warnings:
         yield '<ul class="warnings" role="note" aria-label="Warnings">'
-        yield from (f"<li>{escape(labels.visible(each))}</li>" for each in graph.warnings)
+        yield from (f"<li>{escape(visible(each))}</li>" for each in graph.warnings)
         yield "</ul>"
 
 

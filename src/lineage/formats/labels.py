@@ -10,21 +10,10 @@ from lineage.repository.commits import SHORT
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
 from lineage.tracking.tags import INPUT
-from lineage.words import count, metrics, short
+from lineage.words import count, metrics, short, visible
 
 Facts = Mapping[str, Mapping[str, str]]
 """Heading -> name -> value; the heading of what is the node's own is empty."""
-
-
-def visible(text: str) -> str:
-    r"""The text with what can't be seen, or reorders what can, written as ``\x1b``.
-
-    Also what no encoding can write: a file's name may hold bytes that are no text.
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def elided(text: str, columns: int) -> str:

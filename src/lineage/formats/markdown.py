@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lineage.formats.labels import visible
+from lineage.words import visible
+
+_LINKED = re.compile(r"[@#]|:(?=\S)|\bGH(?=-)|\bwww(?=\.)", re.IGNORECASE)
+"""Where a mention, an issue, an emoji or an address begins."""
 
 ROWS_SHOWN = 25
 """Of a table; the others are folded."""
@@ -79,9 +82,14 @@ def fence(text: str, least: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as it is, whatever Markdown or HTML it looks like."""
-    plain = re.sub(r"[\\`*_~\[\]#]", r"\\\g<0>", visible(text))
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text as it is, whatever Markdown or HTML it looks like, and whomever it mentions.
+
+    What GitHub finds in plain text too is parted by an empty comment: it looks there after it
+    has taken backslashes and entities away.
+    """
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"[\\`*_~\[\]#$]", r"\\\g<0>", plain)
+    return _LINKED.sub(r"\g<0><!-- -->", plain)
 
 
 def sentence(text: str) -> str:

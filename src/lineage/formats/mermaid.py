@@ -6,6 +6,7 @@ import textwrap
 from lineage.errors import LineageError
 from lineage.formats import labels
 from lineage.join.graph import Graph, Node
+from lineage.words import visible
 
 MAX_CHARACTERS = 50_000
 """Of a chart that GitHub draws: Mermaid's ``maxTextSize``, in UTF-16 code units."""
@@ -81,7 +82,7 @@ def _label(node: Node) -> str:
 
 
 def _warning(sentence: str) -> str:
-    return _quoted(*textwrap.wrap(labels.visible(sentence), COLUMNS))
+    return _quoted(*textwrap.wrap(visible(sentence), COLUMNS))
 
 
 def _quoted(*lines: str) -> str:

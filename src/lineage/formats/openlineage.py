@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import attr
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
@@ -125,8 +125,9 @@ def ndjson(graph: Graph, *, namespace: str) -> str:
 def _event(graph: Graph, node: ExecutionNode, namespace: str) -> RunEvent:
     stage = str(node.execution.stage)
     if node.run:
-        state, time = STATES[node.run.status], (node.run.ended or node.run.started).isoformat()
-        run_id = uuid.UUID(node.run.id)
+        state = STATES.get(node.run.status, RunState.OTHER)
+        time = (node.run.ended or node.run.started).isoformat()
+        run_id = _uuid(node.run.id)
     else:
         state, time = RunState.COMPLETE, UNKNOWN_TIME
         run_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{namespace}#{node.id}")
@@ -139,6 +140,14 @@ def _event(graph: Graph, node: ExecutionNode, namespace: str) -> RunEvent:
         inputs=[_input(graph, node, each, namespace) for each in _read(graph, node)],
         outputs=[_output(graph, each, namespace) for each in _written(graph, node)],
     )
+
+
+def _uuid(run_id: str) -> uuid.UUID:
+    """Of MLflow's id, which is one in hexadecimal digits, unless a server makes others."""
+    try:
+        return uuid.UUID(run_id)
+    except ValueError:
+        return uuid.uuid5(uuid.NAMESPACE_URL, ascii(run_id))
 
 
 def _read(graph: Graph, node: ExecutionNode) -> list[DataNode | OriginNode]:
@@ -240,7 +249,7 @@ def _data_facets(graph: Graph, node: DataNode) -> dict[str, DatasetFacet]:
     for origin in origins:
         if isinstance(origin, OriginNode):
             facets["dataSource"] = datasource_dataset.DatasourceDatasetFacet(
-                origin.name, _uri(origin.url) if "://" in origin.url else None, producer=PRODUCER
+                origin.name, _uri(origin.url) if _is_url(origin.url) else None, producer=PRODUCER
             )
     return facets
 
@@ -311,7 +320,7 @@ def _job_facets(node: ExecutionNode) -> dict[str, JobFacet]:
         facets["sourceCode"] = source_code_job.SourceCodeJobFacet(
             "shell", command, producer=PRODUCER
         )
-    if node.run and node.run.repository and node.run.commit:
+    if node.run and _is_address(node.run.repository) and node.run.commit:
         pipeline = node.execution.stage.pipeline
         facets["sourceCodeLocation"] = source_code_location_job.SourceCodeLocationJobFacet(
             "git",
@@ -332,6 +341,18 @@ def _file_url(repository: str, commit: str, path: str) -> str:
         return f"{url.removesuffix('.git')}/blob/{commit}/{quote(path)}"
     # The short form of ssh, user@host:path, is no URI.
     return _uri(url if "://" in url else "ssh://" + url.replace(":", "/", 1))
+
+
+def _is_address(repository: str) -> bool:
+    return _is_url(repository) or bool(re.match(r"[^@/\s]+@[^:/\s]+:", repository))
+
+
+def _is_url(text: str) -> bool:
+    """Whether it is one for the client of OpenLineage, which raises on others."""
+    try:
+        return bool(urlsplit(text).netloc)
+    except ValueError:
+        return False
 
 
 def _uri(url: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineage.errors import LineageError
+from lineage.errors import LineageError, without_secrets
 from lineage.identity import DataId, Execution, canonical_json
 from lineage.join.graph import DataNode, ExecutionNode
 from lineage.project import Project
@@ -125,7 +125,7 @@ class Knowledge:
         status, producer, confirmations = self._made_by(known)
         params: Mapping[str, str] = flat_params(observed) if observed else {}
         if observed is None and producer is not None:
-            params = producer.data.params
+            params = {name: without_secrets(value) for name, value in producer.data.params.items()}
         return ExecutionNode(
             execution=known.execution,
             status=status,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lineage.identity import DataId, Execution
+from lineage.errors import without_secrets
+from lineage.identity import DataId, Execution, StageId, digits_of, from_root
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Observed:
 
     Attributes:
         execution: Its identity.
-        command: With templates filled in.
-        params: Declared params: file relative to the git root -> key -> value.
+        command: With templates filled in, and without what in its URLs may be a secret.
+        params: Declared params: file relative to the git root -> key -> value; the same of them.
         deps: What it reads, in the order of ``dvc.yaml``.
         outs: What it wrote; empty while it runs.
     """
@@ -68,3 +69,40 @@ class Observed:
     params: Mapping[str, Mapping[str, Any]]
     deps: tuple[Item, ...]
     outs: tuple[Item, ...]
+
+    @classmethod
+    def of_entry(
+        cls,
+        stage: StageId,
+        entry: Mapping[str, Any],
+        wdir: str,
+        deps: tuple[Item, ...],
+        outs: tuple[Item, ...],
+    ) -> "Observed":
+        """Read an entry of ``dvc.lock``, or the same made by a running stage."""
+        return cls(
+            Execution.from_lock_entry(stage, entry, wdir),
+            _without_secrets(entry["cmd"]),
+            {
+                from_root(file, wdir): _without_secrets(values)
+                for file, values in (entry.get("params") or {}).items()
+            },
+            deps,
+            outs,
+        )
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value with a hash in place of each URL's query, and without user and password.
+
+    Identity is of the raw value, so that all that DVC tells apart stays apart.
+    """
+    match value:
+        case str():
+            return without_secrets(value, mark=digits_of) if "://" in value else value
+        case Mapping():
+            return {key: _without_secrets(each) for key, each in value.items()}
+        case list():
+            return [_without_secrets(each) for each in value]
+        case _:
+            return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineage.errors import LineageError, without_secrets
-from lineage.identity import Execution, StageId, from_root, hash_of
+from lineage.identity import StageId, from_root, hash_of
 from lineage.repository import dvc_yaml
 from lineage.repository.items import Item, Observed, why_unpushed
 from lineage.repository.snapshot import LOCK_FILE, PARAMS_FILE, Added, Snapshot, overlap
@@ -156,18 +156,8 @@ def _snapshot(
         deps = [
             _dep(workspace, entry, dep, tracked, in_git) for dep in entry.lock.get("deps") or []
         ]
-        params = {
-            from_root(file, entry.wdir): values
-            for file, values in (entry.lock.get("params") or {}).items()
-        }
         stages.append(
-            Observed(
-                Execution.from_lock_entry(entry.stage, entry.lock, entry.wdir),
-                entry.lock["cmd"],
-                params,
-                tuple(deps),
-                tuple(items),
-            )
+            Observed.of_entry(entry.stage, entry.lock, entry.wdir, tuple(deps), tuple(items))
         )
     return Snapshot(tuple(stages), tuple(added))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError
-from lineage.identity import Execution, StageId, from_root, hash_of
+from lineage.identity import StageId, from_root, hash_of
 from lineage.repository.git import git
 from lineage.repository.items import Item, Observed, why_unpushed
 from lineage.repository.processes import dvc_process
@@ -116,13 +116,10 @@ class StageReader:
         return self._observed(entry, deps, outs)
 
     def _observed(self, entry: Any, deps: list[Any], outs: list[Any]) -> Observed:
-        return Observed(
-            execution=Execution.from_lock_entry(self.id, entry, self.wdir),
-            command=entry["cmd"],
-            params={
-                from_root(file, self.wdir): values
-                for file, values in entry.get("params", {}).items()
-            },
+        return Observed.of_entry(
+            self.id,
+            entry,
+            self.wdir,
             deps=tuple(self._dependency(dep, item) for dep, item in deps),
             outs=tuple(self._item(out, item, out, _kind_of_output(out)) for out, item in outs),
         )

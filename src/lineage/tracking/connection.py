@@ -50,6 +50,8 @@ def connect(workspace: Workspace) -> "MlflowClient":
     # A server that goes away later is given a minute, and not four for each call.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # It would print the store's address to standard output, password and all.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     with environment.importing("mlflow"):
         client = _connect(workspace)
     environment.stay_interruptible()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from lineage.answer import Answer
+from lineage.errors import bare_url
 from lineage.tracking.dataset_inputs import datasets_of
 from lineage.tracking.tags import BACKFILLED, BRANCH, COMMIT, DIRTY, EXPERIMENT, REPOSITORY
 
@@ -109,7 +110,7 @@ def facts_of(run: "Run") -> RunFacts:
         branch=tags.get(BRANCH, ""),
         dirty=tags.get(DIRTY) == "true",
         experiment=tags.get(EXPERIMENT, ""),
-        repository=tags.get(REPOSITORY, ""),
+        repository=bare_url(tags.get(REPOSITORY, "")),
         backfilled=tags.get(BACKFILLED) == "true",
         metrics={
             name: value

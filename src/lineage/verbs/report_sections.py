@@ -150,7 +150,7 @@ def _run_link(project: Project, facts: RunFacts | None) -> str:
     name = code(short(facts.id))
     run = project.runs.find(facts.id)
     return _linked(
-        project, name, f"/experiments/{run.info.experiment_id}/runs/{facts.id}" if run else ""
+        project, name, _page("experiments", run.info.experiment_id, "runs", facts.id) if run else ""
     )
 
 
@@ -193,7 +193,7 @@ def _data_row(change: DataChange, facts: Mapping[str, Mapping[str, Any]]) -> tup
     names = dict.fromkeys([*known[1], *known[0]])
     return (
         code(change.path),
-        change.kind,
+        escaped(change.kind),
         _hashes(*(node.hash if node else "" for node in sides)),
         amounts(*(node.files if node else None for node in sides)),
         amounts(*(node.size_bytes if node else None for node in sides)),
@@ -243,8 +243,12 @@ def version_section(project: Project, now: Traced, registered: Sequence[Register
 
 
 def _version_link(project: Project, version: VersionNode) -> str:
-    page = f"/models/{quote(version.name, safe='')}/versions/{version.version}"
+    page = _page("models", version.name, "versions", version.version)
     return _linked(project, code(version.id), page)
+
+
+def _page(*parts: str) -> str:
+    return "".join(f"/{quote(str(part), safe='')}" for part in parts)
 
 
 def _evaluation(version: VersionNode) -> str:

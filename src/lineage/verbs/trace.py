@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lineage.errors import bare_url
 from lineage.identity import DataId
 from lineage.join.graph import Graph, GraphBuilder, OriginNode
 from lineage.join.knowledge import Knowledge, Known
@@ -209,7 +210,7 @@ def _origin(recorded: dict[str, object]) -> OriginNode:
     size = recorded.get("size_bytes")
     return OriginNode(
         str(recorded.get("name", "")),
-        str(recorded.get("url", "")),
+        bare_url(str(recorded.get("url", ""))),
         str(recorded.get("checksum", "")),
         size if isinstance(size, int) else None,
     )

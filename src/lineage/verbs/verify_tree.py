@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lineage.errors import bare_url
 from lineage.identity import StageId, from_root
 from lineage.repository.snapshot import Snapshot
 from lineage.repository.workspace import Workspace
@@ -36,10 +37,11 @@ def differences(repo: Any, snapshot: Snapshot) -> Iterator[Break]:
                 parts = [each for each in tracked if each.is_relative_to(place)]
                 if not is_data and not all(part.exists() for part in parts):
                     continue
+                named = bare_url(path)
                 yield Break(
                     Check.DIFFERS,
-                    path,
-                    f"{path} ({stage}) is {state} against what DVC recorded: bring the recorded"
+                    named,
+                    f"{named} ({stage}) is {state} against what DVC recorded: bring the recorded"
                     f" state back with git and `dvc checkout`, or run `dvc repro {stage}`.",
                 )
 

@@ -9,10 +9,12 @@ from lineage.identity import Execution, StageId
 from lineage.join.graph import DataNode, ExecutionNode, Graph, GraphBuilder, OriginNode
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
+from tests.lineage.nasty import NASTY
 
 REPOSITORY = "https://github.com/acme/shapes"
 
 NAMES = [
+    *NASTY,
     "<script>alert(1)</script>",
     "</title></style></script><script>alert(2)</script>",
     '<img src="x" onerror="alert(3)">',
@@ -34,7 +36,6 @@ NAMES = [
     "tab\tline\nnul\x00escape\x1b[31m",
     "no text \udc80",
     "long/" * 60 + "name.json",
-    "a b  c",
 ]
 """Paths that mean something to some reader of some format."""
 
@@ -122,6 +123,7 @@ def hostile() -> Graph:
         run = run_facts(
             number,
             branch=name,
+            repository=name,
             experiment=name,
             metrics={name: float("inf")},
             contexts={name: name},

@@ -1,0 +1,7 @@
+"""``python -m lineage``: the ``lineage`` command."""
+
+import sys
+
+from lineage.cli import main
+
+sys.exit(main())
