@@ -170,6 +170,12 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 _REF = {"ref": {"metavar": "REF"}}
+_CONTENT = {
+    "--content": {
+        "action": "store_true",
+        "help": "read all bytes in the cache and remotes of this machine, and check their hashes",
+    }
+}
 _REV = {"rev": {"metavar": "REV", "nargs": "?", "help": "the working tree by default"}}
 
 VERBS = (
@@ -194,8 +200,13 @@ VERBS = (
     Verb(
         "show",
         "one thing, its neighbours, and where it is",
-        _REF,
-        _answer("show", lambda its: (its.ref,), lambda text, shown: text.show(shown)),
+        {**_REF, **_CONTENT},
+        _answer(
+            "show",
+            lambda its: (its.ref,),
+            lambda text, shown: text.show(shown),
+            flags=("content",),
+        ),
     ),
     Verb(
         "trace",
@@ -255,11 +266,12 @@ VERBS = (
     Verb(
         "verify",
         "check that the record is whole; exits 1 if it is not",
-        _REV,
+        {**_REV, **_CONTENT},
         _answer(
             "verify",
             lambda its: (its.rev,),
             lambda text, found: text.verified(found),
+            flags=("content",),
             breaks=lambda found: bool(found.breaks),
         ),
     ),

@@ -69,6 +69,15 @@ def test_one_item_is_the_destination_itself(
     assert content(out) == {"a.txt": "old", "deep/b.txt": "same"}
 
 
+def test_one_item_of_several_lies_at_its_path(
+    versions: Project, here: Workspace, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    items = [DataId("data/made", recorded(versions, "old"))]
+    assert write_out(here, items, out, as_folder=True) == [out / "data" / "made"]
+    assert content(out) == {"data/made/a.txt": "old", "data/made/deep/b.txt": "same"}
+
+
 def test_several_lie_at_their_paths(versions: Project, here: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "out"
     items = [
@@ -176,7 +185,10 @@ def test_data_never_take_the_place_of_code(
     assert worktrees(versions) == [str(versions.root)]
 
 
-@pytest.mark.parametrize("path", ["/data", "../data", "a/../../data", "s3://bucket/data", "."])
+@pytest.mark.parametrize(
+    "path",
+    ["/data", "../data", "a/../../data", "s3://bucket/data", ".", ".git/x", ".dvc/config.local"],
+)
 @pytest.mark.parametrize("commit", [None, "old"])
 def test_a_path_that_leads_out_is_refused(
     versions: Project, here: Workspace, tmp_path: Path, path: str, commit: str | None
@@ -200,6 +212,8 @@ def test_items_in_each_others_way_are_refused(
         write_out(here, [DataId("data", old), DataId("data/", new)], tmp_path / "out")
     with pytest.raises(LineageError, match="data/made lies inside data"):
         write_out(here, [DataId("data", old), DataId("data/made", new)], tmp_path / "out")
+    with pytest.raises(LineageError, match="names 'data' and 'Data', which may be one"):
+        write_out(here, [DataId("data", old), DataId("Data", new)], tmp_path / "out")
     twice = write_out(here, [DataId("data", old), DataId("data", old)], tmp_path / "out")
     assert twice == [tmp_path / "out" / "data"] * 2
 
