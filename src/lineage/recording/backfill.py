@@ -124,10 +124,22 @@ def _metrics(
         shown = repo.metrics.show(revs=[commit.id] if commit else None)
     # With revisions, DVC answers for the working tree too.
     files: Mapping[str, Any] = shown.get(commit.id if commit else "", {}).get("data", {})
-    for path, read in files.items():
-        location = project.workspace.root / path
-        if any(location.is_relative_to(item.location) for item in observed.outs):
-            yield from _numbers(read.get("data", {}))
+    places = {path: project.workspace.root / path for path in files}
+    holding = {
+        path: item
+        for path, place in places.items()
+        for item in observed.outs
+        if place.is_relative_to(item.location)
+    }
+    # DVC reads objects of the cache without a look at their hash; git looks at its own.
+    with readable(project.workspace, {item.id for item in holding.values()}) as sound:
+        for path, item in holding.items():
+            if commit:
+                is_sound = item.id in sound or item.unpushed == "cache: false"
+            else:  # it read the working tree
+                is_sound = sound.get(item.id) == item.location
+            if is_sound:
+                yield from _numbers(files[path].get("data", {}))
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

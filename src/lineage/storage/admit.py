@@ -154,19 +154,32 @@ def admit_free(root: Path, names: Iterable[str]) -> None:
         LineageError: If something is there of a name, or a link is on the way to it.
     """
     for name in names:
-        place = root / name
-        above = place.parents[: len(PurePosixPath(name).parts) - 1]
-        for each in above:
-            if os.path.lexists(each) and (each.is_symlink() or not each.is_dir()):
+        admit_unlinked(root, name)
+        for each in _on_the_way(root, name):
+            if os.path.lexists(each) and (each == root / name or not each.is_dir()):
                 raise LineageError(
-                    f"{name} cannot be written, since {each.relative_to(root)} is a link or a file"
-                    " there: check it out without the code."
+                    f"{name} cannot be written, since {each.relative_to(root)} is there already:"
+                    " check it out without the code."
                 )
-        if os.path.lexists(place):
+
+
+def admit_unlinked(root: Path, name: str) -> None:
+    """See that what is written below a folder under a name comes to lie there.
+
+    Raises:
+        LineageError: If a link is on the way to it, or it is one.
+    """
+    for each in _on_the_way(root, name):
+        if each.is_symlink():
             raise LineageError(
-                f"{name} cannot be written, since something is there already: check it out without"
-                " the code."
+                f"{name} cannot be written, since {each.relative_to(root)} is a link, which may"
+                " lead out: check it out without the code."
             )
+
+
+def _on_the_way(root: Path, name: str) -> list[Path]:
+    place = root / name
+    return [*reversed(place.parents[: len(PurePosixPath(name).parts) - 1]), place]
 
 
 def file_name(path: str) -> str:

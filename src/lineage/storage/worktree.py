@@ -11,7 +11,13 @@ from lineage.identity import DataId
 from lineage.repository.commits import SHORT
 from lineage.repository.git import git
 from lineage.repository.workspace import Workspace
-from lineage.storage.admit import admit_free, shown, why_not_inside, why_not_together
+from lineage.storage.admit import (
+    admit_free,
+    admit_unlinked,
+    shown,
+    why_not_inside,
+    why_not_together,
+)
 from lineage.storage.materialise import appearing, write
 
 
@@ -142,6 +148,9 @@ def _share_cache(workspace: Workspace, worktree: Path) -> None:
 
     folder = worktree / workspace.name_of(workspace.root) / ".dvc"
     if folder.is_dir():  # not before the commit of `dvc init`
+        # Git may have either as a link, to the settings of somebody else.
+        settings = folder / Config.CONFIG_LOCAL
+        admit_unlinked(worktree, settings.relative_to(worktree).as_posix())
         with Repo(str(workspace.root)) as repo:
             cache = repo.cache.local_cache_dir
         with Config(str(folder)).edit("local") as local:

@@ -119,6 +119,20 @@ def test_the_code_is_a_detached_worktree(
     assert versions.run("git", "symbolic-ref", "HEAD").stdout == branch
 
 
+def test_settings_of_dvc_are_not_written_through_a_link(versions: Project, tmp_path: Path) -> None:
+    project = versions.copy(tmp_path / "project")
+    (tmp_path / "theirs").write_text("[core]\n")
+    (tmp_path / "target").write_text(str(tmp_path / "theirs"))
+    blob = project.run("git", "hash-object", "-w", str(tmp_path / "target")).stdout.strip()
+    link = f"120000,{blob},.dvc/config.local"
+    project.run("git", "update-index", "--add", "--cacheinfo", link)
+    project.run("git", "commit", "--quiet", "--message", "a link")
+    with pytest.raises(LineageError, match=r"config\.local is a link, which may lead out"):
+        write_out(Workspace.find(project.root), [], tmp_path / "out", commit="HEAD")
+    assert (tmp_path / "theirs").read_text() == "[core]\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_hook_runs(versions: Project, here: Workspace, tmp_path: Path) -> None:
     hook = versions.root / ".git" / "hooks" / "post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
