@@ -174,6 +174,12 @@ def _record(options: argparse.Namespace) -> Said:
 
 REV = "a git revision or the name of a DVC experiment"
 _REF = {"ref": {"metavar": "REF", "help": "what is asked about, see below"}}
+_CONTENT = {
+    "--content": {
+        "action": "store_true",
+        "help": "read all bytes in the cache and remotes of this machine, and check their hashes",
+    }
+}
 _REV = {
     "rev": {"metavar": "REV", "nargs": "?", "help": f"{REV}; the working tree by default"},
 }
@@ -200,8 +206,13 @@ VERBS = (
     Verb(
         "show",
         "one thing, its neighbours, and where it is",
-        _REF,
-        _answer("show", lambda its: (its.ref,), lambda text, shown: text.show(shown)),
+        {**_REF, **_CONTENT},
+        _answer(
+            "show",
+            lambda its: (its.ref,),
+            lambda text, shown: text.show(shown),
+            flags=("content",),
+        ),
     ),
     Verb(
         "trace",
@@ -261,11 +272,12 @@ VERBS = (
     Verb(
         "verify",
         "check that the record is whole; exits 1 if it is not",
-        _REV,
+        {**_REV, **_CONTENT},
         _answer(
             "verify",
             lambda its: (its.rev,),
             lambda text, found: text.verified(found),
+            flags=("content",),
             breaks=lambda found: bool(found.breaks),
         ),
     ),

@@ -169,6 +169,9 @@ def show(answer: "Shown") -> RenderableType:
         parts += _near("into", [graph.nodes[each] for each in graph.downstream(root)])
     if answer.places:
         parts.append(_places(graph, answer.places))
+    broken = [path for place in answer.places.values() for path in place.stored.damaged]
+    parts += [Text(f"{path} holds other bytes than its name says", "red") for path in broken]
+    parts += [Text(f"not checked: {each}", style="dim") for each in answer.skipped]
     return Group(*parts)
 
 

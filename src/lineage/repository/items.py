@@ -45,6 +45,11 @@ class Item:
         return PurePosixPath(self.path).stem
 
 
+def files_of(counted: Any) -> int:
+    """How many files something is; DVC counts those of folders alone, and none in an empty one."""
+    return 1 if counted is None else int(counted)
+
+
 def why_unpushed(flags: Mapping[str, Any]) -> str:
     """Why ``dvc push`` passes over an output with these flags; empty where it does not."""
     if flags.get("cache") is False:

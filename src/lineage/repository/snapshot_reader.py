@@ -8,7 +8,7 @@ from typing import Any
 from lineage.errors import LineageError, without_secrets
 from lineage.identity import StageId, from_root, hash_of
 from lineage.repository import dvc_yaml
-from lineage.repository.items import Item, Observed, why_unpushed
+from lineage.repository.items import Item, Observed, files_of, why_unpushed
 from lineage.repository.snapshot import LOCK_FILE, PARAMS_FILE, Added, Snapshot, overlap
 from lineage.repository.templates import definition_of, likeness
 from lineage.repository.workspace import Workspace
@@ -199,7 +199,7 @@ def _item(
         kind=str(annotations["type"]),
         labels=tuple(annotations.get("labels") or ()),
         size_bytes=int(entry.get("size") or 0),
-        files=int(entry.get("nfiles") or 1),
+        files=files_of(entry.get("nfiles")),
         unpushed=why_unpushed(annotations),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from lineage.errors import LineageError
 from lineage.identity import StageId, from_root, hash_of
 from lineage.repository.git import git
-from lineage.repository.items import Item, Observed, why_unpushed
+from lineage.repository.items import Item, Observed, files_of, why_unpushed
 from lineage.repository.processes import dvc_process
 from lineage.repository.touched import touched_since
 from lineage.repository.workspace import Workspace, open_repo
@@ -152,7 +152,7 @@ class StageReader:
             kind=kind,
             labels=tuple(side.annot.labels),
             size_bytes=entry.get("size") or 0,
-            files=entry.get("nfiles") or 1,
+            files=files_of(entry.get("nfiles")),
             unpushed=why_unpushed({"push": owner.can_push, "cache": owner.use_cache})
             if owner
             else "",

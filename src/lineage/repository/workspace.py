@@ -9,7 +9,7 @@ from typing import Any
 
 from lineage.errors import LineageError
 from lineage.repository.git import git, run_git
-from lineage.repository.items import Item
+from lineage.repository.items import Item, files_of
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _recorded(repo: Any, location: Path, root: Path) -> tuple[str, int, int] | N
     if not tracked or not tracked.get("md5"):
         return None
     meta = tracked["entry"].meta
-    return str(tracked["md5"]), meta.size or 0, meta.nfiles or 1
+    return str(tracked["md5"]), meta.size or 0, files_of(meta.nfiles)
 
 
 def present_bytes(repo: Any, location: Path) -> tuple[str, int, int]:
@@ -143,7 +143,7 @@ def present_bytes(repo: Any, location: Path) -> tuple[str, int, int]:
     _, meta, tree = build(
         repo.cache.local, str(location), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True
     )
-    return str(tree.hash_info.value), meta.size or 0, meta.nfiles or 1
+    return str(tree.hash_info.value), meta.size or 0, files_of(meta.nfiles)
 
 
 @contextmanager

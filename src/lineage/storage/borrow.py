@@ -1,24 +1,39 @@
 """Reading bytes where they are, without a copy of them."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lineage.errors import reason
 from lineage.identity import DataId
 from lineage.repository.workspace import Workspace, present_bytes
-from lineage.storage.locate import FOLDER, folders_among, listings_in
-from lineage.storage.materialise import bring, materialise
+from lineage.storage.admit import FOLDER, admit_names, admit_path, file_name
+from lineage.storage.content import damaged, present_hash
+from lineage.storage.locate import folders_among, listings_in
+from lineage.storage.materialise import bring, damaged_object, materialise
 from lineage.storage.stores import Store, cache_of
 
+_log = logging.getLogger("lineage")
 
-def in_place(workspace: Workspace, data: Iterable[DataId]) -> list[DataId]:
-    """Those of the data whose bytes are in the workspace, just as their hashes say."""
+
+def in_place(
+    workspace: Workspace, data: Iterable[DataId], *, content: bool = False
+) -> list[DataId]:
+    """Those of the data whose bytes are in the workspace, just as their hashes say.
+
+    Args:
+        workspace: A working tree; of data whose path leads out of it, nothing is read.
+        data: What to look for.
+        content: Read every byte; else what DVC remembers of a file that did not change will do,
+            though it takes what it checked out for what it should have been.
+    """
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
-        return _in_place(workspace, repo, data)
+        return _in_place(workspace, repo, data, content=content)
 
 
 @contextmanager
@@ -28,36 +43,36 @@ def exact(workspace: Workspace, data: DataId) -> Iterator[Path]:
     Raises:
         LineageError: If workspace, cache and remote all lack them.
     """
-    place = workspace.git_root / data.path
-    if in_place(workspace, [data]):
-        yield place
+    if in_place(workspace, [data], content=True):
+        yield workspace.git_root / data.path
         return
     with TemporaryDirectory(prefix="lineage-") as folder:
-        yield materialise(workspace, data.hash, Path(folder) / place.name)
+        yield materialise(workspace, data.hash, Path(folder) / file_name(data.path))
 
 
 @contextmanager
 def readable(workspace: Workspace, data: Iterable[DataId]) -> Iterator[dict[DataId, Path]]:
-    """Yield where bytes can be read on this machine, without copying them.
+    """Yield where bytes can be read on this machine, hashes checked, without copying them.
 
     That is their own place where they are there, else a temporary folder of links into the
     cache: never write to it.
 
     Returns:
-        Only those data that workspace or cache have completely.
+        Only those data that workspace or cache have completely. The log has why others that are
+        there are not among them.
     """
     from dvc.repo import Repo
 
     data = list(data)
     with TemporaryDirectory(prefix="lineage-") as temporary:
         with Repo(str(workspace.root)) as repo:
-            here = _in_place(workspace, repo, data)
+            here = _in_place(workspace, repo, data, content=True)
             places = {each: workspace.git_root / each.path for each in here}
             cache = cache_of(repo)
             elsewhere = [each for each in data if each not in places]
             listings = dict(listings_in(cache, folders_among(each.hash for each in elsewhere)))
             for number, each in enumerate(elsewhere):
-                view = Path(temporary) / str(number) / Path(each.path).name
+                view = Path(temporary) / str(number) / file_name(each.path)
                 if _link(cache, each.hash, listings, view):
                     places[each] = view
         yield places
@@ -67,31 +82,37 @@ def readable(workspace: Workspace, data: Iterable[DataId]) -> Iterator[dict[Data
 def linked(workspace: Workspace, files: Mapping[str, str]) -> Iterator[Path]:
     """Yield a temporary folder with these files, name -> hash, and no others: never write to it.
 
-    They are links into the DVC cache, into which comes what it lacks of them.
+    They are links into the DVC cache, into which comes what it lacks of them; hashes are checked.
 
     Raises:
-        LineageError: If cache and remote lack some of them.
+        LineageError: If cache and remote lack some of them, what the cache has is damaged, or a
+            name leads out of the folder.
     """
     from dvc.repo import Repo
 
+    admit_names(files)
     with TemporaryDirectory(prefix="lineage-") as temporary:
         with Repo(str(workspace.root)) as repo:
             cache = cache_of(repo)
             bring(repo, cache, set(files.values()))
             held = cache.holding(set(files.values()))
-            for name, digest in files.items():
-                path = Path(temporary) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(held[digest].oid_to_path(digest))
+            for path in damaged(cache, held).values():
+                raise damaged_object(path)
+            _make_links(held, {Path(temporary) / name: each for name, each in files.items()})
         yield Path(temporary)
 
 
-def _in_place(workspace: Workspace, repo: Any, data: Iterable[DataId]) -> list[DataId]:
-    return [each for each in data if _is_there(repo, workspace.git_root / each.path, each.hash)]
+def _in_place(
+    workspace: Workspace, repo: Any, data: Iterable[DataId], *, content: bool
+) -> list[DataId]:
+    def is_there(each: DataId) -> bool:
+        place = admit_path(workspace.git_root, each.path)
+        if place is None:
+            return False
+        found = present_hash(repo, place) if content else present_bytes(repo, place)[0]
+        return found == each.hash
 
-
-def _is_there(repo: Any, place: Path, digest: str) -> bool:
-    return place.exists() and present_bytes(repo, place)[0] == digest
+    return [each for each in data if is_there(each)]
 
 
 def _link(cache: Store, digest: str, listings: Mapping[str, Any], view: Path) -> bool:
@@ -100,14 +121,27 @@ def _link(cache: Store, digest: str, listings: Mapping[str, Any], view: Path) ->
         if digest not in listings:
             return False
         files = {view / name: each for name, each in listings[digest].items()}
-        folders = {view, *(path.parent for path in files)}
+        folder = view
     else:
-        files, folders = {view: digest}, {view.parent}
+        files, folder = {view: digest}, view.parent
     held = cache.holding(set(files.values()))
     if not held.keys() >= set(files.values()):
         return False
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    for path, each in files.items():
-        path.symlink_to(held[each].oid_to_path(each))
+    broken = damaged(cache, held)
+    if broken:
+        _log.warning("%s", damaged_object(min(broken.values())))
+        return False
+    folder.mkdir(parents=True)
+    try:
+        _make_links(held, files)
+    except OSError as error:
+        _log.warning("the files of %s cannot be laid out here: %s.", digest, reason(error))
+        return False
     return True
+
+
+def _make_links(held: Mapping[str, Any], files: Mapping[Path, str]) -> None:
+    for folder in {path.parent for path in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for path, digest in files.items():
+        path.symlink_to(held[digest].oid_to_path(digest))

@@ -1,16 +1,21 @@
 """Who has the bytes of a hash: the DVC cache, or a remote."""
 
 import hashlib
-import json
+import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from lineage.errors import LineageError
 from lineage.repository.workspace import Workspace
-from lineage.storage.stores import Store, cache_of, remotes_of
+from lineage.storage.admit import FOLDER, admit_listing
+from lineage.storage.content import damaged
+from lineage.storage.stores import Store, cache_of, is_local, remotes_of
 
-FOLDER = ".dir"
-"""How the DVC hash of a folder ends: it is the hash of a listing of its files."""
+Refused = Callable[[str, LineageError], None]
+"""Is told of a folder whose listing is not taken, and why."""
+
+_log = logging.getLogger("lineage")
 
 
 @dataclass(frozen=True)
@@ -23,26 +28,35 @@ class Whereabouts:
             not asked.
         missing: The hashes of those objects that neither has. The data can be had exactly
             when there are none: some may be here, and the others there.
+        damaged: Paths of objects on this machine that are called so but hold other bytes, and so
+            count as not there; where content was asked for.
+        unread: The stores that have some of it, whose content was asked for and not read, since
+            they are not on this machine.
+        refused: Why the listing is not taken, if that is why the folder is missing.
     """
 
     cache: bool
     remote: bool | None
     missing: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    refused: str = ""
 
 
 def locate(
-    workspace: Workspace, digests: Iterable[str], *, remote: bool = True
+    workspace: Workspace, digests: Iterable[str], *, remote: bool = True, content: bool = False
 ) -> dict[str, Whereabouts]:
     """Say for each DVC hash whether the cache and the DVC remotes have the data.
 
     The remotes are the default one, and those that outputs name in ``dvc.yaml`` as it is now.
-    However many hashes, each is asked in bulk. Content is not read: that it is what its name
-    says, `materialise` checks.
+    However many hashes, each is asked in bulk.
 
     Args:
         workspace: A clone of the repository that the data belong to.
-        digests: Files and folders, as DVC has them.
+        digests: Files and folders, as DVC has them. What is no such hash, nobody has.
         remote: Ask the remote too.
+        content: Read every object that is on this machine, whether it is what its name says;
+            else only `materialise` checks that.
 
     Raises:
         LineageError: If the remote does not answer.
@@ -51,35 +65,89 @@ def locate(
 
     wanted = set(digests)
     folders = folders_among(wanted)
+    refused: dict[str, str] = {}
+
+    def refuse(folder: str, error: LineageError) -> None:
+        refused[folder] = str(error)
+
     with Repo(str(workspace.root)) as repo:
         cache = cache_of(repo)
         remotes = remotes_of(repo) if remote else []
-        contents = {folder: _hashes(listing) for folder, listing in listings_in(cache, folders)}
+        contents = {
+            folder: _hashes(listing) for folder, listing in listings_in(cache, folders, refuse)
+        }
         not_here = folders - contents.keys()
         for far in remotes:
-            for folder, listing in listings_in(far, not_here - contents.keys()):
+            for folder, listing in listings_in(far, not_here - contents.keys(), refuse):
                 contents[folder] = _hashes(listing)
         nowhere = folders - contents.keys()
         everything = wanted.union(*contents.values())
-        # A listing that is there, but damaged, counts as none.
-        near = cache.holding(everything).keys() - not_here
-        away: set[str] = set()
+        near, away = _Held.by(cache, everything, content=content), _Held()
         for far in remotes:
-            away |= far.holding(everything - away).keys() - nowhere
-    places = {}
-    for digest in wanted:
-        parts = (digest, *contents.get(digest, ()))
-        missing = tuple(part for part in parts if part not in near and part not in away)
-        places[digest] = Whereabouts(
-            cache=all(part in near for part in parts),
-            remote=all(part in away for part in parts) if remotes else None,
-            missing=missing,
+            away.add(_Held.by(far, everything - away.sound, content=content))
+    # A listing that is there, but damaged or refused, counts as none.
+    near.sound -= not_here
+    away.sound -= nowhere
+    return {
+        digest: replace(
+            _whereabouts((digest, *contents.get(digest, ())), near, away if remotes else None),
+            refused=refused.get(digest, ""),
         )
-    return places
+        for digest in wanted
+    }
+
+
+@dataclass
+class _Held:
+    """Objects that some stores have.
+
+    Attributes:
+        sound: Their hashes, as far as is known.
+        damaged: Hash -> path of those that hold other bytes.
+        unread: Hash -> the store whose content was to be read and cannot be.
+    """
+
+    sound: set[str] = field(default_factory=set)
+    damaged: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, store: Store, hashes: set[str], *, content: bool) -> "_Held":
+        held = store.holding(hashes)
+        if not content:
+            return cls(set(held))
+        broken = damaged(store, held)
+        far = [digest for digest, database in held.items() if not is_local(database)]
+        return cls(set(held) - broken.keys(), broken, dict.fromkeys(far, store.name))
+
+    def add(self, other: "_Held") -> None:
+        self.sound |= other.sound
+        self.damaged |= other.damaged
+        self.unread |= other.unread
+
+
+def _whereabouts(parts: Sequence[str], near: _Held, away: _Held | None) -> Whereabouts:
+    """Of some data with these objects, given what the cache holds, and remotes if there are any."""
+    held = [each for each in (near, away) if each is not None]
+    return Whereabouts(
+        cache=near.sound.issuperset(parts),
+        remote=None if away is None else away.sound.issuperset(parts),
+        missing=tuple(part for part in parts if not any(part in each.sound for each in held)),
+        damaged=tuple(
+            each.damaged[part] for part in parts for each in held if part in each.damaged
+        ),
+        unread=tuple(
+            dict.fromkeys(
+                each.unread[part] for part in parts for each in held if part in each.unread
+            )
+        ),
+    )
 
 
 def listings(workspace: Workspace, folders: Iterable[str]) -> dict[str, dict[str, str]]:
     """Folder -> file in it -> hash, of those whose listing cache or remote have.
+
+    Of one that is not taken, the log has the reason.
 
     Raises:
         LineageError: If the remote does not answer.
@@ -99,12 +167,24 @@ def folders_among(digests: Iterable[str]) -> set[str]:
     return {digest for digest in digests if digest.endswith(FOLDER)}
 
 
-def listings_in(store: Store, folders: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def log_refused(_folder: str, error: LineageError) -> None:
+    """Tell the log of a listing that is not taken."""
+    _log.warning("%s", error)
+
+
+def listings_in(
+    store: Store, folders: set[str], refused: Refused = log_refused
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Each folder with its listing, file -> hash, where the store has a sound one."""
     for folder, text in store.read(folders):
         digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
         if digest == folder.removesuffix(FOLDER):
-            yield folder, {entry["relpath"]: entry["md5"] for entry in json.loads(text)}
+            try:
+                listing = admit_listing(text, folder)
+            except LineageError as error:
+                refused(folder, error)
+            else:
+                yield folder, listing
 
 
 def _hashes(listing: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,8 @@ from typing import Any
 
 from lineage.errors import LineageError, reason
 from lineage.repository.workspace import Workspace
+from lineage.storage.admit import admit_hash
+from lineage.storage.content import file_hashes
 from lineage.storage.locate import folders_among, listings_in
 from lineage.storage.stores import Store, cache_of, remotes_of
 from lineage.words import some
@@ -32,7 +33,8 @@ def materialise(workspace: Workspace, digest: str, destination: Path) -> Path:
 
     Raises:
         LineageError: If cache and remote lack some of the data, hold other bytes than their
-            hash says, or the destination cannot be written.
+            hash says, or a listing that is not taken (see `lineage.storage.admit`), or the
+            destination cannot be written.
     """
     with appearing(destination) as path:
         write(workspace, {path: digest})
@@ -43,13 +45,15 @@ def write(workspace: Workspace, data: Mapping[Path, str]) -> None:
     """Write the data with these DVC hashes to these paths, as `materialise` writes one.
 
     A failure leaves behind what was written so far, so give paths inside of an `appearing`
-    one.
+    one, where no link is on the way to them.
 
     Raises:
         LineageError: As `materialise` does.
     """
     from dvc.repo import Repo
 
+    for digest in data.values():
+        admit_hash(digest)
     with Repo(str(workspace.root)) as repo:
         cache = cache_of(repo)
         listings = _fetch(repo, cache, set(data.values()))
@@ -101,11 +105,15 @@ def _fetch(repo: Any, cache: Store, digests: set[str]) -> dict[str, dict[str, st
     """Bring what the cache lacks from the remote; return the listings of the folders."""
     folders = folders_among(digests)
     bring(repo, cache, digests)
-    listings = dict(listings_in(cache, folders))
+    listings = dict(listings_in(cache, folders, _raise))
     for folder in folders - listings.keys():
-        raise _damaged(cache.holding({folder})[folder], folder)
+        raise damaged_object(cache.holding({folder})[folder].oid_to_path(folder))
     bring(repo, cache, {each for listing in listings.values() for each in listing.values()})
     return listings
+
+
+def _raise(_folder: str, error: LineageError) -> None:
+    raise error
 
 
 def bring(repo: Any, cache: Store, hashes: set[str]) -> None:
@@ -169,7 +177,6 @@ def _copy(cache: Store, files: list[tuple[str, Path]]) -> None:
     """Write objects of the cache to paths, and read them again."""
     from dvc.fs import LocalFileSystem
     from dvc.fs.callbacks import TqdmCallback
-    from dvc_data.hashfile.hash import file_md5
     from dvc_objects.fs.generic import transfer
 
     databases = cache.holding({digest for digest, _ in files})
@@ -181,18 +188,15 @@ def _copy(cache: Store, files: list[tuple[str, Path]]) -> None:
         local = LocalFileSystem()
         transfer(local, sources, local, targets, links=["reflink", "copy"], callback=progress)
 
-    def found(file: tuple[str, Path]) -> str:
-        digest, path = file
-        return str(file_md5(str(path), local, name=databases[digest].hash_name))
-
-    with ThreadPoolExecutor() as pool:
-        for (digest, _), written in zip(files, pool.map(found, files), strict=True):
-            if written != digest:
-                raise _damaged(databases[digest], digest)
+    kinds = [(str(path), databases[digest].hash_name) for digest, path in files]
+    for (digest, _), written in zip(files, file_hashes(kinds), strict=True):
+        if written != digest:
+            raise damaged_object(databases[digest].oid_to_path(digest))
 
 
-def _damaged(database: Any, digest: str) -> LineageError:
+def damaged_object(path: str) -> LineageError:
+    """What to do about an object of the cache that holds other bytes than its name says."""
     return LineageError(
-        f"{database.oid_to_path(digest)} in the DVC cache is damaged, its bytes have another hash"
-        " than its name: remove it, and ask again, which fetches it from the remote."
+        f"{path} in the DVC cache is damaged, its bytes have another hash than its name: remove it,"
+        " and ask again, which fetches it from the remote."
     )

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from lineage.identity import DataId
 from lineage.repository.history import History
-from lineage.storage.locate import FOLDER, listings
+from lineage.storage.admit import FOLDER
+from lineage.storage.locate import listings
 
 
 class Parts:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError, bare_url, reason
+from lineage.storage.admit import is_hash
 
 _EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"
 _OTHERS_RAISE = {
@@ -33,11 +34,15 @@ class Store:
     databases: tuple[Any, Any]
 
     def holding(self, hashes: set[str]) -> dict[str, Any]:
-        """Hash -> the database that has an object of that name, where one has."""
+        """Hash -> the database that has an object of that name, where one has.
+
+        What is no hash that DVC makes, nobody has.
+        """
+        admitted = {digest for digest in hashes if is_hash(digest)}
         found: dict[str, Any] = {}
         with self.answering():
             for database in self.databases:
-                found |= dict.fromkeys(_present(database, hashes - found.keys()), database)
+                found |= dict.fromkeys(_present(database, admitted - found.keys()), database)
         return found
 
     def read(self, hashes: set[str]) -> Iterator[tuple[str, bytes]]:
@@ -47,7 +52,7 @@ class Store:
             for database in self.databases:
                 its = [digest for digest in held if held[digest] is database]
                 paths = [database.oid_to_path(digest) for digest in its]
-                if _is_local(database):
+                if is_local(database):
                     texts = (Path(path).read_bytes() for path in paths)
                 else:
                     texts = iter(database.fs.cat_ranges(paths, None, None, on_error="raise"))
@@ -107,7 +112,8 @@ def _remote(repo: Any, name: str) -> Store:
     return Store(called, advice, (databases[0], databases[1]))
 
 
-def _is_local(database: Any) -> bool:
+def is_local(database: Any) -> bool:
+    """Whether its objects are files on this machine."""
     return bool(database.fs.protocol == "local")
 
 
@@ -115,7 +121,7 @@ def _present(database: Any, hashes: set[str]) -> set[str]:
     """Those of the hashes that the database has an object of."""
     if not hashes:
         return set()
-    if _is_local(database):
+    if is_local(database):
         # DVC's own question also hashes files, and removes those that are damaged.
         path_of = database.oid_to_path
         return {each for each in hashes if os.path.isfile(path_of(each))}  # noqa: PTH113 - faster

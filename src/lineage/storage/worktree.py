@@ -11,6 +11,13 @@ from lineage.identity import DataId
 from lineage.repository.commits import SHORT
 from lineage.repository.git import git
 from lineage.repository.workspace import Workspace
+from lineage.storage.admit import (
+    admit_free,
+    admit_unlinked,
+    shown,
+    why_not_inside,
+    why_not_together,
+)
 from lineage.storage.materialise import appearing, write
 
 
@@ -20,6 +27,7 @@ def write_out(
     destination: Path,
     *,
     commit: str | None = None,
+    as_folder: bool = False,
 ) -> list[Path]:
     """Write data with their hashes checked, and the code if wanted, or leave nothing.
 
@@ -33,6 +41,7 @@ def write_out(
         commit: Make the destination a detached git worktree of this commit, with every
             item at its path in it and DVC using the cache of the workspace, so that it
             knows these data. ``git worktree remove`` takes it away again.
+        as_folder: One item alone lies in the destination at its path, too.
 
     Returns:
         Where the items are, in their order.
@@ -42,7 +51,7 @@ def write_out(
             cache nor remote; a path leads out of the destination, lies inside another
             item's, or is one that git tracks at the commit; or the clone lacks the commit.
     """
-    if commit is None and len(data) == 1:
+    if commit is None and len(data) == 1 and not as_folder:
         with appearing(destination) as path:
             write(workspace, {path: data[0].hash})
         return [destination]
@@ -55,9 +64,11 @@ def write_out(
         sha = _known(workspace, commit)
         _check_untracked(workspace, sha, apart)
         with _worktree(workspace, sha, destination) as folder:
+            # What git tells apart by its letters may be one on this file system.
+            admit_free(folder, apart)
             write(workspace, {folder / path: digest for path, digest in apart.items()})
             _share_cache(workspace, folder)
-    return [destination / each.path for each in data]
+    return [destination / posixpath.normpath(each.path) for each in data]
 
 
 def _apart(data: Iterable[DataId]) -> Mapping[str, str]:
@@ -65,10 +76,10 @@ def _apart(data: Iterable[DataId]) -> Mapping[str, str]:
     apart: dict[str, str] = {}
     for each in data:
         name = posixpath.normpath(each.path)
-        if posixpath.isabs(name) or "://" in each.path or name == "." or name.startswith(".."):
+        if "://" in each.path or why_not_inside(name):
             raise LineageError(
-                f"{each.path} lies outside of the repository, so it has no place beside other data:"
-                " check it out alone."
+                f"{shown(each.path)} lies outside of the repository, or where no data may lie, so"
+                " it has no place beside other data: check it out alone."
             )
         if apart.setdefault(name, each.hash) != each.hash:
             raise LineageError(
@@ -80,6 +91,9 @@ def _apart(data: Iterable[DataId]) -> Mapping[str, str]:
         above = next((path for path in parents if path in apart), None)
         if above is not None:
             raise LineageError(f"{name} lies inside {above}: check them out one by one.")
+    why = why_not_together(list(apart))
+    if why:
+        raise LineageError(f"what is asked for {why}: check them out one by one.")
     return apart
 
 
@@ -134,6 +148,9 @@ def _share_cache(workspace: Workspace, worktree: Path) -> None:
 
     folder = worktree / workspace.name_of(workspace.root) / ".dvc"
     if folder.is_dir():  # not before the commit of `dvc init`
+        # Git may have either as a link, to the settings of somebody else.
+        settings = folder / Config.CONFIG_LOCAL
+        admit_unlinked(worktree, settings.relative_to(worktree).as_posix())
         with Repo(str(workspace.root)) as repo:
             cache = repo.cache.local_cache_dir
         with Config(str(folder)).edit("local") as local:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lineage.identity import DataId
 from lineage.plugins import Facts, facts
 from lineage.repository.items import Item
 from lineage.repository.workspace import Workspace
+from lineage.storage.admit import file_name, is_hash, shown
 from lineage.storage.borrow import readable
 from lineage.storage.materialise import materialise
 
@@ -64,7 +66,7 @@ class DVCDatasetSource(DatasetSource):
             return str(materialise(workspace, self.digest, Path(destination)))
         folder = Path(tempfile.mkdtemp(prefix="dvc-"))
         try:
-            return str(materialise(workspace, self.digest, folder / Path(self.path).name))
+            return str(materialise(workspace, self.digest, folder / file_name(self.path)))
         except BaseException:
             folder.rmdir()
             raise
@@ -75,8 +77,23 @@ class DVCDatasetSource(DatasetSource):
 
     @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> "DVCDatasetSource":
-        """Read what `to_dict` made."""
-        return cls(source_dict["path"], source_dict["digest"], source_dict.get("repository", ""))
+        """Read what `to_dict` made, or what somebody else wrote in its place.
+
+        Raises:
+            LineageError: If it names no data.
+        """
+        named = source_dict if isinstance(source_dict, Mapping) else {}
+        path, digest = named.get("path"), named.get("digest")
+        repository = named.get("repository", "")
+        if isinstance(path, str) and isinstance(digest, str) and isinstance(repository, str):
+            # What is elsewhere has a hash of another kind, though DVC keeps no such bytes.
+            is_sound = is_hash(digest) or "://" in path
+            if path and is_sound and "\0" not in path + digest + repository:
+                return cls(path, digest, repository)
+        raise LineageError(
+            f"the source {shown(str(source_dict))} of a dataset in MLflow names no path with its"
+            " DVC hash, as mlflow.data.from_dvc writes it: log the dataset again."
+        )
 
     @staticmethod
     def _get_source_type() -> str:

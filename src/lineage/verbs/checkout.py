@@ -43,12 +43,21 @@ class Brought(Answer):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Data, with what is known of the code that made them."""
+    """Data, with what is known of the code that made them.
+
+    Attributes:
+        data: What to bring.
+        commits: The revisions that record it, oldest first.
+        ran_on: The commit whose code ran, where that was clean.
+        warnings: A sentence for each thing that is left.
+        is_many: Whether what was asked for is several things, however few of them are brought.
+    """
 
     data: tuple[DataId, ...]
     commits: tuple[Commit, ...]
     ran_on: str = ""
     warnings: tuple[str, ...] = ()
+    is_many: bool = False
 
 
 def checkout(
@@ -56,8 +65,8 @@ def checkout(
 ) -> Brought:
     """Write what a REF means to ``destination``, from DVC's cache or remote, hashes checked.
 
-    One thing becomes the destination itself; of several, as of a revision or with ``code``,
-    each lies at its path in it. The user's workspace stays as it is.
+    One thing becomes the destination itself; of several, or of a revision or with ``code``
+    however many there are, each lies at its path in it. The user's workspace stays as it is.
 
     Args:
         project: The repository and its tracking store.
@@ -73,9 +82,11 @@ def checkout(
     """
     wanted = _wanted(project, resolve_ref(project, ref), inputs=inputs)
     if not wanted.data:
-        raise LineageError(f"{ref} names no data to check out.")
+        raise LineageError(" ".join((f"{ref} names no data to check out.", *wanted.warnings)))
     commit = _commit(ref, wanted) if code else None
-    written = write_out(project.workspace, wanted.data, destination, commit=commit)
+    written = write_out(
+        project.workspace, wanted.data, destination, commit=commit, as_folder=wanted.is_many
+    )
     hashes = [data.hash for data in wanted.data]
     places = tuple(Placed(path, digest) for path, digest in zip(written, hashes, strict=True))
     return Brought(places, commit or "", wanted.warnings)
@@ -97,14 +108,13 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
         case ModelRef(version):
             made = _makers(knowledge, version)
             if made:
-                return _inputs(knowledge, made)
+                return _inputs(project, knowledge, made)
             return _Wanted(tuple(itertools.starmap(DataId, version.data.items())), ())
         case RunRef(run) if inputs:
-            return _inputs(knowledge, [knowledge.of_run(run)])
+            return _inputs(project, knowledge, [knowledge.of_run(run)])
         case RunRef(run):
             known = knowledge.of_run(run)
-            outs = [data for data in known.execution.written if data.hash]
-            return _of(knowledge, outs, [known])
+            return _parted(project, knowledge, known.execution.written, [known])
         case DataRef(digest, paths, commit):
             path = paths[0] if paths else digest
             commits = (commit,) if commit else tuple(project.history.containing(digest))
@@ -113,12 +123,14 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
             data = [item for item in project.history.snapshot(commit).data if item.hash]
             kept = [item for item in data if not item.unpushed]
             left = tuple(_left(item, commit) for item in data if item.unpushed)
-            return _Wanted(tuple(item.id for item in kept), (commit,), "", left)
+            return _Wanted(tuple(item.id for item in kept), (commit,), "", left, is_many=True)
 
 
 def _left(item: Item, commit: Commit) -> str:
     """Why something that a revision records is not brought, and where it is."""
     match item.unpushed:
+        case "cache: false" if not commit.id:
+            return f"{item.path} is kept by git and not by DVC: the working tree has it as it is."
         case "cache: false":
             return f"{item.path} is kept by git: `git show {commit.short}:{item.path}` has it."
         case "imported":
@@ -149,22 +161,35 @@ def _makers(knowledge: Knowledge, version: VersionNode) -> list[Known]:
     return [maker, *(known for known in made if known != maker)] if maker else made
 
 
-def _inputs(knowledge: Knowledge, made: list[Known]) -> _Wanted:
+def _inputs(project: Project, knowledge: Knowledge, made: list[Known]) -> _Wanted:
     """What the first of some executions read, with the code of all."""
     first = made[0]
-    known = {dep.path: dep for dep in first.observed.deps} if first.observed else {}
-    data = [
-        each
-        for each in first.execution.read
-        if each.hash and not knowledge.is_code(first, each.path)
+    data = [each for each in first.execution.read if not knowledge.is_code(first, each.path)]
+    return _parted(project, knowledge, data, made)
+
+
+def _parted(
+    project: Project, knowledge: Knowledge, data: Iterable[DataId], made: list[Known]
+) -> _Wanted:
+    """Those of what an execution read or wrote that DVC has, and a sentence for each other."""
+    observed, history = made[0].observed, project.history
+    present = history.snapshot(history.commits.present)
+    if observed is not None:
+        items = [*observed.deps, *observed.outs]
+    else:  # no lock holds it; a path is kept as it is now, as far as anybody knows
+        items = [item for stage in present.stages for item in (*stage.deps, *stage.outs)]
+    kept = {item.path: item for item in items if item.unpushed == "cache: false"}
+    hashed = [each for each in data if each.hash]
+    commit = next(iter(knowledge.commits(made[0])), None)
+    left = [
+        _left(kept[each.path], commit)
+        if commit
+        else f"{each.path} is kept by git and not by DVC, and no revision records this version."
+        for each in hashed
+        if each.path in kept
     ]
-    kept = [
-        each for each in data if each.path in known and known[each.path].unpushed == "cache: false"
-    ]
-    commits = knowledge.commits(first)
-    left = tuple(_left(known[each.path], commits[0]) for each in kept if commits)
-    brought = [each for each in data if each not in kept]
-    return replace(_of(knowledge, brought, made), warnings=left)
+    found = _of(knowledge, [each for each in hashed if each.path not in kept], made)
+    return replace(found, warnings=tuple(left), is_many=len(hashed) > 1)
 
 
 def _commit(ref: str, wanted: _Wanted) -> str:

@@ -12,6 +12,7 @@ from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subje
 from lineage.project import Project
 from lineage.storage.borrow import in_place
 from lineage.storage.locate import Whereabouts, locate
+from lineage.verbs.verify_data import unread
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Copies(Answer):
         "cache=stored.cache",
         "remote=stored.remote",
         "missing=stored.missing",
+        "damaged=stored.damaged",
         "mlflow",
     )
 
@@ -48,12 +50,14 @@ class Shown(Answer):
         facts: Hash -> what MLflow's profile says of the content, such as images.
         places: Hash -> where these bytes are, for the data among the roots, or the files of
             the model.
+        skipped: A phrase for what was not checked of these bytes.
     """
 
     subject: Subject
     graph: Graph
     facts: Mapping[str, Mapping[str, Any]]
     places: Mapping[str, Copies]
+    skipped: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -62,12 +66,22 @@ class Shown(Answer):
 
     def as_dict(self, *_names: str) -> dict[str, Any]:
         """As JSON has it: the graph's own names beside those of what is known besides."""
-        known = {"facts": plain(self.facts), "places": plain(self.places)}
+        known = {
+            "facts": plain(self.facts),
+            "places": plain(self.places),
+            "skipped": plain(self.skipped),
+        }
         return {"subject": str(self.subject), **self.graph.as_dict(), **known}
 
 
-def show(project: Project, ref: str) -> Shown:
+def show(project: Project, ref: str, *, content: bool = False) -> Shown:
     """One thing, its neighbours, and where it is.
+
+    Args:
+        project: The repository and its tracking store.
+        ref: What to show.
+        content: Read all its bytes that are on this machine, whether they are what their hashes
+            say.
 
     Raises:
         LineageError: If the REF means nothing, or more than one thing; if DVC's remote does
@@ -96,16 +110,22 @@ def show(project: Project, ref: str) -> Shown:
             located = {item.hash for item in project.history.snapshot(commit).data if item.hash}
     for warning in project.history.warnings:
         near.builder.warn(warning)
+    stored = locate(project.workspace, located, content=content)
+    for place in stored.values():
+        if place.refused:
+            near.builder.warn(place.refused)
     graph = near.builder.graph(dict.fromkeys(roots))
     nodes = [node for node in graph.nodes.values() if isinstance(node, DataNode)]
     facts = project.runs.facts_of_content({node.hash for node in nodes})
-    return Shown(subject, graph, facts, _places(project, nodes, located))
+    wanted = [node.data for node in nodes if node.hash in located]
+    here = in_place(project.workspace, wanted, content=content)
+    skipped = tuple(unread(stored.values(), content=content))
+    return Shown(subject, graph, facts, _places(project, here, stored), skipped)
 
 
-def _places(project: Project, nodes: Iterable[DataNode], digests: set[str]) -> dict[str, Copies]:
-    workspace = project.workspace
-    here = in_place(workspace, [node.data for node in nodes if node.hash in digests])
-    stored = locate(workspace, digests)
+def _places(
+    project: Project, here: Iterable[DataId], stored: Mapping[str, Whereabouts]
+) -> dict[str, Copies]:
     return {
         digest: Copies(
             tuple(data.path for data in here if data.hash == digest),
@@ -115,7 +135,7 @@ def _places(project: Project, nodes: Iterable[DataNode], digests: set[str]) -> d
                 "runs": len({run.info.run_id for run in project.runs.naming(digest)}),
             },
         )
-        for digest in sorted(digests)
+        for digest in sorted(stored)
     }
 
 

@@ -46,7 +46,7 @@ class Verified(Answer):
         return {name: getattr(self, name) for name in counts}
 
 
-def verify(project: Project, rev: str | None = None) -> Verified:
+def verify(project: Project, rev: str | None = None, *, content: bool = False) -> Verified:
     """Check that what DVC, git and MLflow know of a revision fits together, and is there.
 
     Every locked stage has a run; the model versions have their runs, and their data in cache
@@ -57,6 +57,8 @@ def verify(project: Project, rev: str | None = None) -> Verified:
         project: The repository and its tracking store.
         rev: A git revision, of which only the model versions whose files it records are
             checked; by default the working tree, and all versions of this repository.
+        content: Read all those data that are on this machine, whether they are what their hashes
+            say.
 
     Raises:
         LineageError: If there is no such revision, a DVC file of the working tree cannot be
@@ -73,7 +75,7 @@ def verify(project: Project, rev: str | None = None) -> Verified:
     stages = Found(tuple(unsure))
     versions, others = versions_to_check(project, None if rev is None else snapshot, rev)
     runs = check_runs(project, versions)
-    hashes, data = check_data(project, versions)
+    hashes, data = check_data(project, versions, content=content)
     commits, code = check_commits(project, resolutions, versions)
     unreadable = Found(
         tuple(Break(Check.UNREADABLE, commit.short, each) for each in history.unreadable)

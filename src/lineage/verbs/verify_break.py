@@ -23,6 +23,10 @@ class Check(StrEnum):
     DATA_LOST = "data lost"
     """What a model version was made of, or its files, are in neither cache nor remote."""
 
+    DAMAGED = "damaged"
+    """An object of the cache or of a remote holds other bytes than its name says, or a listing
+    names what may not be taken."""
+
     DIFFERS = "differs from the lock"
     """The working tree is not what ``dvc.lock`` and the ``.dvc`` files record."""
 

@@ -50,3 +50,26 @@ def test_a_backfilled_run_has_all_facts_where_only_the_cache_has_the_bytes(
         profile = json.loads(logged.dataset.profile)
         assert profile == {"words": "read", "files": 1, "bytes": 4}
     assert {logged.dataset.name for logged in run.inputs.dataset_inputs} == {"raw", "made"}
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_metrics_come_only_from_bytes_that_are_what_they_are_called(
+    project: Project, is_damaged: bool
+) -> None:
+    project.write("m.json", '{"loss": 1}')
+    cmd = "cp m.json made.json"
+    pipeline = {"cmd": cmd, "deps": ["m.json"], "metrics": ["made.json"]}
+    project.write("dvc.yaml", json.dumps({"stages": {"make": pipeline}}))
+    project.run("dvc", "repro", "--quiet")
+    project.commit("made it")
+    (project.root / "made.json").unlink()
+    if is_damaged:
+        digest = project.lock()["make"]["outs"][0]["md5"]
+        place = project.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+        place.chmod(0o644)
+        place.write_text('{"loss": 9}')
+        place.chmod(0o444)
+    workspace = Workspace.find(project.root)
+    (stage,) = locked_stages(workspace)
+    run = ensure_run(lineage.Project(workspace), stage).run
+    assert run.data.metrics == ({} if is_damaged else {"loss": 1})

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from lineage.cli import main
+from lineage.project import Project as Asked
+from lineage.repository.stage_reader import locked_stages
 from tests.lineage.conftest import Project, Said, hashes
 
 MALFORMED = {
@@ -48,3 +50,24 @@ def test_a_malformed_file_of_today_is_one_sentence(copied: Project, said: Said, 
     copied.write("extra.txt.dvc", text)
     for words in (["log"], ["log", "data/made.txt"], ["trace", "data/made.txt"]):
         assert "extra.txt.dvc is not as DVC writes it" in said(*words)
+
+
+# How many files.
+
+EMPTY = "d751713988987e9331980363e24189ce.dir"
+
+
+def test_an_empty_folder_has_no_files(copied: Project) -> None:
+    copied.write("dvc.yaml", "stages:\n  make:\n    cmd: mkdir made\n    outs: [made]\n")
+    copied.run("dvc", "repro", "--quiet")
+    (copied.root / "added").mkdir()
+    copied.run("dvc", "add", "--quiet", "added")
+    assert copied.lock()["make"]["outs"][0]["nfiles"] == 0
+    asked = Asked.find(copied.root)
+    snapshot = asked.history.snapshot(asked.history.commits.present)
+    assert {item.path: (item.hash, item.files) for item in snapshot.data} == {
+        "made": (EMPTY, 0),
+        "added": (EMPTY, 0),
+    }
+    (locked,) = locked_stages(asked.workspace)
+    assert [item.files for item in locked.outs] == [0]

@@ -1,6 +1,7 @@
 """A project with data in a cache and a remote, to break."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -102,6 +103,16 @@ def overwrite(path: Path, text: str) -> None:
     path.chmod(0o644)
     path.write_text(text)
     path.chmod(0o444)
+
+
+def crafted(workspace: Workspace, *names: str, text: str = "evil") -> str:
+    """Put a listing that DVC never wrote into the cache; its hash, which is right."""
+    listing = json.dumps([{"md5": md5(text), "relpath": name} for name in names])
+    for digest, written in ((md5(text), text), (f"{md5(listing)}.dir", listing)):
+        place = in_cache(workspace, digest)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(written)
+    return f"{md5(listing)}.dir"
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from lineage.repository.workspace import Workspace
-from lineage.storage.locate import Whereabouts, locate
+from lineage.storage.locate import Whereabouts, listings, locate
 from tests.lineage.storage.conftest import (
     EMPTY_FOLDER,
     EVERYWHERE,
     NOWHERE,
+    crafted,
     dvc,
     in_cache,
     in_store,
@@ -78,3 +81,45 @@ def test_a_remote_that_is_not_set_up_or_not_asked_is_unknown(there: Workspace) -
     assert locate(there, [folder], remote=False) == {folder: Whereabouts(True, None, ())}
     dvc(there.root, "remote", "remove", "store")
     assert locate(there, [folder]) == {folder: Whereabouts(True, None, ())}
+
+
+@pytest.mark.parametrize(
+    "odd", ["../../../../../../../../etc/passwd", "", "etag-5", f"{NOWHERE}\n"]
+)
+def test_what_is_no_hash_is_nowhere(there: Workspace, odd: str) -> None:
+    folder = recorded(there, "pictures")
+    assert locate(there, [odd, folder], content=True) == {
+        odd: Whereabouts(False, False, (odd,)),
+        folder: EVERYWHERE,
+    }
+
+
+def test_a_listing_that_is_refused_counts_as_none_and_says_why(there: Workspace) -> None:
+    folder, bad = recorded(there, "pictures"), crafted(there, "../../evil")
+    found = locate(there, [folder, bad])
+    assert found[folder] == EVERYWHERE
+    assert (found[bad].cache, found[bad].missing) == (False, (bad,))
+    assert found[bad].refused.startswith(f"the listing {bad} names '../../evil'")
+    assert listings(there, [folder, bad]).keys() == {folder}
+
+
+def test_content_tells_objects_that_hold_other_bytes(there: Workspace, tmp_path: Path) -> None:
+    folder, one = recorded(there, "pictures"), recorded(there, "one.txt")
+    near = in_cache(there, md5("same"))
+    far = [in_store(tmp_path / "remote", each) for each in (md5("second"), one)]
+    for path in (near, *far):
+        overwrite(path, "other")
+    assert locate(there, [folder, one]) == dict.fromkeys([folder, one], EVERYWHERE)
+    assert locate(there, [folder, one], content=True) == {
+        folder: Whereabouts(False, False, (), (str(far[0]), str(near))),
+        one: Whereabouts(True, False, (), (str(far[1]),)),
+    }
+    overwrite(in_store(tmp_path / "remote", md5("same")), "other")
+    assert locate(there, [folder], content=True)[folder].missing == (md5("same"),)
+
+
+def test_content_tells_a_damaged_listing(there: Workspace) -> None:
+    folder = recorded(there, "pictures")
+    overwrite(in_cache(there, folder), "[]")
+    found = locate(there, [folder], content=True)[folder]
+    assert found == Whereabouts(False, True, (), (str(in_cache(there, folder)),))

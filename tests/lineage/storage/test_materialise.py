@@ -11,6 +11,7 @@ from lineage.storage.materialise import appearing, materialise, write
 from tests.lineage.storage.conftest import (
     EMPTY_FOLDER,
     content,
+    crafted,
     dvc,
     in_cache,
     in_store,
@@ -168,3 +169,46 @@ def test_several_are_written_at_once(clone: Workspace, tmp_path: Path) -> None:
         "then/deep/b.txt": "same",
         "now/one.txt": "1",
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "deep/../../mine", "{root}/evil", "a\\..\\..\\evil"]
+)
+def test_a_listing_that_leads_out_writes_nothing(
+    there: Workspace, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    folder = crafted(there, "a.txt", name.format(root=tmp_path))
+    with pytest.raises(LineageError, match=f"^the listing {folder} names '.*lead out"):
+        materialise(there, folder, tmp_path / "some" / "out")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not list(tmp_path.rglob("evil")) and not (tmp_path / "some").exists()
+
+
+@pytest.mark.parametrize("digest", ["../../../../../../../../etc/passwd", "", "0" * 31, "0" * 33])
+def test_what_is_no_hash_never_becomes_a_path(
+    there: Workspace, tmp_path: Path, digest: str
+) -> None:
+    with pytest.raises(LineageError, match="is no hash by which DVC keeps data"):
+        materialise(there, digest, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_odd_names_that_dvc_takes_come_back(there: Workspace, tmp_path: Path) -> None:
+    odd = there.root / "odd"
+    for name in (
+        ".hidden/.gitignore",
+        " blank /..a...b",
+        "line\nbreak",
+        "caf\u00e9/e\u0301",
+        "~",
+        "-",
+        "a\\b",
+        "x" * 255,
+        "\U0001f600",
+    ):
+        (odd / name).parent.mkdir(parents=True, exist_ok=True)
+        (odd / name).write_text(name)
+    dvc(there.root, "add", "--quiet", str(odd))
+    digest = (there.root / "odd.dvc").read_text().split("md5: ")[1].split()[0]
+    assert content(materialise(there, digest, tmp_path / "out")) == content(odd)

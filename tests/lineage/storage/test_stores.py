@@ -37,6 +37,15 @@ def test_s3_is_asked_anew_each_time(s3: Workspace, tmp_path: Path) -> None:
         materialise(s3, recorded(s3, "pictures", "v1"), tmp_path / "then")
 
 
+def test_content_that_is_elsewhere_is_told_as_unread(s3: Workspace) -> None:
+    one = recorded(s3, "one.txt")
+    dvc(s3.root, "push", "--quiet", "one.txt")
+    found = locate(s3, [one], content=True)[one]
+    assert (found.cache, found.remote, found.damaged) == (True, True, ())
+    (unread,) = found.unread
+    assert unread.startswith("the DVC remote 'store' (s3://")
+
+
 def test_s3_is_asked_in_bulk(s3: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 

@@ -69,6 +69,15 @@ def test_one_item_is_the_destination_itself(
     assert content(out) == {"a.txt": "old", "deep/b.txt": "same"}
 
 
+def test_one_item_of_several_lies_at_its_path(
+    versions: Project, here: Workspace, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    items = [DataId("data/made", recorded(versions, "old"))]
+    assert write_out(here, items, out, as_folder=True) == [out / "data" / "made"]
+    assert content(out) == {"data/made/a.txt": "old", "data/made/deep/b.txt": "same"}
+
+
 def test_several_lie_at_their_paths(versions: Project, here: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "out"
     items = [
@@ -108,6 +117,20 @@ def test_the_code_is_a_detached_worktree(
     assert worktrees(versions) == [str(versions.root), str(out)]
     assert versions.run("git", "status", "--porcelain").stdout == before
     assert versions.run("git", "symbolic-ref", "HEAD").stdout == branch
+
+
+def test_settings_of_dvc_are_not_written_through_a_link(versions: Project, tmp_path: Path) -> None:
+    project = versions.copy(tmp_path / "project")
+    (tmp_path / "theirs").write_text("[core]\n")
+    (tmp_path / "target").write_text(str(tmp_path / "theirs"))
+    blob = project.run("git", "hash-object", "-w", str(tmp_path / "target")).stdout.strip()
+    link = f"120000,{blob},.dvc/config.local"
+    project.run("git", "update-index", "--add", "--cacheinfo", link)
+    project.run("git", "commit", "--quiet", "--message", "a link")
+    with pytest.raises(LineageError, match=r"config\.local is a link, which may lead out"):
+        write_out(Workspace.find(project.root), [], tmp_path / "out", commit="HEAD")
+    assert (tmp_path / "theirs").read_text() == "[core]\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_hook_runs(versions: Project, here: Workspace, tmp_path: Path) -> None:
@@ -176,7 +199,10 @@ def test_data_never_take_the_place_of_code(
     assert worktrees(versions) == [str(versions.root)]
 
 
-@pytest.mark.parametrize("path", ["/data", "../data", "a/../../data", "s3://bucket/data", "."])
+@pytest.mark.parametrize(
+    "path",
+    ["/data", "../data", "a/../../data", "s3://bucket/data", ".", ".git/x", ".dvc/config.local"],
+)
 @pytest.mark.parametrize("commit", [None, "old"])
 def test_a_path_that_leads_out_is_refused(
     versions: Project, here: Workspace, tmp_path: Path, path: str, commit: str | None
@@ -200,6 +226,8 @@ def test_items_in_each_others_way_are_refused(
         write_out(here, [DataId("data", old), DataId("data/", new)], tmp_path / "out")
     with pytest.raises(LineageError, match="data/made lies inside data"):
         write_out(here, [DataId("data", old), DataId("data/made", new)], tmp_path / "out")
+    with pytest.raises(LineageError, match="names 'data' and 'Data', which may be one"):
+        write_out(here, [DataId("data", old), DataId("Data", new)], tmp_path / "out")
     twice = write_out(here, [DataId("data", old), DataId("data", old)], tmp_path / "out")
     assert twice == [tmp_path / "out" / "data"] * 2
 

@@ -1,5 +1,6 @@
 """A dataset version in MLflow leads back to its bytes."""
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -131,6 +132,73 @@ def test_facts_of_a_revision_come_from_the_cache(
     subprocess.run(["git", "clone", "--quiet", inside.root, clone], check=True)
     monkeypatch.chdir(clone)
     assert from_dvc("pictures", rev="v1").profile == {"files": 2, "bytes": 9}
+
+
+def crafted(project: Project, name: str) -> str:
+    """A listing in the cache that names one file so; its hash, which is right."""
+    file = "51037a4a37730f52c8732586d3aaa316"  # md5 of "same", which the cache has
+    text = json.dumps([{"md5": file, "relpath": name}]).encode()
+    digest = hashlib.md5(text, usedforsecurity=False).hexdigest() + ".dir"
+    place = project.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(text)
+    return digest
+
+
+def test_a_listing_that_leads_out_is_neither_loaded_nor_read(
+    inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = crafted(inside, f"{tmp_path}/evil")
+    with pytest.raises(LineageError, match=f"^the listing {digest} names"):
+        DVCDatasetSource("pictures", digest).load(tmp_path / "out")
+    project = inside.copy(tmp_path / "project")
+    project.write("evil.dvc", f"outs:\n- md5: {digest}\n  hash: md5\n  path: evil\n")
+    project.release("evil")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr("lineage.tracking.dataset.facts", known_words)
+    assert "words" not in from_dvc("evil", rev="evil").profile
+    assert not (tmp_path / "evil").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", ["..", "a/..", "/", "x" * 300])
+def test_a_source_loads_under_a_name_that_leads_nowhere(inside: Project, path: str) -> None:
+    loaded = Path(DVCDatasetSource(path, recorded(inside, "v1", "one.txt")).load())
+    assert loaded.read_text() == "1"
+    assert loaded.name == "data" and loaded.parent.name.startswith("dvc-")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [],
+        None,
+        {},
+        {"path": "a"},
+        {"path": 1, "digest": "0" * 32},
+        {"path": "a", "digest": None},
+        {"path": "a", "digest": "../../../etc/passwd"},
+        {"path": "a", "digest": "0" * 32, "repository": ["x"]},
+        {"path": "a\0b", "digest": "0" * 32},
+        {"path": "", "digest": "0" * 32},
+    ],
+)
+def test_a_source_that_somebody_else_wrote_is_a_sentence(source: object) -> None:
+    with pytest.raises(LineageError, match="names no path with its DVC hash"):
+        DVCDatasetSource.from_json(json.dumps(source))
+
+
+def test_a_source_elsewhere_keeps_its_hash_of_another_kind(inside: Project, tmp_path: Path) -> None:
+    written = {"path": "s3://bucket/a", "digest": "etag-5", "repository": ""}
+    source = DVCDatasetSource.from_dict(written)
+    assert source.to_dict() == written
+    with pytest.raises(LineageError, match="'etag-5' is no hash by which DVC keeps"):
+        source.load(tmp_path / "out")
+
+
+def test_an_empty_folder_has_no_files(inside: Project) -> None:
+    for rev in (None, "v1"):
+        assert from_dvc("empty", rev=rev).profile["files"] == 0
+    assert from_dvc("one.txt").profile["files"] == 1
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lineage.errors import LineageError
 from lineage.project import Project as Asked
 from lineage.verbs.checkout import checkout
 from lineage.verbs.sync import sync
@@ -139,6 +140,76 @@ def test_a_checkout_names_what_git_keeps_and_brings_the_rest(
     assert "git show" in warning
     (digest,) = [placed.hash for placed in brought.places]
     assert digest == folder_of(kept, "v1")
+
+
+TWO = """
+stages:
+  make:
+    cmd: cp raw.txt made.txt && cp labels.txt kept.txt
+    deps: [raw.txt, labels.txt]
+    outs:
+    - made.txt: {type: dataset}
+    - kept.txt: {type: report, cache: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def two(new_project: Callable[[], Project]) -> Project:
+    """A stage of whose two outputs git keeps one."""
+    project = begin(new_project(), TWO)
+    project.run("dvc", "repro")
+    project.release("v1")
+    sync(Asked.find(project.root))
+    return project
+
+
+def brought_to(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_run_brings_the_outputs_that_git_does_not_keep(
+    two: Project, ask: Ask, tmp_path: Path, is_known: bool
+) -> None:
+    (run,) = two.runs("make")
+    project = two if is_known else two.copy(tmp_path / "project")
+    if not is_known:  # by any lock
+        project.run("git", "tag", "--delete", "v1")
+        project.write("raw.txt", "new")
+        project.write("labels.txt", "dog")
+        project.run("dvc", "repro")
+        project.run("git", "add", "--all")
+        project.run("git", "commit", "--quiet", "--amend", "--message", "other")
+    brought = checkout(ask(project), run.info.run_id, tmp_path / "out")
+    assert brought_to(tmp_path / "out") == {"made.txt": "raw"}
+    (warning,) = brought.warnings
+    assert warning.startswith("kept.txt is kept by git")
+    if is_known:
+        command = warning.partition("`")[2].partition("`")[0].split()
+        assert two.run(*command).stdout == "cat"
+
+
+def test_a_revision_is_a_folder_however_little_it_has(
+    two: Project, ask: Ask, tmp_path: Path
+) -> None:
+    checkout(ask(two), "v1", tmp_path / "revision")
+    assert brought_to(tmp_path / "revision") == {"made.txt": "raw"}
+    checkout(ask(two), "made.txt@v1", tmp_path / "alone")
+    assert (tmp_path / "alone").read_text() == "raw"
+
+
+def test_a_run_all_of_whose_outputs_git_keeps_says_where_they_are(
+    two: Project, ask: Ask, tmp_path: Path
+) -> None:
+    project = two.copy(tmp_path / "project")
+    kept = TWO.replace("    - made.txt: {type: dataset}\n", "").replace("made.txt", "/dev/null")
+    project.write("dvc.yaml", kept)
+    project.run("dvc", "repro")
+    project.release("v2")
+    sync(Asked.find(project.root))
+    with pytest.raises(LineageError, match=r"no data to check out\. kept\.txt is kept by git"):
+        checkout(ask(project), project.runs("make")[-1].info.run_id, tmp_path / "out")
 
 
 def test_who_is_terminated_leaves_no_half_of_a_checkout(kept: Project, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Each thing that `lineage verify` checks is broken, one at a time, in a project that is whole."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import pytest
 from lineage.cli import main
 from lineage.errors import LineageError
 from lineage.project import Project as Asked
+from lineage.verbs.show import show
 from lineage.verbs.verify import verify
 from lineage.verbs.verify_break import Check
 from tests.lineage.conftest import Project, hashes
@@ -86,6 +89,8 @@ def test_what_is_whole_has_no_breaks(
     monkeypatch.chdir(copy.root)
     assert main(["verify"]) == 0
     assert capsys.readouterr().out == (
+        "not checked: content, that the bytes in cache and remote are what their hashes say;"
+        " --content reads them\n"
         "checked: 2 stages, 1 model versions, 2 data hashes, 1 commits; breaks: 0\n"
     )
     assert broken(copy, "v1") == []
@@ -125,6 +130,68 @@ def test_a_dependency_that_changed_while_its_stage_ran(copy: Project) -> None:
 def test_a_stage_that_was_never_run(copy: Project) -> None:
     copy.write("dvc.yaml", PIPELINE.replace("{text}", "data") + "  late:\n    cmd: echo\n")
     assert (Check.NOT_RUN, "late") in broken(copy)
+
+
+@pytest.mark.parametrize("place", [".dvc/cache", "remote"])
+def test_an_object_that_holds_other_bytes_is_found_by_content(copy: Project, place: str) -> None:
+    damaged = objects(copy, place, hashes(copy.lock()["prepare"]["outs"])["data/train"])
+    damaged.chmod(0o644)
+    damaged.write_text("oops")
+    damaged.chmod(0o444)
+    assert broken(copy) == []
+    found = verify(Asked.find(copy.root), content=True)
+    (one,) = found.breaks
+    assert (one.check, one.subject) == (Check.DAMAGED, str(damaged))
+    assert "remove it; `dvc fetch`" in one.sentence and "data/train@" in one.sentence
+    assert not [each for each in found.skipped if "content" in each]
+    damaged.unlink()
+    copy.run("dvc", "fetch" if place == ".dvc/cache" else "push")
+    assert not verify(Asked.find(copy.root), content=True).breaks
+
+
+def test_data_that_hold_other_bytes_everywhere_are_lost(copy: Project) -> None:
+    digest = hashes(copy.lock()["train"]["outs"])["models/m"]
+    for place in (".dvc/cache", "remote"):
+        objects(copy, place, digest).chmod(0o644)
+        objects(copy, place, digest).write_text("oops")
+    found = {each.check for each in verify(Asked.find(copy.root), content=True).breaks}
+    assert {Check.DATA_LOST, Check.DAMAGED} <= found
+
+
+def test_show_tells_objects_that_hold_other_bytes_by_content(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashes(copy.lock()["prepare"]["outs"])["data/train"]
+    damaged = objects(copy, ".dvc/cache", digest)
+    damaged.chmod(0o644)
+    damaged.write_text("oops")
+    damaged.chmod(0o444)
+    monkeypatch.chdir(copy.root)
+    before = show(Asked.find(copy.root), digest)
+    assert before.places[digest].stored.cache and before.as_dict()["skipped"]
+    assert main(["show", digest]) == 0
+    assert "not checked: content" in capsys.readouterr().out
+    found = show(Asked.find(copy.root), digest, content=True)
+    assert not found.places[digest].stored.cache and not found.skipped
+    assert found.as_dict()["places"][digest]["damaged"] == [str(damaged)]
+    assert main(["show", digest, "--content"]) == 0
+    said = capsys.readouterr().out
+    assert "holds other bytes" in said and "not checked" not in said
+
+
+def test_a_listing_that_leads_out_is_one_break_with_its_reason(
+    copy: Project, tmp_path: Path
+) -> None:
+    digest = hashes(copy.lock()["train"]["outs"])["models/m"]
+    text = json.dumps([{"md5": digest, "relpath": "../../evil"}])
+    folder = hashlib.md5(text.encode()).hexdigest() + ".dir"
+    bad = objects(copy, "remote", folder)
+    bad.parent.mkdir(exist_ok=True)
+    bad.write_text(text)
+    register(copy, "evil", **{"dvc.data": json.dumps({"evil": folder})})
+    (one,) = verify(Asked.find(copy.root)).breaks
+    assert (one.check, one.subject) == (Check.DAMAGED, f"evil@{folder}")
+    assert one.sentence.startswith(f"the listing {folder} names '../../evil'")
 
 
 @pytest.mark.parametrize("place", [".dvc/cache", "remote"])
