@@ -1,7 +1,8 @@
 """The DVC files of a repository: those of a commit, without a process, and of the working tree."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError
@@ -76,7 +77,7 @@ class DvcFiles:
     def present(self) -> dict[str, bytes]:
         """Path -> text of each DVC file in the working tree."""
         top = self._workspace.git_root
-        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc", "*params.yaml"]
+        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc"]
         listed = git(
             self._workspace.root,
             *("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"),
@@ -107,6 +108,59 @@ class DvcFiles:
                 return True
             folder = folder.parent
         return False
+
+
+class FilesOfCommit:
+    """The files of a commit, for who fills in templates.
+
+    Args:
+        dvc_files: Reads what they hold.
+        tree: That of the commit.
+
+    Attributes:
+        asked: Path -> id of the content, or None, of those that were asked for.
+    """
+
+    def __init__(self, dvc_files: DvcFiles, tree: Any) -> None:
+        self._dvc_files = dvc_files
+        self._tree = tree
+        self.asked: dict[str, Hashable | None] = {}
+
+    def identity(self, path: str) -> Hashable | None:
+        """The id of what a file holds; None where no file is there."""
+        return self.asked.setdefault(path, blob_in(self._tree, path))
+
+    def text(self, path: str) -> bytes:
+        """What a file holds."""
+        return self._dvc_files.text(self.identity(path))
+
+
+class FilesOnDisk:
+    """The same of the working tree, and of what `vars` names outside of it.
+
+    Args:
+        top: The git root.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+
+    def identity(self, path: str) -> Hashable | None:
+        """The file itself; None where there is none."""
+        return path if (self._top / path).is_file() else None
+
+    def text(self, path: str) -> bytes:
+        """What it holds now."""
+        return (self._top / path).read_bytes()
+
+
+def blob_in(tree: Any, path: str) -> Hashable | None:
+    """The id of what a file holds in a tree of git; None where no file is there."""
+    try:
+        entry = tree[path]
+    except (KeyError, ValueError):  # git has no name for what is outside of its tree
+        return None
+    return entry.id if entry.type_str == "blob" else None
 
 
 def _ignored(patterns: bytes, paths: Iterable[str]) -> set[str]:

@@ -10,8 +10,8 @@ from lineage.errors import LineageError
 from lineage.identity import DataId
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
+from tests.lineage.by_dvc import assert_as_dvc, locked_stages
 from tests.lineage.conftest import Project
 
 PIPELINE = """
@@ -202,7 +202,7 @@ def unusual(new_project: Callable[[], Project]) -> Project:
         project.write(f"{folder}/.keep", "")
     project.run("dvc", "repro", "--quiet")
     history = History(Workspace.find(project.root))
-    assert_as_dvc(project, history, None)  # with a script that was not added to git yet
+    assert_as_dvc(history, None)  # with a script that was not added to git yet
 
     def tagged(name: str) -> None:
         project.release(name)
@@ -231,31 +231,10 @@ def unusual(new_project: Callable[[], Project]) -> Project:
     return project
 
 
-def assert_as_dvc(project: Project, history: History, rev: str | None) -> None:
-    """Compare, but for the order of outputs: by name in a lock, as written in ``dvc.yaml``."""
-
-    def comparable(stages: list) -> dict:
-        return {
-            stage.execution.stage: (
-                stage.execution,
-                stage.command,
-                stage.params,
-                {item.path: item for item in stage.deps},
-                {item.path: item for item in stage.outs},
-            )
-            for stage in stages
-        }
-
-    commit = history.commits.named(rev) if rev else history.commits.present
-    expected = comparable(locked_stages(history.workspace, rev))
-    assert comparable(history.snapshot(commit).stages) == expected
-    assert expected
-
-
 def test_equal_locks_of_other_commits_are_read_as_dvc_reads_them(unusual: Project) -> None:
     history = History(Workspace.find(unusual.root))
     for rev in ("all", "fewer", "moved", "nested", "below", "one-ignored", "ignored", None):
-        assert_as_dvc(unusual, history, rev)
+        assert_as_dvc(history, rev)
     names = {
         stage.execution.stage.name
         for stage in history.snapshot(history.commits.named("all")).stages
@@ -291,7 +270,7 @@ def test_a_nested_repository_is_a_history_of_its_own(unusual: Project) -> None:
     inside = {item.path for item in outer.snapshot(outer.commits.named("nested")).data}
     assert not any(path.startswith("below/") for path in inside)
     assert ("nested",) in [commit.names for commit in inner.containing(digest)]
-    assert_as_dvc(unusual, inner, "nested")
+    assert_as_dvc(inner, "nested")
     assert inner.snapshot(inner.commits.named("all")).data == []
 
 
@@ -337,7 +316,7 @@ def test_an_experiment_has_its_name_and_its_data(copied: Project) -> None:
     assert history.names_of_data(DataId("made.txt", digest)) == ("trial",)
     # The head is detached.
     assert history.commits.head == copied.run("git", "rev-parse", "HEAD").stdout.strip()
-    assert_as_dvc(copied, history, "trial")
+    assert_as_dvc(history, "trial")
 
 
 def test_a_shallow_clone_knows_what_it_has_and_says_what_it_lacks(
@@ -414,7 +393,7 @@ def test_a_dvc_project_below_the_top_of_git(project: Project, tmp_path: Path) ->
     project.run("dvc", "repro", "--quiet", cwd=inner)
     commit("a project")
     history = History(Workspace.find(tmp_path / "inner"))
-    assert_as_dvc(project, history, "HEAD")
+    assert_as_dvc(history, "HEAD")
     assert history.snapshot(history.commits.named("HEAD")).item("inner/made.txt") is not None
     assert history.snapshot(history.commits.named("HEAD~1")).data == []
 
@@ -435,7 +414,7 @@ def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
     history = History(Workspace.find(copied.root))
     assert history.snapshot(history.commits.named(broken)).stages == ()
     (warning,) = history.warnings
-    assert warning.startswith(f"at commit {broken[:8]}, dvc.lock and dvc.yaml do not hold stages")
+    assert warning.startswith(f"at commit {broken[:8]}, dvc.lock does not hold stages")
 
 
 def test_commits_whose_ids_begin_alike_are_listed(copied: Project) -> None:
