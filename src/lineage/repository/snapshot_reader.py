@@ -208,7 +208,7 @@ def _outs_of_file(workspace: Workspace, file: str, read: Mapping[str, Any]) -> I
         url = f"{url}#{source.get('path', '')}"
     checksum = str(origin.get("rev_lock") or hash_of(source))
     for out in read.get("outs") or []:
-        item = _item(workspace, out, folder, {"type": "dataset", **out})
+        item = _item(workspace, out, folder, {**out, "type": out.get("type") or "dataset"})
         if origin:
             # DVC fetches it from there whenever it is needed.
             item = replace(item, unpushed="imported")

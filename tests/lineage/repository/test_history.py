@@ -1,5 +1,6 @@
 """History reads DVC files as DVC does, at every revision, and finds hashes as `git grep` does."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from lineage.errors import LineageError
 from lineage.identity import DataId
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, open_repo
 from tests.lineage.by_dvc import assert_as_dvc, locked_stages
 from tests.lineage.conftest import Project
 
@@ -415,6 +416,68 @@ def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
     assert history.snapshot(history.commits.named(broken)).stages == ()
     (warning,) = history.warnings
     assert warning.startswith(f"at commit {broken[:8]}, dvc.lock does not hold stages")
+
+
+def test_locks_of_dvc_1_are_told_once(copied: Project) -> None:
+    lock = copied.lock()["copy"]
+    copied.write("dvc.lock", json.dumps({"copy": lock}))
+    old = [copied.commit(name) for name in ("old", "older")]
+    copied.write("dvc.lock", json.dumps({"copy": {**lock, "cmd": "cp"}}))
+    old.append(copied.commit("oldest"))
+    history = History(Workspace.find(copied.root))
+    assert [history.snapshot(history.commits.named(commit)).stages for commit in old] == [()] * 3
+    (warning,) = history.warnings
+    assert warning.startswith(f"at commit {old[0][:8]} and 1 more, dvc.lock is of DVC 1")
+
+
+def test_only_files_of_the_names_that_dvc_gives_are_read(copied: Project) -> None:
+    for name in ("lock", "yaml"):
+        copied.write(f"my-dvc.{name}", (copied.root / f"dvc.{name}").read_text())
+    commit = copied.commit("a copy beside it")
+    history = History(Workspace.find(copied.root))
+    for rev in (commit, None):
+        assert_as_dvc(history, rev)
+
+
+def test_a_lock_without_its_pipeline_has_no_stages(copied: Project) -> None:
+    (copied.root / "dvc.yaml").unlink()
+    history = History(Workspace.find(copied.root))
+    assert history.snapshot(history.commits.named(copied.commit("gone"))).stages == ()
+
+
+ADDED = """
+wdir: ../data
+outs:
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: of-dvc-2.txt}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, hash: md5, path: ./a//b.txt, push: false}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: m.json, cache: false}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: p.csv, labels: [a]}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: t.bin, type: model, desc: said}
+- {md5: 6d7d3b1f0a1b2c3d4e5f6a7b8c9d0e1f.dir, size: 3, nfiles: 2, path: folder}
+"""
+
+
+def test_odd_dvc_files_are_read_as_dvc_reads_them(copied: Project) -> None:
+    copied.write("added/all.dvc", ADDED)
+    commit = copied.commit("several outputs")
+    history = History(Workspace.find(copied.root))
+    with open_repo(history.workspace, commit) as repo:
+        expected = {
+            (
+                repo.fs.relpath(out.fs_path, repo.root_dir),
+                out.hash_info.value,
+                out.annot.type or "dataset",
+                tuple(out.annot.labels),
+                "" if out.use_cache and out.can_push else "unpushed",
+            )
+            for out in repo.index.outs
+            if out.stage.is_data_source
+        }
+    assert {
+        (item.path, item.hash, item.kind, item.labels, item.unpushed and "unpushed")
+        for item in (each.item for each in history.snapshot(history.commits.named(commit)).added)
+    } == expected
+    assert len(expected) == 6
 
 
 def test_commits_whose_ids_begin_alike_are_listed(copied: Project) -> None:
