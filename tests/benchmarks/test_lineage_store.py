@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 
 from lineage.recording import run_record
 from lineage.repository.code import CodeState
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
 from lineage.tracking.connection import pages
 from lineage.tracking.producer import Status
 from lineage.tracking.runs import Runs
 from lineage.tracking.tags import RECORD
+from tests.lineage.by_dvc import locked_stages
 
 SIZE = Size(runs=60, dataset_versions=5, model_versions=6, commits=12)
 

@@ -1,7 +1,8 @@
 """The DVC files of a repository: those of a commit, without a process, and of the working tree."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Mapping, Set
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError
@@ -27,6 +28,7 @@ class DvcFiles:
         self._commits = commits
         self._prefix = workspace.name_of(workspace.root)
         self._trees: dict[Any, dict[str, Any]] = {}
+        self._seen: dict[Any, dict[str, Any]] = {}
 
     def of(self, commit: Commit) -> dict[str, Any]:
         """Path -> id of the content, of each DVC file of a commit."""
@@ -38,8 +40,17 @@ class DvcFiles:
                 return {}
             if tree.type_str != "tree":
                 return {}
-        below = self._below(tree, is_root=True)
-        return {from_root(path, self._prefix): blob for path, blob in below.items()}
+        if tree.id not in self._seen:
+            below = self._below(tree, is_root=True)
+            is_ignore = {path for path in below if path.rpartition("/")[2] == IGNORE}
+            patterns = {path: self.text(below[path]) for path in is_ignore}
+            hidden = is_ignore | _ignored(below.keys() - is_ignore, patterns)
+            self._seen[tree.id] = {
+                from_root(path, self._prefix): blob
+                for path, blob in below.items()
+                if path not in hidden
+            }
+        return self._seen[tree.id]
 
     def _below(self, tree: Any, *, is_root: bool) -> dict[str, Any]:
         if tree.id in self._trees:
@@ -50,11 +61,8 @@ class DvcFiles:
             if entry.type_str == "tree" and entry.name != ".dvc":
                 below = self._below(entry, is_root=False)
                 files.update({f"{entry.name}/{path}": blob for path, blob in below.items()})
-            elif entry.type_str == "blob" and is_dvc_file(entry.name):
+            elif entry.type_str == "blob" and (is_dvc_file(entry.name) or entry.name == IGNORE):
                 files[entry.name] = entry.id
-        if files and IGNORE in tree:
-            ignored = _ignored(self.text(tree[IGNORE].id), files)
-            files = {path: blob for path, blob in files.items() if path not in ignored}
         self._trees[tree.id] = files
         return files
 
@@ -76,12 +84,12 @@ class DvcFiles:
     def present(self) -> dict[str, bytes]:
         """Path -> text of each DVC file in the working tree."""
         top = self._workspace.git_root
-        patterns = ["*dvc.lock", "*dvc.yaml", "*.dvc", "*params.yaml"]
+        globs = ["*dvc.lock", "*dvc.yaml", "*.dvc"]
         listed = git(
             self._workspace.root,
             *("ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"),
             "--",
-            *patterns,
+            *globs,
         )
         paths = [path for path in dict.fromkeys(listed.split("\0")) if path]
         found = {
@@ -91,13 +99,15 @@ class DvcFiles:
             and (top / path).is_file()
             and not self._is_in_other_repository(path)
         }
+        root = self._workspace.root
         folders = {folder for path in found for folder in (top / path).parents}
-        for folder in folders:
-            if folder.is_relative_to(self._workspace.root) and (folder / IGNORE).is_file():
-                below = [path for path in found if (top / path).is_relative_to(folder)]
-                named = {(top / path).relative_to(folder).as_posix(): path for path in below}
-                ignored = _ignored((folder / IGNORE).read_bytes(), named)
-                found -= {named[name] for name in ignored}
+        patterns = {
+            (folder / IGNORE).relative_to(root).as_posix(): (folder / IGNORE).read_bytes()
+            for folder in folders
+            if folder.is_relative_to(root) and (folder / IGNORE).is_file()
+        }
+        named = {(top / path).relative_to(root).as_posix(): path for path in found}
+        found -= {named[name] for name in _ignored(named.keys(), patterns)}
         return {path: (top / path).read_bytes() for path in paths if path in found}
 
     def _is_in_other_repository(self, path: str) -> bool:
@@ -109,9 +119,64 @@ class DvcFiles:
         return False
 
 
-def _ignored(patterns: bytes, paths: Iterable[str]) -> set[str]:
-    """Those of the paths that a ``.dvcignore`` beside them hides from DVC."""
-    from pathspec import GitIgnoreSpec
+class FilesOfCommit:
+    """The files of a commit, for who fills in templates.
 
-    spec = GitIgnoreSpec.from_lines(patterns.decode(errors="replace").splitlines())
-    return set(spec.match_files(paths))
+    Args:
+        dvc_files: Reads what they hold.
+        tree: That of the commit.
+
+    Attributes:
+        asked: Path -> id of the content, or None, of those that were asked for.
+    """
+
+    def __init__(self, dvc_files: DvcFiles, tree: Any) -> None:
+        self._dvc_files = dvc_files
+        self._tree = tree
+        self.asked: dict[str, Hashable | None] = {}
+
+    def identity(self, path: str) -> Hashable | None:
+        """The id of what a file holds; None where no file is there."""
+        return self.asked.setdefault(path, blob_in(self._tree, path))
+
+    def text(self, path: str) -> bytes:
+        """What a file holds."""
+        return self._dvc_files.text(self.identity(path))
+
+
+class FilesOnDisk:
+    """The same of the working tree, and of what `vars` names outside of it.
+
+    Args:
+        top: The git root.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+
+    def identity(self, path: str) -> Hashable | None:
+        """The file itself; None where there is none."""
+        return path if (self._top / path).is_file() else None
+
+    def text(self, path: str) -> bytes:
+        """What it holds now."""
+        return (self._top / path).read_bytes()
+
+
+def blob_in(tree: Any, path: str) -> Hashable | None:
+    """The id of what a file holds in a tree of git; None where no file is there."""
+    try:
+        entry = tree[path]
+    except (KeyError, ValueError):  # git has no name for what is outside of its tree
+        return None
+    return entry.id if entry.type_str == "blob" else None
+
+
+def _ignored(paths: Set[str], patterns: Mapping[str, bytes]) -> set[str]:
+    """Those of the paths that a ``.dvcignore`` hides from DVC."""
+    lines = (line.strip() for text in patterns.values() for line in text.splitlines())
+    if not paths or not any(line and not line.startswith(b"#") for line in lines):
+        return set()
+    from lineage.repository.ignoring import ignored
+
+    return ignored(paths, patterns)

@@ -1,11 +1,12 @@
 """YAML as DVC reads it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from lineage.errors import LineageError, reason
 
-_PYTHONS_OWN = (
+PYTHONS_OWN = (
     ValueError,  # the 31st of June
     TypeError,  # a list of lists as a key
     LookupError,  # `!!bool maybe`
@@ -18,6 +19,10 @@ _PYTHONS_OWN = (
 DEEPEST = 1000
 """Levels of nesting that are read as fast as can be. Past several thousand, the loader in C
 would take the whole process down (ruamel.yaml.clib 0.2.15); the one in Python refuses."""
+
+LARGEST = 1_000_000
+"""Values that a file may hold with its aliases written out: a few lines can stand for more than
+any memory holds."""
 
 _INDENTED = re.compile(rf"^[ \t?:-]{{{DEEPEST}}}", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
@@ -45,11 +50,43 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
         read = YAML(typ="safe", pure=_may_be_deep(content)).load(content) or {}
     except YAMLError as error:
         raise _unreadable(text, path, _problem(error)) from error
-    except _PYTHONS_OWN as error:
+    except PYTHONS_OWN as error:
         raise _unreadable(text, path, reason(error)) from error
     if not isinstance(read, dict):
         raise _unreadable(text, path, f"it holds a {type(read).__name__}, not a mapping")
     return read
+
+
+def refuse_endless(read: Mapping[str, Any] | bytes, path: str) -> None:
+    """Refuse what is too deep, or too large with its aliases written out, for DVC to go through.
+
+    Args:
+        read: A file's content, or what was parsed of it.
+        path: The file, for the error.
+
+    Raises:
+        LineageError: If it is.
+    """
+    if isinstance(read, bytes):
+        may_repeat = b"&" in read and b"*" in read
+        if not may_repeat and not _may_be_deep(read.decode(errors="replace")):
+            return
+        read = parse(read, path)
+    if _values_in(read, {}) > LARGEST:
+        raise LineageError(
+            f"{path} holds more than {LARGEST:,} values with its aliases written out: write it"
+            " without them."
+        )
+
+
+def _values_in(value: Any, known: dict[int, int]) -> int:
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = LARGEST  # of what holds itself, there is no end
+        inside = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_values_in(each, known) for each in inside)
+    return known[id(value)]
 
 
 def _may_be_deep(text: str) -> bool:

@@ -47,7 +47,7 @@ class History:
     @property
     def unreadable(self) -> list[str]:
         """A sentence for each DVC file of the past that could not be read so far."""
-        return list(self._snapshots.unreadable)
+        return self._snapshots.unreadable
 
     @property
     def warnings(self) -> list[str]:

@@ -7,20 +7,17 @@ from lineage.repository.items import Item, Observed
 
 LOCK_FILE = "dvc.lock"
 PIPELINE_FILE = "dvc.yaml"
-PARAMS_FILE = "params.yaml"
-"""What DVC fills templates in with by itself, where it lies beside a pipeline file."""
 
 
 def is_dvc_file(path: str) -> bool:
     """Whether a file is one of those that `SnapshotReader` reads."""
     name = path.rpartition("/")[2]
-    is_added = name.endswith(".dvc") and name != ".dvc"
-    return name == PARAMS_FILE or name.endswith((LOCK_FILE, PIPELINE_FILE)) or is_added
+    return name in (LOCK_FILE, PIPELINE_FILE) or (name.endswith(".dvc") and name != ".dvc")
 
 
 def is_pipeline(path: str) -> bool:
-    """Whether a file defines stages, or what their names are made of, and so holds no hash."""
-    return path.endswith(PIPELINE_FILE) or path.rpartition("/")[2] == PARAMS_FILE
+    """Whether a file defines stages, and so holds no hash."""
+    return path.rpartition("/")[2] == PIPELINE_FILE
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""Reads the DVC files of one revision, without DVC."""
+"""Reads the DVC files of one revision, with DVC only where templates are to be filled in."""
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineage.errors import LineageError, without_secrets
 from lineage.identity import StageId, from_root, hash_of
 from lineage.repository import dvc_yaml
 from lineage.repository.items import Item, Observed, files_of, why_unpushed
-from lineage.repository.snapshot import LOCK_FILE, PARAMS_FILE, Added, Snapshot, overlap
-from lineage.repository.templates import definition_of, likeness
+from lineage.repository.pipelines import Definition, Pipeline, Pipelines
+from lineage.repository.snapshot import LOCK_FILE, Added, Snapshot, overlap
 from lineage.repository.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lineage.repository.resolver import Files
 
 SIZES = ("size", "nfiles")
 """What a lock says of an amount of data, beside its hash."""
@@ -26,14 +29,14 @@ class SnapshotReader:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._parsed: dict[tuple[str, bytes, bytes], list[_Entry]] = {}
-        self._contents: dict[tuple[bytes, str], Mapping[str, Any]] = {}
+        self._pipelines = Pipelines(workspace.git_root)
+        self._parsed: dict[tuple[str, bytes, Pipeline], list[_Entry]] = {}
 
     def read(
         self,
         texts: Mapping[str, bytes],
         in_git: Callable[[str], bool],
-        in_dvc: Callable[[], list[Observed]],
+        files: "Files",
         unreadable: Callable[[LineageError], None],
     ) -> Snapshot:
         """Read the DVC files of a revision.
@@ -41,8 +44,7 @@ class SnapshotReader:
         Args:
             texts: Path relative to the git root -> content, of every DVC file.
             in_git: Whether git keeps the bytes of a path there.
-            in_dvc: Reads the stages by DVC itself there. Needed where a working directory is
-                a template.
+            files: All files there, for what templates are filled in with.
             unreadable: Told of a file that cannot be read, which is then left out.
         """
         entries: list[_Entry] = []
@@ -50,44 +52,35 @@ class SnapshotReader:
         for path, text in texts.items():
             try:
                 if path.endswith(LOCK_FILE):
-                    entries += self._entries(path, texts)
+                    entries += self._entries(path, texts, files)
                 elif path.endswith(".dvc"):
                     added += _added(self._workspace, path, text)
             except LineageError as error:
                 unreadable(error)
-        templates = [entry.stage for entry in entries if "${" in entry.wdir]
-        known = [entry for entry in entries if entry.stage not in templates]
-        by_dvc = in_dvc() if templates else []
-        others = [stage for stage in by_dvc if stage.execution.stage in templates]
-        return _snapshot(self._workspace, known, others, added, in_git)
+        return _snapshot(self._workspace, entries, added, in_git)
 
-    def _entries(self, lock: str, texts: Mapping[str, bytes]) -> "list[_Entry]":
-        pipeline = lock.removesuffix(".lock") + ".yaml"
-        definition = texts.get(pipeline, b"")
-        params = f"{posixpath.dirname(lock)}/{PARAMS_FILE}".removeprefix("/")
-        is_filled_in = b"foreach" in definition or b"matrix" in definition
-        values = texts.get(params, b"") if is_filled_in else b""
-        key = (lock, texts[lock], definition + b"\0" + values)
+    def _entries(self, lock: str, texts: Mapping[str, bytes], files: "Files") -> "list[_Entry]":
+        path = lock.removesuffix(".lock") + ".yaml"
+        if path not in texts:
+            return []  # DVC does not look at a lock alone
+        pipeline = self._pipelines.pipeline(path, texts[path], files)
+        key = (lock, texts[lock], pipeline)
         if key not in self._parsed:
-            locked = dvc_yaml.parse(texts[lock], lock).get("stages") or {}
-            parsed = self._content(definition, pipeline)
-            defined = parsed.get("stages") or {}
-            variables = [self._content(values, params), *(parsed.get("vars") or [])]
+            locked = dvc_yaml.parse(texts[lock], lock)
+            if locked and not locked.keys() & {"schema", "stages", "datasets"}:
+                raise LineageError(
+                    f"{lock} is of DVC 1, and the DVC of today does not read it: restore a newer"
+                    " one from git, or run `dvc repro` after you removed it."
+                )
             try:
-                entries = list(_joined(pipeline, locked, defined, variables))
+                entries = list(_joined(path, locked.get("stages") or {}, pipeline))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise LineageError(
-                    f"{lock} and {pipeline} do not hold stages as DVC writes them: restore them"
-                    " from git, or run `dvc repro`."
+                    f"{lock} does not hold stages as DVC writes them: restore it from git, or run"
+                    " `dvc repro`."
                 ) from error
             self._parsed[key] = entries
         return self._parsed[key]
-
-    def _content(self, text: bytes, path: str) -> Mapping[str, Any]:
-        """A file that stays the same while locks change."""
-        if (text, path) not in self._contents:
-            self._contents[text, path] = dvc_yaml.parse(text, path)
-        return self._contents[text, path]
 
 
 @dataclass(frozen=True)
@@ -96,41 +89,23 @@ class _Entry:
 
     stage: StageId
     lock: Mapping[str, Any]
-    wdir: str
-    definition: Mapping[str, Any]
+    definition: Definition
 
-    def annotations(self, path: str) -> Mapping[str, Any]:
-        """What ``dvc.yaml`` says of an output, given by its path in the lock."""
-        best = -1
-        annotations: dict[str, Any] = {"type": "dataset"}
-        for section, kind in (("outs", "dataset"), ("metrics", "report"), ("plots", "report")):
-            for declared in self.definition.get(section) or []:
-                spelled, more = (
-                    next(iter(declared.items())) if isinstance(declared, dict) else (declared, {})
-                )
-                # A template such as `${item}.txt` spells what `other-${item}.txt` does.
-                if (found := likeness(str(spelled), path)) > best:
-                    best, annotations = found, {"type": kind, **(more or {})}
-        return annotations
+    @property
+    def wdir(self) -> str:
+        """What its paths are relative to."""
+        return self.definition.wdir
 
 
-def _joined(
-    pipeline: str, locked: Mapping[str, Any], defined: Mapping[str, Any], variables: Iterable[Any]
-) -> "Iterator[_Entry]":
-    known = {
-        name: value for each in variables if isinstance(each, dict) for name, value in each.items()
-    }
+def _joined(path: str, locked: Mapping[str, Any], pipeline: Pipeline) -> "Iterator[_Entry]":
     for name, entry in locked.items():
-        definition = definition_of(defined, name, known)
         # DVC leaves the entries of stages that were removed in the lock.
-        if definition is not None and entry:
-            wdir = from_root(str(definition.get("wdir") or "."), posixpath.dirname(pipeline))
-            stage = StageId(pipeline, name)
+        if name in pipeline.stages and entry:
             paths = [item["path"] for item in _items(entry)]
             sizes = [int(item.get(key) or 0) for item in _items(entry) for key in SIZES]
             if not entry["cmd"] or not all(paths) or min(sizes, default=0) < 0:
                 raise ValueError(name)
-            yield _Entry(stage, entry, wdir, definition)
+            yield _Entry(StageId(path, name), entry, pipeline.stages[name])
 
 
 def _items(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -141,17 +116,13 @@ def _items(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _snapshot(
     workspace: Workspace,
     entries: Iterable[_Entry],
-    others: Iterable[Observed],
     added: Iterable[Added],
     in_git: Callable[[str], bool],
 ) -> Snapshot:
-    outs = [
-        (entry, [_out(workspace, entry, out) for out in entry.lock.get("outs") or []])
-        for entry in entries
-    ]
+    outs = [(entry, list(_outs(workspace, entry))) for entry in entries]
     tracked = {item.path: item for _, items in outs for item in items}
     tracked |= {each.item.path: each.item for each in added}
-    stages = list(others)
+    stages = []
     for entry, items in outs:
         deps = [
             _dep(workspace, entry, dep, tracked, in_git) for dep in entry.lock.get("deps") or []
@@ -162,9 +133,12 @@ def _snapshot(
     return Snapshot(tuple(stages), tuple(added))
 
 
-def _out(workspace: Workspace, entry: _Entry, out: Mapping[str, Any]) -> Item:
-    annotations = entry.annotations(out["path"])
-    return _item(workspace, out, entry.wdir, annotations)
+def _outs(workspace: Workspace, entry: _Entry) -> Iterator[Item]:
+    """What an entry of a lock says of the outputs that the stage still has."""
+    for out in entry.lock.get("outs") or []:
+        annotations = entry.definition.outs.get(from_root(out["path"], entry.wdir))
+        if annotations is not None:
+            yield _item(workspace, out, entry.wdir, annotations)
 
 
 def _dep(
@@ -224,7 +198,7 @@ def _outs_of_file(workspace: Workspace, file: str, read: Mapping[str, Any]) -> I
         url = f"{url}#{source.get('path', '')}"
     checksum = str(origin.get("rev_lock") or hash_of(source))
     for out in read.get("outs") or []:
-        item = _item(workspace, out, folder, {"type": "dataset", **out})
+        item = _item(workspace, out, folder, {**out, "type": out.get("type") or "dataset"})
         if origin:
             # DVC fetches it from there whenever it is needed.
             item = replace(item, unpushed="imported")

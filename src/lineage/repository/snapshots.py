@@ -1,6 +1,6 @@
 """What each revision records: its DVC files, read once for all revisions that share them."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,12 +8,10 @@ from typing import Any
 from lineage.errors import LineageError
 from lineage.repository import dvc_yaml
 from lineage.repository.commits import Commit, Commits
-from lineage.repository.dvc_files import DvcFiles
-from lineage.repository.items import Observed
+from lineage.repository.dvc_files import DvcFiles, FilesOfCommit, FilesOnDisk, blob_in
 from lineage.repository.kept import is_in_list, is_in_tree
-from lineage.repository.snapshot import PIPELINE_FILE, Snapshot
+from lineage.repository.snapshot import Snapshot, is_pipeline
 from lineage.repository.snapshot_reader import SnapshotReader
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
 
 
@@ -26,8 +24,8 @@ class Snapshots:
         dvc_files: The DVC files of all revisions.
 
     Attributes:
-        unreadable: A sentence for each DVC file of the past that cannot be read, and whose
-            versions are therefore in no answer. Grows as revisions are read.
+        problems: What is wrong with each DVC file of the past that cannot be read, and whose
+            versions are therefore in no answer -> the commits. Grows as revisions are read.
     """
 
     def __init__(self, workspace: Workspace, commits: Commits, dvc_files: DvcFiles) -> None:
@@ -36,7 +34,7 @@ class Snapshots:
         self._dvc_files = dvc_files
         self._reader = SnapshotReader(workspace)
         self._readings: dict[tuple[tuple[str, Any], ...], list[_Reading]] = {}
-        self.unreadable: dict[str, None] = {}
+        self.problems: dict[str, list[Commit]] = {}
 
     def at(self, commit: Commit) -> Snapshot:
         """What a revision, or the working tree, records."""
@@ -51,22 +49,26 @@ class Snapshots:
         readings.append(self._read(commit, tree, files))
         return readings[-1].snapshot
 
+    @property
+    def unreadable(self) -> list[str]:
+        """A sentence for each DVC file of the past that could not be read so far."""
+        return [
+            f"at commit {commits[0].short}"
+            f"{f' and {len(commits) - 1} more' if len(commits) > 1 else ''}, {problem}"
+            for problem, commits in self.problems.items()
+        ]
+
     def _read(self, commit: Commit, tree: Any, files: Mapping[str, Any]) -> "_Reading":
         texts = {path: self._dvc_files.text(blob) for path, blob in files.items()}
         kept: dict[str, bool] = {}
-        filled_in = []
-
-        def in_dvc() -> list[Observed]:
-            filled_in.append(tree.id)
-            return locked_stages(self._workspace, commit.id)
-
+        of_commit = FilesOfCommit(self._dvc_files, tree)
         snapshot = self._reader.read(
             texts,
             lambda path: kept.setdefault(path, is_in_tree(tree, path)),
-            in_dvc,
-            lambda error: self.unreadable.setdefault(f"at commit {commit.short}, {error}"),
+            of_commit,
+            lambda error: self.problems.setdefault(str(error), []).append(commit),
         )
-        return _Reading(snapshot, kept, filled_in[0] if filled_in else None)
+        return _Reading(snapshot, kept, of_commit.asked)
 
     @cached_property
     def present(self) -> Snapshot:
@@ -79,7 +81,7 @@ class Snapshots:
             raise error
 
         for path, text in self._dvc_files.present.items():
-            if path.endswith(PIPELINE_FILE):
+            if is_pipeline(path):
                 dvc_yaml.parse(text, path)  # of a pipeline that never ran, too
 
         def is_kept(path: str) -> bool:
@@ -87,9 +89,8 @@ class Snapshots:
             is_new = (self._workspace.git_root / path).is_file()
             return is_in_list(tracked, path) or (is_new and not git.path_is_ignored(path))
 
-        return self._reader.read(
-            self._dvc_files.present, is_kept, lambda: locked_stages(self._workspace), refuse
-        )
+        on_disk = FilesOnDisk(self._workspace.git_root)
+        return self._reader.read(self._dvc_files.present, is_kept, on_disk, refuse)
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,15 @@ class _Reading:
     Attributes:
         snapshot: What the DVC files record.
         kept: Path -> whether git kept its bytes.
-        tree: The tree in which DVC filled in templates; None where it had to fill in none.
+        asked: Path -> id of the content, of the other files that templates were filled in with.
     """
 
     snapshot: Snapshot
     kept: Mapping[str, bool]
-    tree: Any
+    asked: Mapping[str, Hashable | None]
 
     def holds_in(self, tree: Any) -> bool:
         """Whether a commit with this tree, and the same DVC files, records the same."""
-        is_filled_in_alike = self.tree in (None, tree.id)
-        return is_filled_in_alike and all(
-            is_in_tree(tree, path) is kept for path, kept in self.kept.items()
+        return all(is_in_tree(tree, path) is kept for path, kept in self.kept.items()) and all(
+            blob_in(tree, path) == blob for path, blob in self.asked.items()
         )

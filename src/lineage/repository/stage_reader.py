@@ -1,4 +1,4 @@
-"""A stage as DVC itself reads it: the running one, or an entry of a lock."""
+"""The running stage as DVC itself reads it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -87,24 +87,6 @@ class StageReader:
         """Of the stage, with templates filled in."""
         command: str | list[str] = self._stage.cmd
         return command
-
-    def locked(self) -> Observed | None:
-        """The stage as its ``dvc.lock`` recorded it; None where it was never run."""
-        from dvc.utils.serialize import load_yaml
-
-        lock = f"{self._stage.path.removesuffix('.yaml')}.lock"
-        if not self._repo.fs.exists(lock):
-            return None
-        entry = load_yaml(lock, fs=self._repo.fs).get("stages", {}).get(self.id.name)
-        if not entry:
-            return None
-        deps = {item["path"]: item for item in entry.get("deps", [])}
-        outs = {item["path"]: item for item in entry.get("outs", [])}
-        return self._observed(
-            entry,
-            [(dep, deps[dep.def_path]) for dep in self._deps if dep.def_path in deps],
-            [(out, outs[out.def_path]) for out in self._stage.outs if out.def_path in outs],
-        )
 
     def _observe(self, deps: list[Any], outs: list[Any]) -> Observed:
         entry = {
@@ -236,14 +218,6 @@ def _address(stage: Any, folder: Path) -> str:
     """What DVC calls a stage when it was called in ``folder``."""
     path = os.path.relpath(os.path.realpath(stage.path), folder)
     return str(stage.name) if path == "dvc.yaml" else f"{path}:{stage.name}"
-
-
-def locked_stages(workspace: Workspace, rev: str | None = None) -> list[Observed]:
-    """Every stage that has an entry in a ``dvc.lock``, in the working tree or at ``rev``."""
-    with open_repo(workspace, rev) as repo:
-        named = [stage for stage in repo.index.stages if getattr(stage, "name", None)]
-        locked = [StageReader(workspace, repo, stage).locked() for stage in named]
-    return [observed for observed in locked if observed is not None]
 
 
 def _folder_of_dvc() -> Path:

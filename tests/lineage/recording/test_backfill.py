@@ -10,8 +10,8 @@ import pytest
 import lineage
 from lineage.plugins import Facts
 from lineage.recording.backfill import ensure_run
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
+from tests.lineage.by_dvc import locked_stages
 from tests.lineage.conftest import Project
 
 

@@ -1,5 +1,6 @@
 """History reads DVC files as DVC does, at every revision, and finds hashes as `git grep` does."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,8 @@ from lineage.errors import LineageError
 from lineage.identity import DataId
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
-from lineage.repository.stage_reader import locked_stages
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, open_repo
+from tests.lineage.by_dvc import assert_as_dvc, locked_stages
 from tests.lineage.conftest import Project
 
 PIPELINE = """
@@ -202,7 +203,7 @@ def unusual(new_project: Callable[[], Project]) -> Project:
         project.write(f"{folder}/.keep", "")
     project.run("dvc", "repro", "--quiet")
     history = History(Workspace.find(project.root))
-    assert_as_dvc(project, history, None)  # with a script that was not added to git yet
+    assert_as_dvc(history, None)  # with a script that was not added to git yet
 
     def tagged(name: str) -> None:
         project.release(name)
@@ -231,31 +232,10 @@ def unusual(new_project: Callable[[], Project]) -> Project:
     return project
 
 
-def assert_as_dvc(project: Project, history: History, rev: str | None) -> None:
-    """Compare, but for the order of outputs: by name in a lock, as written in ``dvc.yaml``."""
-
-    def comparable(stages: list) -> dict:
-        return {
-            stage.execution.stage: (
-                stage.execution,
-                stage.command,
-                stage.params,
-                {item.path: item for item in stage.deps},
-                {item.path: item for item in stage.outs},
-            )
-            for stage in stages
-        }
-
-    commit = history.commits.named(rev) if rev else history.commits.present
-    expected = comparable(locked_stages(history.workspace, rev))
-    assert comparable(history.snapshot(commit).stages) == expected
-    assert expected
-
-
 def test_equal_locks_of_other_commits_are_read_as_dvc_reads_them(unusual: Project) -> None:
     history = History(Workspace.find(unusual.root))
     for rev in ("all", "fewer", "moved", "nested", "below", "one-ignored", "ignored", None):
-        assert_as_dvc(unusual, history, rev)
+        assert_as_dvc(history, rev)
     names = {
         stage.execution.stage.name
         for stage in history.snapshot(history.commits.named("all")).stages
@@ -291,7 +271,7 @@ def test_a_nested_repository_is_a_history_of_its_own(unusual: Project) -> None:
     inside = {item.path for item in outer.snapshot(outer.commits.named("nested")).data}
     assert not any(path.startswith("below/") for path in inside)
     assert ("nested",) in [commit.names for commit in inner.containing(digest)]
-    assert_as_dvc(unusual, inner, "nested")
+    assert_as_dvc(inner, "nested")
     assert inner.snapshot(inner.commits.named("all")).data == []
 
 
@@ -337,7 +317,7 @@ def test_an_experiment_has_its_name_and_its_data(copied: Project) -> None:
     assert history.names_of_data(DataId("made.txt", digest)) == ("trial",)
     # The head is detached.
     assert history.commits.head == copied.run("git", "rev-parse", "HEAD").stdout.strip()
-    assert_as_dvc(copied, history, "trial")
+    assert_as_dvc(history, "trial")
 
 
 def test_a_shallow_clone_knows_what_it_has_and_says_what_it_lacks(
@@ -414,7 +394,7 @@ def test_a_dvc_project_below_the_top_of_git(project: Project, tmp_path: Path) ->
     project.run("dvc", "repro", "--quiet", cwd=inner)
     commit("a project")
     history = History(Workspace.find(tmp_path / "inner"))
-    assert_as_dvc(project, history, "HEAD")
+    assert_as_dvc(history, "HEAD")
     assert history.snapshot(history.commits.named("HEAD")).item("inner/made.txt") is not None
     assert history.snapshot(history.commits.named("HEAD~1")).data == []
 
@@ -435,7 +415,69 @@ def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
     history = History(Workspace.find(copied.root))
     assert history.snapshot(history.commits.named(broken)).stages == ()
     (warning,) = history.warnings
-    assert warning.startswith(f"at commit {broken[:8]}, dvc.lock and dvc.yaml do not hold stages")
+    assert warning.startswith(f"at commit {broken[:8]}, dvc.lock does not hold stages")
+
+
+def test_locks_of_dvc_1_are_told_once(copied: Project) -> None:
+    lock = copied.lock()["copy"]
+    copied.write("dvc.lock", json.dumps({"copy": lock}))
+    old = [copied.commit(name) for name in ("old", "older")]
+    copied.write("dvc.lock", json.dumps({"copy": {**lock, "cmd": "cp"}}))
+    old.append(copied.commit("oldest"))
+    history = History(Workspace.find(copied.root))
+    assert [history.snapshot(history.commits.named(commit)).stages for commit in old] == [()] * 3
+    (warning,) = history.warnings
+    assert warning.startswith(f"at commit {old[0][:8]} and 1 more, dvc.lock is of DVC 1")
+
+
+def test_only_files_of_the_names_that_dvc_gives_are_read(copied: Project) -> None:
+    for name in ("lock", "yaml"):
+        copied.write(f"my-dvc.{name}", (copied.root / f"dvc.{name}").read_text())
+    commit = copied.commit("a copy beside it")
+    history = History(Workspace.find(copied.root))
+    for rev in (commit, None):
+        assert_as_dvc(history, rev)
+
+
+def test_a_lock_without_its_pipeline_has_no_stages(copied: Project) -> None:
+    (copied.root / "dvc.yaml").unlink()
+    history = History(Workspace.find(copied.root))
+    assert history.snapshot(history.commits.named(copied.commit("gone"))).stages == ()
+
+
+ADDED = """
+wdir: ../data
+outs:
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: of-dvc-2.txt}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, hash: md5, path: ./a//b.txt, push: false}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: m.json, cache: false}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: p.csv, labels: [a]}
+- {md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: t.bin, type: model, desc: said}
+- {md5: 6d7d3b1f0a1b2c3d4e5f6a7b8c9d0e1f.dir, size: 3, nfiles: 2, path: folder}
+"""
+
+
+def test_odd_dvc_files_are_read_as_dvc_reads_them(copied: Project) -> None:
+    copied.write("added/all.dvc", ADDED)
+    commit = copied.commit("several outputs")
+    history = History(Workspace.find(copied.root))
+    with open_repo(history.workspace, commit) as repo:
+        expected = {
+            (
+                repo.fs.relpath(out.fs_path, repo.root_dir),
+                out.hash_info.value,
+                out.annot.type or "dataset",
+                tuple(out.annot.labels),
+                "" if out.use_cache and out.can_push else "unpushed",
+            )
+            for out in repo.index.outs
+            if out.stage.is_data_source
+        }
+    assert {
+        (item.path, item.hash, item.kind, item.labels, item.unpushed and "unpushed")
+        for item in (each.item for each in history.snapshot(history.commits.named(commit)).added)
+    } == expected
+    assert len(expected) == 6
 
 
 def test_commits_whose_ids_begin_alike_are_listed(copied: Project) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from lineage.identity import Execution, StageId, signature
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.workspace import Workspace
 from lineage.tracking.runs import Runs
+from tests.lineage.by_dvc import locked_stages
 from tests.lineage.conftest import Project, hashes, tag
 
 PIPELINE = """

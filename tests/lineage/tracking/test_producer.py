@@ -7,12 +7,12 @@ import pytest
 from mlflow.entities import Run, RunData, RunInfo, RunTag
 
 from lineage.identity import Execution, StageId, signature
-from lineage.repository.stage_reader import locked_stages
 from lineage.repository.whose import Whose
 from lineage.repository.workspace import Workspace
 from lineage.tracking.producer import Resolution, Status, find_producer
 from lineage.tracking.runs import Runs
 from lineage.tracking.tag_values import hashes_tag
+from tests.lineage.by_dvc import locked_stages
 from tests.lineage.conftest import Project, hashes, tag
 
 ONE_STAGE = """
