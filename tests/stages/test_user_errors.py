@@ -1,5 +1,6 @@
 """What a user can do wrong: one sentence, exit code 1, a FAILED run, nothing half-written."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cocopipe.errors import UserError
+from cocopipe.stages.__main__ import _unwritable_in_a_sentence
 from tests.stages.conftest import BIN, ROOT, Clone
 
 pytestmark = pytest.mark.slow
@@ -134,11 +137,11 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(ROOT / "src")!r})
 from pathlib import Path
-from cocopipe.stages.__main__ import _full_disk_in_a_sentence
+from cocopipe.stages.__main__ import _unwritable_in_a_sentence
 from cocopipe.errors import UserError
 from cocopipe.sources.sample import write_sample
 try:
-    with _full_disk_in_a_sentence():
+    with _unwritable_in_a_sentence():
         write_sample(Path({str(small)!r}), images=500, size=128, seed=0)
 except UserError as error:
     sys.exit(str(error))
@@ -150,6 +153,15 @@ except UserError as error:
     assert done.returncode == 1
     assert "is full: make room" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_may_not_be_written_is_a_sentence() -> None:
+    with pytest.raises(UserError) as error, _unwritable_in_a_sentence():
+        raise PermissionError(errno.EACCES, "Permission denied", "data/raw.partial")
+    assert str(error.value) == (
+        "data/raw.partial: Permission denied; give yourself the right to write there, and run"
+        " `dvc repro` again."
+    )
 
 
 def test_stages_find_the_projects_interpreter_without_activation(clone: Clone) -> None:
