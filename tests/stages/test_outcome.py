@@ -20,7 +20,9 @@ STORED = Stored(images=31, size_bytes=1, shards=1)
 TRAIN = SplitConversion("train", STORED, {"instances": 1084}, OddBoxes())
 CONVERSION = Conversion(TRAIN, replace(TRAIN, annotations={"captions": 5}), (), ())
 FIGURES = {
-    **{"images": 31.0, "annotations": 84.0, "images_without_objects": 0.0},
+    "images": 31.0,
+    "annotations": 84.0,
+    "images_without_objects": 0.0,
     **{f"boxes_{odd}": 0.0 for odd in ("missing", "not_finite", "degenerate", "outside")},
 }
 REGISTRATION = Registration(
