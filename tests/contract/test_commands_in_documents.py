@@ -5,6 +5,7 @@ import itertools
 import re
 import shlex
 import shutil
+import subprocess
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from importlib import import_module
@@ -133,7 +134,7 @@ def overrides(text: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_is_taken_by_its_program(
     document: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +143,7 @@ def test_every_command_is_taken_by_its_program(
         assert not said, (command, said, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_is_a_param_and_allowed(document: Path, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     for given in overrides(document.read_text()):
@@ -153,7 +154,7 @@ def test_every_setting_is_a_param_and_allowed(document: Path, tmp_path: Path) ->
         assert train.weights in {"none", *published_weights(train.model)}
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_param_that_is_mentioned_is_there_and_takes_the_value(
     document: Path, tmp_path: Path
 ) -> None:
@@ -169,12 +170,12 @@ def test_every_param_that_is_mentioned_is_there_and_takes_the_value(
                 params.read(path)
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_detector_that_is_named_can_be_built(document: Path) -> None:
     assert {*OF_A_DETECTOR.findall(document.read_text())} <= {*architectures()}
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_python_names_what_there_is(document: Path) -> None:
     for body in blocks(document.read_text(), "python"):
         for node in ast.walk(ast.parse(body)):
@@ -205,3 +206,23 @@ def test_the_readme_has_what_is_looked_for() -> None:
 def test_a_command_that_would_fail_is_noticed(text: str, said: str) -> None:
     ((command, is_whole),) = of_ours(text)
     assert said in refused(command, is_whole=is_whole)
+
+
+@pytest.mark.parametrize("document", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_command_writes_lies_where_git_does_not_take_it(document: Path) -> None:
+    """For `git add -A`, which the README says, takes whatever is there."""
+    text = document.read_text()
+    written = re.findall(r"\.load\(\"(.*?)\"\)", "".join(blocks(text, "python")) + text)
+    for command, is_whole in of_ours(text):
+        if is_whole and command[0] in ("cocopipe", "lineage"):
+            given = PARSERS[command[0]].parse_args(command[1:])
+            if given.verb in ("export", "checkout"):
+                written.append(given.directory)
+            written += [getattr(given, "pictures", None)]
+    outside = [place for place in written if place and place != "data/train"]
+    assert all(place.startswith("../") for place in outside), outside
+
+
+def test_git_takes_nothing_that_dvc_draws() -> None:
+    ignored = ["git", "check-ignore", "--quiet", "dvc_plots/index.html"]
+    assert subprocess.run(ignored, cwd=ROOT).returncode == 0

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from cocopipe.errors import UserError
 from cocopipe.stages.__main__ import _unwritable_in_a_sentence
@@ -124,6 +126,22 @@ def test_missing_images_are_one_error_or_are_skipped(data: Clone, tmp_path: Path
     data.set(convert__on_missing="skip")
     data.repro("convert")
     assert data.runs()[-1].data.metrics["skipped_images"] == 7
+
+
+def test_a_source_folder_can_be_given_to_dvc_as_the_guide_says(data: Clone, tmp_path: Path) -> None:
+    clone = data.copy(tmp_path / "clone")
+    shutil.copytree(clone.root / "data/raw", clone.root / "data/source", dirs_exist_ok=True)
+    guide = (ROOT / "data" / "README.md").read_text()
+    (block,) = re.findall(r"^```\n(git rm .*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    clone.run("sh", "-ec", block)
+    clone.set(download__source="directory")
+    clone.repro("convert")
+    clone.commit("by DVC")
+    assert clone.run("git", "ls-files", "data/source").stdout == ""
+    (read,) = [dep for dep in clone.lock()["download"]["deps"] if dep["path"] == "data/source"]
+    tracked = YAML(typ="safe").load((clone.root / "data/source.dvc").read_text())
+    assert read["md5"] == tracked["outs"][0]["md5"]
+    assert clone.outs() == {**data.outs(), "data/raw": clone.outs()["data/raw"]}
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
