@@ -35,6 +35,17 @@ def test_an_interrupt_that_a_library_makes_an_error_of_is_one() -> None:
             raise TypeError("unexpected keyword argument") from error
 
 
+def test_where_interrupts_are_ignored_they_stay_so() -> None:
+    """As a shell has it for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _interrupts_kept():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(TypeError), _interrupts_kept():
         raise TypeError

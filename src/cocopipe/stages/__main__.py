@@ -73,7 +73,9 @@ def _interrupts_kept() -> Iterator[None]:
         came.append(number)
         signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.default_int_handler:  # and not ignored, as of a shell's background job
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except Exception as error:
