@@ -226,3 +226,9 @@ def test_what_a_command_writes_lies_where_git_does_not_take_it(document: Path) -
 def test_git_takes_nothing_that_dvc_draws() -> None:
     ignored = ["git", "check-ignore", "--quiet", "dvc_plots/index.html"]
     assert subprocess.run(ignored, cwd=ROOT).returncode == 0
+
+
+def test_the_guide_says_what_git_is_to_ignore_as_the_example_does() -> None:
+    ignored = (ROOT / "examples" / "tabular" / ".gitignore").read_text().split()
+    guide = spans((ROOT / "docs" / "lineage.md").read_text())
+    assert {*ignored} - {*guide} == {"__pycache__/"}
