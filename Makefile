@@ -11,6 +11,8 @@ help: ## list the targets
 setup: $(READY) ## make .venv with everything in requirements.lock
 
 $(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null \
+		|| { echo "there is no $(PYTHON) here: install Python 3.11 or newer, or name one, as in make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -33,8 +35,8 @@ lint: $(READY) ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-ui: $(READY) ## open the project's runs in MLflow's web page
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+ui: $(READY) ## open the project's runs in MLflow's web page, at PORT
+	@$(BIN)/cocopipe ui $(if $(PORT),--port $(PORT))
 
 ci-pipeline: $(READY) ## rerun the pipeline as CI does, and leave the results in git, see docs/ci.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" bin/ci-pipeline

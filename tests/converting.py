@@ -161,7 +161,7 @@ from cocopipe.convert.convert import convert
 from cocopipe.convert.settings import ConvertSettings
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
-from cocopipe.stages.__main__ import INTERRUPTED, _full_disk_in_a_sentence
+from cocopipe.stages.__main__ import INTERRUPTED, _unwritable_in_a_sentence
 
 def peak_bytes():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
@@ -170,7 +170,7 @@ raw, out, verify = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 before = peak_bytes()
 try:
     with (
-        _full_disk_in_a_sentence(),
+        _unwritable_in_a_sentence(),
         new_directory(out / "train") as train,
         new_directory(out / "val") as val,
     ):

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
 
 from cocopipe.errors import UserError
 from cocopipe.params import read
@@ -53,7 +57,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
             "download.source is 'sampel'; input should be 'sample', 'directory', 'coco' or"
             " 'huggingface'.",
         ),
-        ("subset: null", "subset: x", "convert.subset is 'x'; input should be a valid integer."),
+        ("subset: #", "subset: x #", "convert.subset is 'x'; input should be a valid integer."),
         (
             "validation_fraction: 0.2",
             "validation_fraction: 1.0",
@@ -75,8 +79,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
             "train.augment.flip is unknown; check its spelling.",
         ),
         (
-            "scale: null",
-            "scale: [0, 1]",
+            "scale: #",
+            "scale: [0, 1] #",
             "train.augment.scale.0 is 0; input should be greater than 0.",
         ),
         (
@@ -93,7 +97,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         ("base_url: http://", "base_url: ftp://", None),
         ("AP50: 0.5", "AP50: .inf", None),
         ("learning_rate: 0.002", "learning_rate: .nan", None),
-        ("scale: null", "scale: [2.0, 1.0]", None),
+        ("scale: #", "scale: [2.0, 1.0] #", None),
         ("  seed: 0\n  optimizer", "  seed: 99999999999999999999\n  optimizer", None),
         ("path: data/source", "path: ''", None),
         ("model_name: coco-detector", "model_name: a/b", None),
@@ -121,3 +125,55 @@ def test_params_are_read_without_torch() -> None:
     code = "import sys, cocopipe.params; print('torch' in sys.modules, 'mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+def leaves(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def another(value: object) -> str:
+    """A value of about the same kind, as `dvc exp run -S` takes it."""
+    if value == {}:
+        return "{}"
+    if isinstance(value, list):
+        return "[other]"
+    return str(value + 1) if isinstance(value, int | float) else "other"
+
+
+def test_dvc_rewrites_the_line_of_a_param_and_no_other(tmp_path: Path) -> None:
+    """`dvc exp run -S` reads the whole file and writes it again, in a style of its own."""
+    path = tmp_path / "params.yaml"
+    names = dict(leaves(YAML(typ="safe").load(TEXT)))
+    assert len(names) > 40
+    for name, value in names.items():
+        path.write_text(TEXT)
+        apply_overrides(path, [f"{name}={another(value)}"])
+        pairs = list(zip(TEXT.splitlines(), path.read_text().splitlines(), strict=True))
+        changed = [(before, after) for before, after in pairs if before != after]
+        assert len(changed) == (value != {}), name
+
+
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [
+        (
+            "+download.directory.splits.train={images: pictures, annotations: [a.json]}",
+            "~download.directory.splits.train",
+        ),
+        ("train.augment.scale=[0.5,2.0]", "train.augment.scale=null"),
+        ("download.coco.splits=[train2017,val2017]", "download.coco.splits=[val2017]"),
+        ("train.gradient_clip=null", "train.gradient_clip=10.0"),
+    ],
+)
+def test_what_dvc_wrote_can_be_taken_back(tmp_path: Path, there: str, back: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    apply_overrides(path, [there])
+    assert path.read_text() != TEXT
+    read(path)
+    apply_overrides(path, [back])
+    assert path.read_text() == TEXT

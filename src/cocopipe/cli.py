@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_export(verbs)
     _add_diff(verbs)
+    _add_ui(verbs)
     return top
 
 
@@ -89,6 +90,20 @@ def _add_diff(verbs: "argparse._SubParsersAction[Parser]") -> None:
     diff.add_argument(
         "--images", metavar="N", type=positive, default=12, help="to draw; %(default)s by default"
     )
+
+
+def _add_ui(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    ui = _add(verbs, "ui", "open the project's runs in MLflow's web page")
+    ui.add_argument(
+        "--port", type=_port, metavar="N", help="5000 by default, or the next that is free"
+    )
+
+
+def _port(text: str) -> int:
+    port = positive(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, of which there are 65535")
+    return port
 
 
 def _share(text: str) -> float:

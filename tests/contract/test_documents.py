@@ -1,6 +1,7 @@
 """What the documents say is what is there."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -97,3 +98,13 @@ def test_every_verb_has_help_and_is_documented(command: str) -> None:
     text = "\n".join(document.read_text() for document in DOCUMENTS)
     for verb in verbs:
         assert f"{command} {verb}" in text
+
+
+def test_a_python_that_is_not_there_is_not_called_old(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", "setup", "PYTHON=python3.99"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode
+    assert "there is no python3.99 here" in done.stdout
+    assert "older" not in done.stdout + done.stderr

@@ -161,6 +161,15 @@ def test_registering_twice_registers_once(copied: Clone) -> None:
     assert data["data/train"] == copied.outs()["data/train"]
 
 
+def test_a_rejected_model_is_said_where_the_stage_ends(copied: Clone) -> None:
+    copied.set(register__thresholds={"AP50": 0.999})
+    said = copied.run("dvc", "repro", "register").stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("register: ")]
+    ap50 = json.loads((copied.root / "reports/evaluate/metrics.json").read_text())["AP50"]
+    assert f"rejected: AP50 {ap50:.3f} < 0.999 · models:/coco-detector/1" in line
+    assert line.endswith("see reports/register.json")
+
+
 def test_promote_says_why(copied: Clone) -> None:
     said = [copied.run("cocopipe", "promote").stdout for _ in range(2)]
     assert said[0].startswith("promoted: version 1 is the first champion")

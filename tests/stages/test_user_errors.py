@@ -1,6 +1,8 @@
 """What a user can do wrong: one sentence, exit code 1, a FAILED run, nothing half-written."""
 
+import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from cocopipe.errors import UserError
+from cocopipe.stages.__main__ import _unwritable_in_a_sentence
 from tests.stages.conftest import BIN, ROOT, Clone
 
 pytestmark = pytest.mark.slow
@@ -123,6 +128,22 @@ def test_missing_images_are_one_error_or_are_skipped(data: Clone, tmp_path: Path
     assert data.runs()[-1].data.metrics["skipped_images"] == 7
 
 
+def test_a_source_folder_can_be_given_to_dvc_as_the_guide_says(data: Clone, tmp_path: Path) -> None:
+    clone = data.copy(tmp_path / "clone")
+    shutil.copytree(clone.root / "data/raw", clone.root / "data/source", dirs_exist_ok=True)
+    guide = (ROOT / "data" / "README.md").read_text()
+    (block,) = re.findall(r"^```\n(git rm .*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    clone.run("sh", "-ec", block)
+    clone.set(download__source="directory")
+    clone.repro("convert")
+    clone.commit("by DVC")
+    assert clone.run("git", "ls-files", "data/source").stdout == ""
+    (read,) = [dep for dep in clone.lock()["download"]["deps"] if dep["path"] == "data/source"]
+    tracked = YAML(typ="safe").load((clone.root / "data/source.dvc").read_text())
+    assert read["md5"] == tracked["outs"][0]["md5"]
+    assert clone.outs() == {**data.outs(), "data/raw": clone.outs()["data/raw"]}
+
+
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     """A file system of one megabyte stands in for a full disk."""
     small = tmp_path / "small"
@@ -134,11 +155,11 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(ROOT / "src")!r})
 from pathlib import Path
-from cocopipe.stages.__main__ import _full_disk_in_a_sentence
+from cocopipe.stages.__main__ import _unwritable_in_a_sentence
 from cocopipe.errors import UserError
 from cocopipe.sources.sample import write_sample
 try:
-    with _full_disk_in_a_sentence():
+    with _unwritable_in_a_sentence():
         write_sample(Path({str(small)!r}), images=500, size=128, seed=0)
 except UserError as error:
     sys.exit(str(error))
@@ -150,6 +171,15 @@ except UserError as error:
     assert done.returncode == 1
     assert "is full: make room" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_may_not_be_written_is_a_sentence() -> None:
+    with pytest.raises(UserError) as error, _unwritable_in_a_sentence():
+        raise PermissionError(errno.EACCES, "Permission denied", "data/raw.partial")
+    assert str(error.value) == (
+        "data/raw.partial: Permission denied; give yourself the right to write there, and run"
+        " `dvc repro` again."
+    )
 
 
 def test_stages_find_the_projects_interpreter_without_activation(clone: Clone) -> None:

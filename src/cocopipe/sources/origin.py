@@ -1,6 +1,11 @@
 """What the raw bytes came from."""
 
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from cocopipe.coco.names import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -20,3 +25,32 @@ class Origin:
     url: str
     size_bytes: int
     checksum: str
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The raw data that a source gave.
+
+    Attributes:
+        images: How many image files, those inside zips too.
+        origins: Where the bytes came from.
+    """
+
+    images: int
+    origins: tuple[Origin, ...]
+
+
+def images_in(raw: Path) -> int:
+    """Count the image files in a folder and in the zips in it, but hidden ones."""
+    names = (PurePath(name) for name in _names(raw))
+    return sum(
+        name.suffix.lower() in IMAGE_SUFFIXES and not name.name.startswith(".") for name in names
+    )
+
+
+def _names(raw: Path) -> Iterator[str]:
+    for path in raw.rglob("*"):
+        yield path.name
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                yield from archive.namelist()

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import mlflow
 
+from cocopipe.convert.convert import Conversion
 from cocopipe.convert.convert import convert as convert_raw
 from cocopipe.files import new_directory
 from cocopipe.params import Params
@@ -11,8 +12,8 @@ from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 
-def convert(run: StageRun, params: Params) -> None:
-    """Write ``data/train`` and ``data/val``; log what was counted and skipped."""
+def convert(run: StageRun, params: Params) -> Conversion:
+    """Write ``data/train`` and ``data/val``; log, and return, what was counted and skipped."""
     with new_directory(run.out("train")) as train, new_directory(run.out("val")) as val:
         conversion = convert_raw(
             run.dep("raw").location,
@@ -24,3 +25,4 @@ def convert(run: StageRun, params: Params) -> None:
     log_machine(workers=params.machine.workers)
     mlflow.log_metrics(conversion.metrics())
     mlflow.log_dict(asdict(conversion), "conversion.json")
+    return conversion

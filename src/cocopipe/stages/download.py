@@ -12,7 +12,7 @@ from cocopipe.params import Download, Params
 from cocopipe.sources.archives import fetch_archives
 from cocopipe.sources.directory import copy_directory
 from cocopipe.sources.hub import fetch_hub
-from cocopipe.sources.origin import Origin
+from cocopipe.sources.origin import Fetched, Origin, images_in
 from cocopipe.sources.sample import write_sample
 from cocopipe.tracking.tags import SOURCE
 from lineage import StageRun
@@ -20,14 +20,16 @@ from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import ORIGINS
 
 
-def download(run: StageRun, params: Params) -> None:
-    """Write ``data/raw`` and log where its bytes came from, with their checksums."""
+def download(run: StageRun, params: Params) -> Fetched:
+    """Write ``data/raw``; log, and return, where its bytes came from."""
     if params.download.source == "directory" and run.workspace.is_temporary:
         _refuse_what_a_copy_lacks(run.workspace, Path(params.download.directory.path))
     with new_directory(run.out("raw")) as raw:
         origins = _fetch(raw, params.download)
+        images = images_in(raw)
     mlflow.set_tag(SOURCE, params.download.source)
     mlflow.log_dict({"origins": [asdict(origin) for origin in origins]}, ORIGINS)
+    return Fetched(images, tuple(origins))
 
 
 def _fetch(raw: Path, params: Download) -> list[Origin]:

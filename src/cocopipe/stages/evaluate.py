@@ -22,8 +22,8 @@ BATCH_SIZE = 8
 the last digits of what is found, so it is fixed here and not a setting of the machine."""
 
 
-def evaluate(run: StageRun, params: Params) -> None:
-    """Write ``reports/evaluate``; tie the scores to model and dataset in MLflow."""
+def evaluate(run: StageRun, params: Params) -> Scores:
+    """Write ``reports/evaluate``; tie the scores, which it returns, to model and dataset."""
     val, model = run.dep("val"), run.dep("detector")
     device = choose(params.machine.device)
     log_machine(workers=params.machine.workers, device=str(device))
@@ -53,6 +53,7 @@ def evaluate(run: StageRun, params: Params) -> None:
     known = {name: value for name, value in scores.metrics.items() if value is not None}
     mlflow.log_metrics(known, model_id=run.model_ids.get(model.hash), dataset=run.dataset("val"))
     mlflow.log_artifacts(str(out))
+    return scores
 
 
 def _write_scores(report: Path, scores: Scores) -> None:

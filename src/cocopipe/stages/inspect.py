@@ -8,8 +8,8 @@ from cocopipe.quality import inspect as quality
 from lineage import StageRun
 
 
-def inspect(run: StageRun, params: Params) -> None:
-    """Write ``reports/data`` and log it."""
+def inspect(run: StageRun, params: Params) -> dict[str, float]:
+    """Write ``reports/data`` and log it; returns the main figures."""
     out = run.out("data")
     with new_directory(out) as report:
         metrics = quality.inspect(
@@ -20,3 +20,4 @@ def inspect(run: StageRun, params: Params) -> None:
         )
     mlflow.log_metrics(metrics)
     mlflow.log_artifacts(str(out))
+    return metrics

@@ -16,14 +16,17 @@ from lineage.repository.items import Item
 from lineage.tracking.tags import VERDICT
 
 
-def register(run: StageRun, params: Params) -> None:
-    """Write ``reports/register.json`` from files alone; make sure that the version exists."""
+def register(run: StageRun, params: Params) -> tuple[Registration, str]:
+    """Write ``reports/register.json`` from files alone; make sure that the version exists.
+
+    Returns the verdict, and the version as ``models:/name/version``.
+    """
     registration = judge(run.dep("detector"), run.dep("evaluate").location, params.register)
     write_json(run.out("register"), registration.as_dict())
     version = lineage.register(run.project, registration)
-    mlflow.set_tags(
-        {VERDICT: registration.verdict, MODEL: f"models:/{version.name}/{version.version}"}
-    )
+    model = f"models:/{version.name}/{version.version}"
+    mlflow.set_tags({VERDICT: registration.verdict, MODEL: model})
+    return registration, model
 
 
 def judge(model: Item, evaluation: Path, params: Register) -> Registration:
@@ -46,7 +49,7 @@ def judge(model: Item, evaluation: Path, params: Register) -> Registration:
             )
     known = {name: value for name, value in metrics.items() if value is not None}
     reasons = [
-        f"{name} is {_text(known.get(name))}, below {least:g}"
+        _missed(name, known.get(name), least)
         for name, least in params.thresholds.items()
         if known.get(name) is None or known[name] < least
     ]
@@ -63,8 +66,11 @@ def judge(model: Item, evaluation: Path, params: Register) -> Registration:
     )
 
 
-def _text(value: float | None) -> str:
-    return "not defined on this dataset" if value is None else f"{value:.3f}"
+def _missed(name: str, value: float | None, least: float) -> str:
+    if value is None:
+        return f"{name} is not defined on this dataset, {least:g} is asked for"
+    rounded = f"{value:.3f}"
+    return f"{name} {rounded if float(rounded) < least else value} < {least:g}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,8 +18,11 @@ from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 
-def train(run: StageRun, params: Params) -> None:
-    """Write ``models/detector`` and ``reports/train``; log losses as they come."""
+def train(run: StageRun, params: Params) -> list[EpochEnd]:
+    """Write ``models/detector`` and ``reports/train``; log losses as they come.
+
+    Returns the ends of the epochs.
+    """
     settings = params.train
     train_split, val_split = run.dep("train").location, run.dep("val").location
     device = choose(params.machine.device)
@@ -35,9 +38,10 @@ def train(run: StageRun, params: Params) -> None:
         detector, train_split, val_split, settings, device=device, workers=params.machine.workers
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
-        write_losses(_told(events, LossLog(run.client, run.run_id)), report)
+        ends = write_losses(_told(events, LossLog(run.client, run.run_id)), report)
         save(detector, model)
     log_dataset_files([train_split, val_split], images=params.tracking.images)
+    return ends
 
 
 def _told(events: Iterable[Step | EpochEnd], log: LossLog) -> Iterator[Step | EpochEnd]:

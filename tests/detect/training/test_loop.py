@@ -1,5 +1,8 @@
 import itertools
+import logging
 import math
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from cocopipe.detect.network.detector import Detector
 from cocopipe.detect.reading.loading import loader
@@ -65,6 +69,36 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(
         saved.append((written(detector, tmp_path / str(number))[0], losses))
     assert saved[0] == saved[1] == saved[2]
     assert saved[0] != saved[3]
+
+
+def test_an_interrupt_while_workers_end_is_not_lost(
+    split: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left to a finalizer, it would be: Python prints what is raised there, and goes on."""
+    end = _MultiProcessingDataLoaderIter._shutdown_workers
+
+    def interrupted(workers: _MultiProcessingDataLoaderIter) -> None:
+        if not workers._shutdown:
+            os.kill(os.getpid(), signal.SIGINT)
+        end(workers)
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_shutdown_workers", interrupted)
+    settings = replace(TRAINING, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(new_detector(image_size=64), split, settings, workers=1))
+
+
+@pytest.mark.parametrize(("batch_size", "warns"), [(8, False), (9, True)])
+def test_more_images_a_step_than_there_are_is_a_warning(
+    split: Path, caplog: pytest.LogCaptureFixture, batch_size: int, warns: bool
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        next(run(new_detector(image_size=64), split, replace(TRAINING, batch_size=batch_size)))
+    said = (
+        f"batch_size is 9, but {split} holds 8 images: an epoch is a single step with all of them;"
+        " lower batch_size for more"
+    )
+    assert [record.getMessage() for record in caplog.records] == ([said] if warns else [])
 
 
 def test_the_loss_falls(split: Path) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from cocopipe.detect.network.detector import Detector
 from cocopipe.detect.reading.images import Images
-from cocopipe.detect.reading.loading import batches, loader
+from cocopipe.detect.reading.loading import batches, ending_workers, loader
 
 MOST_PER_IMAGE = 100
 """Predictions an image that COCO's metrics look at."""
@@ -52,7 +52,12 @@ def predict(
     )
     results: list[dict[str, Any]] = []
     progress = tqdm(total=len(images), desc="predict", unit="image", disable=None)
-    with torch.inference_mode(), _limits(module, score_threshold), progress:
+    with (
+        ending_workers(source),
+        torch.inference_mode(),
+        _limits(module, score_threshold),
+        progress,
+    ):
         for pictures, targets in batches(source, device):
             for target, found in zip(targets, module(pictures), strict=True):
                 found["boxes"] = found["boxes"] / target["scale"].repeat(2)

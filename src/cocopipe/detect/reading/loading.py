@@ -1,6 +1,8 @@
 """Datasets in batches, by worker processes."""
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +30,7 @@ def loader(
     """Read ``dataset`` in batches, in ``workers`` processes (0: in this one).
 
     By ``keys``, or as it comes where it is a `Stream`. Take the batches by `batches` or
-    `decoded`.
+    `decoded`, inside `ending_workers` where an interrupt must not be lost.
     """
     return DataLoader(
         dataset,
@@ -38,7 +40,7 @@ def loader(
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
         collate_fn=_packed if workers else _batch,
-        worker_init_fn=_share_by_name,
+        worker_init_fn=_begin,
         # Else it draws from the global generator, as often as there are workers to seed.
         generator=torch.Generator(),
     )
@@ -77,9 +79,31 @@ def decoded(source: "DataLoader[Sample]") -> Iterator[SampleBatch]:
         raise UserError(sentence) from error
 
 
-def _share_by_name(worker: int) -> None:
-    """Let a worker send memory by its name: as a file descriptor, it is handed over and signed."""
+@contextmanager
+def ending_workers(*sources: "DataLoader[Sample]") -> Iterator[None]:
+    """End the loaders' workers with the block.
+
+    Torch does so in a finalizer, which waits for them; an interrupt that comes while it does is
+    printed and dropped by Python, and the program goes on.
+    """
+    with ExitStack() as stack:
+        for source in sources:
+            stack.callback(_end_workers, source)
+        yield
+
+
+def _end_workers(source: "DataLoader[Sample]") -> None:
+    workers = source._iterator
+    if workers is not None:
+        workers._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _begin(worker: int) -> None:
+    """Set a worker up."""
     del worker
+    # A terminal interrupts all processes at once; this one ends when the one that reads says so.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # To send memory by its name: as a file descriptor, it is handed over and signed.
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
 
 

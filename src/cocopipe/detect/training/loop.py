@@ -1,5 +1,6 @@
 """The training loop."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from cocopipe.detect.network.detector import Detector, ModelConfig
 from cocopipe.detect.network.device import mixed_precision, training_dtype
 from cocopipe.detect.reading.images import Sample
-from cocopipe.detect.reading.loading import batches, loader
+from cocopipe.detect.reading.loading import batches, ending_workers, loader
 from cocopipe.detect.reading.order import Shuffled, in_order
 from cocopipe.detect.seeds import derive
 from cocopipe.detect.settings import Optimizer, Training
@@ -26,6 +27,8 @@ from cocopipe.detect.training.rates import learning_rate_at
 from cocopipe.errors import UserError
 
 Loader = DataLoader[Sample]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,26 +92,26 @@ def train(
     step, steps = 0, settings.epochs * len(source)
     peak = settings.optimizer.learning_rate
     progress = tqdm(total=steps, desc="train", unit="step", disable=None)
-    for epoch in range(1, settings.epochs + 1):
-        epoch_started = step_started = time.perf_counter()
-        order.epoch = epoch
-        torch.manual_seed(derive(settings.seed, "train", epoch))
-        module.train()
-        for images, targets in batches(source, device):
-            rate = learning_rate_at(step, steps, peak=peak, schedule=settings.schedule)
-            with mixed_precision(module, device, dtype), lone_values_normed(module):
-                losses = _with_sum(module(images, targets))
-            step += 1
-            values = _floats(losses)
-            _check_finite(values, step, rate)
-            _descend(losses["loss"], optimizer, scaler, rate, settings.gradient_clip)
-            speed = len(images) / (time.perf_counter() - step_started)
-            yield Step(epoch, step, values, rate, speed)
-            progress.update()
-            step_started = time.perf_counter()
-        val_losses = validate(module, val_source, seed=settings.seed, device=device)
-        yield EpochEnd(epoch, val_losses, time.perf_counter() - epoch_started)
-    progress.close()
+    with ending_workers(source, val_source), progress:
+        for epoch in range(1, settings.epochs + 1):
+            epoch_started = step_started = time.perf_counter()
+            order.epoch = epoch
+            torch.manual_seed(derive(settings.seed, "train", epoch))
+            module.train()
+            for images, targets in batches(source, device):
+                rate = learning_rate_at(step, steps, peak=peak, schedule=settings.schedule)
+                with mixed_precision(module, device, dtype), lone_values_normed(module):
+                    losses = _with_sum(module(images, targets))
+                step += 1
+                values = _floats(losses)
+                _check_finite(values, step, rate)
+                _descend(losses["loss"], optimizer, scaler, rate, settings.gradient_clip)
+                speed = len(images) / (time.perf_counter() - step_started)
+                yield Step(epoch, step, values, rate, speed)
+                progress.update()
+                step_started = time.perf_counter()
+            val_losses = validate(module, val_source, seed=settings.seed, device=device)
+            yield EpochEnd(epoch, val_losses, time.perf_counter() - epoch_started)
 
 
 def validate(
@@ -153,6 +156,12 @@ def _sources(
     val_set = detections(val_split, augment=None, shortest_side=config.min_size)
     if not train_set.objects:
         raise UserError(f"{train_split} has no object to learn from: annotate some images")
+    if settings.batch_size > len(train_set):
+        _log.warning(
+            "batch_size is %d, but %s holds %d images: an epoch is a single step with all of them;"
+            " lower batch_size for more",
+            *(settings.batch_size, train_split, len(train_set)),
+        )
     order = Shuffled(train_set.images.groups, settings.seed)
     reader = partial(loader, batch_size=settings.batch_size, workers=workers, device=device)
     return order, reader(train_set, order), reader(val_set, in_order(len(val_set)))

@@ -1,0 +1,120 @@
+"""What came out of a stage, in one line for who watches it.
+
+No stage imports this, so that other words rerun nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cocopipe.documents import PRIMARY
+from cocopipe.errors import some
+from lineage.words import count
+
+if TYPE_CHECKING:
+    from cocopipe.convert.convert import Conversion, SplitConversion
+    from cocopipe.detect.evaluation.score import Scores
+    from cocopipe.detect.training.loop import EpochEnd
+    from cocopipe.sources.origin import Fetched
+    from lineage import Registration
+
+SHOWN = ("AP", "AP50")
+"""Metrics of an evaluation that the line has."""
+
+_FINDINGS = {
+    "images_without_objects": ("image without objects", "images without objects"),
+    "boxes_missing": ("object without a box", "objects without a box"),
+    "boxes_not_finite": ("box that is not finite", "boxes that are not finite"),
+    "boxes_degenerate": ("box without area", "boxes without area"),
+    "boxes_outside": ("box over the border", "boxes over the border"),
+}
+"""What `inspect` counts that may be a mistake, and what one and several are called."""
+
+
+def line(verb: str, value: Any, places: Sequence[str]) -> str:
+    """The line of a stage.
+
+    Args:
+        verb: Its name.
+        value: What its function returned.
+        places: The paths of what it wrote.
+    """
+    return f"{verb}: {' · '.join([*_SAID[verb](value), f'see {some([*places])}'])}"
+
+
+def _download(fetched: "Fetched") -> list[str]:
+    from lineage.text import size  # with tables and trees, which take a while
+
+    size_bytes = sum(origin.size_bytes for origin in fetched.origins)
+    names = some([origin.name for origin in fetched.origins])
+    return [count(fetched.images, "image"), size(size_bytes), f"from {names}"]
+
+
+def _convert(conversion: "Conversion") -> list[str]:
+    splits = {"train": conversion.train, "val": conversion.val}
+    said = [f"{name} {_split(split)}" for name, split in splits.items()]
+    if conversion.skipped:
+        skipped = count(len(conversion.skipped), "missing image")
+        said.append(f"{skipped} skipped: {some([*conversion.skipped])}")
+    if conversion.ignored:
+        said.append(f"not taken: {some([*conversion.ignored])}")
+    return said
+
+
+def _split(split: "SplitConversion") -> str:
+    boxes = split.annotations.get(PRIMARY)
+    documents = [name for name in split.annotations if name != PRIMARY]
+    what = f"{boxes:,} boxes" if boxes is not None else some(documents)
+    return f"{split.stored.images:,} images, {what}"
+
+
+def _inspect(metrics: Mapping[str, float]) -> list[str]:
+    splits = list(dict.fromkeys(name.partition(".")[0] for name in metrics))
+    said = [
+        f"{split} {metrics[f'{split}.images']:,.0f} images,"
+        f" {metrics[f'{split}.annotations']:,.0f} objects"
+        for split in splits
+    ]
+    found = [
+        f"{number:,.0f} {words[number != 1]}"
+        for name, words in _FINDINGS.items()
+        if (number := sum(metrics[f"{split}.{name}"] for split in splits))
+    ]
+    return [*said, ", ".join(found) or "nothing odd found"]
+
+
+def _train(ends: "Sequence[EpochEnd]") -> list[str]:
+    losses = [end.losses["loss"] for end in ends]
+    best = min(ends, key=lambda end: end.losses["loss"])
+    course = f"validation loss {losses[0]:.4g}"
+    if len(ends) > 1:
+        course += f" to {losses[-1]:.4g}, best {best.losses['loss']:.4g} in epoch {best.epoch}"
+    return [count(len(ends), "epoch"), course]
+
+
+def _evaluate(scores: "Scores") -> list[str]:
+    return _metrics(scores.metrics)
+
+
+def _register(value: "tuple[Registration, str]") -> list[str]:
+    registration, model = value
+    reasons = f": {', '.join(registration.reasons)}" if registration.reasons else ""
+    first = {name: registration.metrics.get(name) for name in SHOWN[:1]}
+    return [*_metrics(first), f"{registration.verdict}{reasons}", model]
+
+
+def _metrics(values: "Mapping[str, float | None]") -> list[str]:
+    known = {name: values.get(name) for name in SHOWN if name in values}
+    return [
+        f"{name} {'not defined' if value is None else f'{value:.3f}'}"
+        for name, value in known.items()
+    ]
+
+
+_SAID: Mapping[str, Callable[[Any], list[str]]] = {
+    "download": _download,
+    "convert": _convert,
+    "inspect": _inspect,
+    "train": _train,
+    "evaluate": _evaluate,
+    "register": _register,
+}
