@@ -12,6 +12,7 @@ from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subje
 from lineage.project import Project
 from lineage.storage.borrow import in_place
 from lineage.storage.locate import Whereabouts, locate
+from lineage.tracking.outside import DVC_HASH
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def show(project: Project, ref: str) -> Shown:
             for added in project.history.snapshot(commit).added:
                 roots.append(near.builder.add(near.knowledge.data(added.item.id, added.item)))
             located = {item.hash for item in project.history.snapshot(commit).data if item.hash}
-    for warning in project.history.warnings:
+    for warning in project.warnings:
         near.builder.warn(warning)
     graph = near.builder.graph(dict.fromkeys(roots))
     nodes = [node for node in graph.nodes.values() if isinstance(node, DataNode)]
@@ -104,8 +105,12 @@ def show(project: Project, ref: str) -> Shown:
 
 def _places(project: Project, nodes: Iterable[DataNode], digests: set[str]) -> dict[str, Copies]:
     workspace = project.workspace
-    here = in_place(workspace, [node.data for node in nodes if node.hash in digests])
+    digests = {each for each in digests if DVC_HASH.fullmatch(each)}
+    data = [node.data for node in nodes if node.hash in digests]
+    here = in_place(workspace, [each for each in data if project.history.is_here(each)])
     stored = locate(workspace, digests)
+    project.registry.ask_for_logged(digests)
+    project.runs.ask_for_naming(digests)
     return {
         digest: Copies(
             tuple(data.path for data in here if data.hash == digest),

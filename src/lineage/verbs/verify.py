@@ -67,7 +67,8 @@ def verify(project: Project, rev: str | None = None) -> Verified:
     snapshot = history.snapshot(commit)
     with open_repo(project.workspace, commit.id or None) as repo:
         defined = defined_stages(project.workspace, repo)
-        tree = Found(tuple(differences(repo, snapshot))) if rev is None else Found()
+        changed = differences(repo, snapshot, project.workspace) if rev is None else ()
+        tree = Found(tuple(changed))
     resolutions = {
         stage.execution.stage: project.runs.resolve(stage.execution) for stage in snapshot.stages
     }
@@ -88,5 +89,5 @@ def verify(project: Project, rev: str | None = None) -> Verified:
         model_versions=len(versions),
         hashes=hashes,
         commits=commits,
-        skipped=tuple(each for part in parts for each in part.skipped),
+        skipped=(*(each for part in parts for each in part.skipped), *project.skipped),
     )

@@ -1,10 +1,10 @@
 """Every locked stage has its run."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lineage.identity import StageId
+from lineage.tracking.outside import names
 from lineage.tracking.producer import Resolution, Status
 from lineage.tracking.tags import CHANGED
 from lineage.verbs.verify_break import Break, Check
@@ -20,15 +20,7 @@ def check_stages(
     rev: str | None,
 ) -> Iterator[Break]:
     """Stages without an entry in a lock, and entries without a sure run."""
-    for stage, is_frozen in defined.items():
-        if stage not in resolutions:
-            lock = stage.pipeline.removesuffix(".yaml") + ".lock"
-            frozen = f" after `dvc unfreeze {stage}`" if is_frozen else ""
-            yield Break(
-                Check.NOT_RUN,
-                str(stage),
-                f"stage {stage} has no entry in {lock}: run it with `dvc repro {stage}`{frozen}.",
-            )
+    yield from _not_run(defined, resolutions.keys())
     sync = "lineage sync" if rev is None else f"lineage sync {rev}"
     for stage_id, found in resolutions.items():
         match found:
@@ -54,9 +46,36 @@ def check_stages(
         yield Break(Check(found.status.value), str(stage_id), f"stage {stage_id}: {problem}.")
 
 
+def _not_run(defined: Mapping[StageId, bool], locked: Collection[StageId]) -> Iterator[Break]:
+    """Stages that no lock holds; of a pipeline that never ran at all, in one."""
+    for pipeline in dict.fromkeys(stage.pipeline for stage in defined):
+        stages = [stage for stage in defined if stage.pipeline == pipeline]
+        missing = [stage for stage in stages if stage not in locked]
+        if len(missing) == len(stages) > 1:
+            yield Break(
+                Check.NOT_RUN,
+                pipeline,
+                f"the pipeline {pipeline} has not been run: none of its {len(stages)} stages has an"
+                f" entry in {_lock(pipeline)}; run them with `dvc repro {pipeline}`.",
+            )
+            continue
+        for stage in missing:
+            frozen = f" after `dvc unfreeze {stage}`" if defined[stage] else ""
+            yield Break(
+                Check.NOT_RUN,
+                str(stage),
+                f"stage {stage} has no entry in {_lock(pipeline)}: run it with"
+                f" `dvc repro {stage}`{frozen}.",
+            )
+
+
+def _lock(pipeline: str) -> str:
+    return pipeline.removesuffix(".yaml") + ".lock"
+
+
 def _changed(run: "Run") -> list[str]:
     """What changed under a run, as its tag says."""
     try:
-        return list(json.loads(run.data.tags[CHANGED]))
-    except ValueError:  # so much that the tag was cut
+        return names(run.data.tags[CHANGED])
+    except (ValueError, TypeError, RecursionError):  # so much that the tag was cut
         return ["much of what it reads"]
