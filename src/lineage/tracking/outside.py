@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineage.errors import bare_url
@@ -247,29 +248,31 @@ def _checked_time(value: object, subject: str, what: str, passed: PassedOver) ->
 def _hashes(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, digest in pairs:
-        name = _path(path)
-        if name in found:
+        if not isinstance(path, str) or not isinstance(digest, str):
+            raise TypeError("paths and hashes are texts")
+        if path in found:
             raise ValueError("a path stands there twice")
-        found[name] = _hash(digest, name)
+        _check(path, digest)
+        found[path] = digest
     return found
+
+
+@lru_cache(maxsize=100_000)
+def _check(path: str, digest: str) -> None:
+    """Refuse what cannot be a path with its hash; thousands of runs have the same ones."""
+    _path(path)
+    if digest and not DVC_HASH.fullmatch(digest):
+        # A server may give what is behind a URL any.
+        is_etag = "://" in path and len(digest) <= HASH_LENGTH and not _CONTROL.search(digest)
+        if not is_etag:
+            raise ValueError("no hash of DVC")
+        digest.encode()
 
 
 def _path(value: object) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("no path")
     os.fsencode(value)  # no file can have a name that is not of any encoding
-    return value
-
-
-def _hash(value: object, path: str) -> str:
-    """The hash of what lies at a path; a server may give a URL's any form."""
-    if not isinstance(value, str):
-        raise TypeError("a hash is text")
-    if value and not DVC_HASH.fullmatch(value):
-        is_text = "://" in path and len(value) <= HASH_LENGTH and not _CONTROL.search(value)
-        if not is_text:
-            raise ValueError("no hash of DVC")
-        value.encode()
     return value
 
 
