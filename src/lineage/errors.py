@@ -17,6 +17,8 @@ FOREIGN = {
     "dvc.exceptions": ("DvcException", "DVC"),
     "pygit2": ("GitError", "git"),
     "sqlalchemy.exc": ("SQLAlchemyError", "the tracking store's database"),
+    "requests.exceptions": ("RequestException", "a server"),
+    "google.protobuf.json_format": ("Error", "the tracking server's answer"),
 }
 """Module -> the root of its exceptions, and who says so."""
 
@@ -56,7 +58,7 @@ def in_a_sentence() -> Iterator[None]:
     environment.send_nothing()
     try:
         yield
-    except tuple(_foreign()) as error:
+    except foreign() as error:
         who = next(name for kind, name in _foreign().items() if isinstance(error, kind))
         raise SaidByOthersError(f"{who}: {reason(error)}") from error
 
@@ -105,6 +107,11 @@ def _complain(text: str) -> None:
             sys.stderr.flush()
         except (OSError, ValueError):
             silence(sys.stderr)
+
+
+def foreign() -> tuple[type[Exception], ...]:
+    """What DVC, MLflow, git, databases and servers raise, of those that are in use."""
+    return tuple(_foreign())
 
 
 def _foreign() -> dict[type[Exception], str]:

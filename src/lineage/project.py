@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage.repository.workspace import Workspace
+from lineage.tracking.no_store import NoStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from lineage.repository.history import History
     from lineage.repository.whose import Here
     from lineage.storage.parts import Parts
+    from lineage.tracking.outside import PassedOver
     from lineage.tracking.registry import Registry
     from lineage.tracking.runs import Runs
 
@@ -75,19 +77,50 @@ class Project:
 
         return connection.connect(self.workspace)
 
+    @property
+    def reader(self) -> "MlflowClient | NoStore":
+        """What to ask: `client`, but of a store that is not there yet, which asking never makes.
+
+        Raises:
+            LineageError: If the store does not answer.
+        """
+        from lineage.tracking import connection
+
+        if "client" in self.__dict__ or connection.is_there(self.workspace):
+            return self.client
+        return NoStore(connection.store_uri(self.workspace))
+
     @cached_property
     def runs(self) -> "Runs":
         """The runs of the store."""
         from lineage.tracking.runs import Runs
 
-        return Runs(self.client, self.here)
+        return Runs(self.reader, self.here, self.passed)
 
     @cached_property
     def registry(self) -> "Registry":
         """The model versions of the store."""
         from lineage.tracking.registry import Registry
 
-        return Registry(self.client)
+        return Registry(self.reader, self.passed)
+
+    @cached_property
+    def passed(self) -> "PassedOver":
+        """What is malformed in the store, as far as it was looked at."""
+        from lineage.tracking.outside import PassedOver
+
+        return PassedOver()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What answers cannot know, as far as anything was asked for yet."""
+        return [*self.history.warnings, *self.skipped]
+
+    @property
+    def skipped(self) -> list[str]:
+        """What of the tracking store answers are without."""
+        missing = [self.reader.absence] if isinstance(self.reader, NoStore) else []
+        return missing + self.passed.sentences
 
     def forget_store(self) -> None:
         """Forget what the store answered, after something was written to it; not the client."""

@@ -66,6 +66,17 @@ class Knowledge:
         """Executions that read these bytes, or something that holds or is part of them."""
         return self._joined(self._history.reading(digest), self._runs.reading(digest))
 
+    def writer(self, observed: Observed, digest: str) -> Known:
+        """The execution that a lock holds, with those of its runs that a hash finds, if any."""
+        locked = Locked(observed, self._history.holding(observed.execution))
+        return self._joined([locked], self._runs.writing(digest) if digest else [])[0]
+
+    def prepare_writing(self, data: Iterable[DataId]) -> None:
+        """Ask who wrote some data in as few questions as possible."""
+        digests = {each.hash for each in data if each.hash}
+        known = {digest for digest in digests if self._history.containing(digest)}
+        self._runs.prepare_writing(digests, known)
+
     def maker(self, version: VersionNode) -> Known | None:
         """The execution of the run that a model version names, if it is there and made it.
 

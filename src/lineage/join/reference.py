@@ -215,7 +215,7 @@ def _logged_model(project: Project, ref: str, model_id: str) -> Subject:
     from mlflow.exceptions import MlflowException
 
     try:
-        tags: dict[str, Any] = project.client.get_logged_model(model_id).tags
+        tags: dict[str, Any] = project.reader.get_logged_model(model_id).tags
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise LineageError(f"{ref}: this tracking store has no such model.") from error

@@ -172,7 +172,7 @@ def joined(
 def _tell_contexts(run: StageRun, contexts: Mapping[str, str]) -> None:
     """Warn of contexts that another process would have had to log."""
     logged = {
-        path_of(dataset): context
+        path_of(dataset, run.project.passed): context
         for dataset, context in datasets_of(run.client.get_run(run.run_id))
     }
     for item in run.observed.deps:

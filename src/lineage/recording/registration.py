@@ -15,7 +15,6 @@ from lineage.tracking import models, tags
 __all__ = ["LABEL", "Registration", "register"]
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -54,7 +53,7 @@ def register(
         version = models.create_version(client, name, data.hash, model_id, lacking)
     else:
         models.set_tags(client, version, lacking)
-    if sayings.is_newest(project, said, _candidate(client, name)):
+    if sayings.is_newest(project, said, _candidate(project, name)):
         client.set_registered_model_alias(name, tags.CANDIDATE, version.version)
     project.forget_store()
     return client.get_model_version(name, version.version)
@@ -72,7 +71,7 @@ def _decision(
     """The tags of what was decided, but for what a newer revision decided otherwise."""
     digest = registration.evaluation_digest
     evaluation = tags.evaluation_tag(digest)
-    earlier = sayings.of_version(version) if version else {}
+    earlier = sayings.of_version(project, version) if version else {}
     found: dict[str, str] = {}
     if sayings.is_newest(project, said, earlier.get(tags.VERDICT)):
         found |= {tags.VERDICT: registration.verdict, tags.EVALUATION: digest}
@@ -83,9 +82,10 @@ def _decision(
     return {**found, tags.SAID: sayings.as_tag(earlier)} if found else {}
 
 
-def _candidate(client: "MlflowClient", name: str) -> Saying | None:
+def _candidate(project: Project, name: str) -> Saying | None:
     """When the present candidate got its verdict; None where there is none, or it has none."""
-    number = client.get_registered_model(name).aliases.get(tags.CANDIDATE)
+    number = project.client.get_registered_model(name).aliases.get(tags.CANDIDATE)
     if number is None:
         return None
-    return sayings.of_version(client.get_model_version(name, str(number))).get(tags.VERDICT)
+    candidate = project.client.get_model_version(name, str(number))
+    return sayings.of_version(project, candidate).get(tags.VERDICT)

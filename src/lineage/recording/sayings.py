@@ -17,7 +17,7 @@ from lineage.project import Project
 from lineage.recording.decision import LABEL, Registration
 from lineage.repository.commits import Commit
 from lineage.repository.snapshot import Snapshot
-from lineage.tracking.tag_values import json_object
+from lineage.tracking import outside
 from lineage.tracking.tags import SAID, VERDICT, is_evaluation
 
 if TYPE_CHECKING:
@@ -86,29 +86,27 @@ def is_newest(project: Project, one: Saying, other: Saying | None) -> bool:
     return one.time >= other.time
 
 
-def of_version(version: "ModelVersion") -> dict[str, Saying]:
+def of_version(project: Project, version: "ModelVersion") -> dict[str, Saying]:
     """Name of a tag -> when it was said; where a version does not say, when it was made."""
     made = Saying(datetime.fromtimestamp(version.creation_timestamp / 1000, UTC))
-    said = {name: made for name in version.tags if name == VERDICT or is_evaluation(name)}
-    name = f"the tag {SAID} of models:/{version.name}/{version.version}"
-    recorded = json_object(version.tags.get(SAID, "{}"), name)
-    for tag in said.keys() & recorded.keys():
-        match recorded[tag]:
-            case [str() as time, str() as commit]:
-                said[tag] = _read(time, commit) or made
-    return said
+    nothing: dict[str, tuple[datetime, str]] = {}
+    recorded = project.passed.checked(
+        outside.said,
+        version.tags.get(SAID, "{}"),
+        f"models:/{version.name}/{version.version}",
+        f"its tag {SAID}",
+        nothing,
+    )
+    return {
+        name: Saying(*recorded[name]) if name in recorded else made
+        for name in version.tags
+        if name == VERDICT or is_evaluation(name)
+    }
 
 
 def as_tag(said: Mapping[str, Saying]) -> str:
     """What `of_version` reads."""
     return canonical_json({tag: [each.time.isoformat(), each.commit] for tag, each in said.items()})
-
-
-def _read(time: str, commit: str) -> Saying | None:
-    try:
-        return Saying(datetime.fromisoformat(time).astimezone(UTC), commit)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _registrations(snapshot: Snapshot) -> set[str]:

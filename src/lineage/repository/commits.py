@@ -18,6 +18,9 @@ ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 SHORT = 8
 """Digits of a commit where it is shown to people."""
 
+FIRST_S, LAST_S = 0, 253_402_300_799
+"""The dates that a commit can have here: 1970 to 9999. Git takes any number."""
+
 WORKSPACE = "workspace"
 """Name of what is in the working tree and in no commit yet."""
 
@@ -220,11 +223,17 @@ class Commits:
 def _read(commit: Any, names: Iterable[str] = ()) -> Commit:
     return Commit(
         str(commit.id),
-        datetime.fromtimestamp(commit.commit_time, UTC),
+        _time(commit.commit_time),
         tuple(str(parent) for parent in commit.parent_ids),
-        commit.message.partition("\n")[0],
+        # In whatever encoding its author wrote; git itself shows it somehow, too.
+        commit.raw_message.partition(b"\n")[0].decode(errors="replace"),
         tuple(sorted(names)),
     )
+
+
+def _time(seconds: int) -> datetime:
+    """When a commit says that it was made; the nearest that Python has a date for."""
+    return datetime.fromtimestamp(min(max(seconds, FIRST_S), LAST_S), UTC)
 
 
 def _name_of_reference(reference: str) -> str | None:

@@ -79,6 +79,26 @@ class History:
         """Whether the working tree records something else than the checked-out commit."""
         return self._snapshots.present != self.snapshot_of_head
 
+    def is_here(self, data: DataId) -> bool:
+        """Whether a DVC file names a path for these bytes at which a file or folder may have them.
+
+        Only such paths are read, wherever else a tag may point to: to a device, or outside.
+        """
+        if data.path not in self._paths_here and all(
+            item.path != data.path for item in self.items(data.hash)
+        ):
+            return False
+        place = self.workspace.git_root / data.path
+        # The place itself may be a link into the DVC cache.
+        is_inside = place.parent.resolve().is_relative_to(self.workspace.git_root)
+        return is_inside and (place.is_file() or place.is_dir())
+
+    @cached_property
+    def _paths_here(self) -> set[str]:
+        present = self._snapshots.present
+        deps = {dep.path for stage in present.stages for dep in stage.deps}
+        return deps | {item.path for item in present.data}
+
     def keeps(self, path: str) -> bool:
         """Whether git keeps the bytes of a path in the checked-out commit."""
         return is_in_tree(self.commits.tree(self.commits.present), path)

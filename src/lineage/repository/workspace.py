@@ -48,16 +48,15 @@ class Workspace:
                 " `git init && dvc init`."
             )
         top = Path(_top_of_git(root)).resolve()
-        # In a temporary experiment DVC_ROOT is the parent, not the copy that runs.
-        home = Path(os.environ.get("DVC_ROOT", root)).resolve()
-        if home == root:
-            home = _in_main_worktree(root, top)
-        return cls(root, top, home)
+        parent = _parent_of(root)
+        # A temporary experiment belongs to its parent, which may be a worktree itself.
+        above = Path(_top_of_git(parent)).resolve() if parent != root else top
+        return cls(root, top, _in_main_worktree(parent, above))
 
     @property
     def is_temporary(self) -> bool:
         """Whether this is the copy in which a ``dvc exp run --temp`` or ``--queue`` works."""
-        return Path(os.environ.get("DVC_ROOT", self.root)).resolve() != self.root
+        return _parent_of(self.root) != self.root
 
     @property
     def private(self) -> Path:
@@ -93,6 +92,16 @@ class Workspace:
                 recorded = present_bytes(repo, location)
         digest, size_bytes, files = recorded
         return Item(name, location, digest, "dataset", (), size_bytes, files)
+
+
+def _parent_of(root: Path) -> Path:
+    """The repository that a temporary experiment is a copy of; ``root`` itself of any other.
+
+    While that runs, DVC_ROOT is the parent, and the copy lies in its ``.dvc/tmp``. A stage may
+    also look into a repository that has nothing to do with it.
+    """
+    named = Path(os.environ.get("DVC_ROOT", root)).resolve()
+    return named if root.is_relative_to(named / ".dvc" / "tmp") else root
 
 
 def _top_of_git(root: Path) -> str:

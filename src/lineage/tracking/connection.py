@@ -3,20 +3,26 @@
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from filelock import FileLock
 
 from lineage import environment
-from lineage.errors import LineageError, bare_url, reason
+from lineage.errors import LineageError, bare_url, foreign, reason
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import EXPERIMENT_KIND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from lineage.tracking.no_store import NoStore
+
+STORE_FILE = "mlflow.db"
 DEFAULT_EXPERIMENT = "lineage"
 TRAINING_UI = {EXPERIMENT_KIND: "custom_model_development"}
 """Opens the MLflow page in its model-training mode; its default is for language models."""
@@ -28,6 +34,18 @@ IMPATIENT = {
 }
 """For the first call only: MLflow's own settings take four minutes to notice a dead server."""
 
+PATIENCE_S = 9.0
+"""How long a server may take for its first answers."""
+
+RETRIES = 4
+"""How often a database is tried to be opened, at first."""
+
+NO_ANSWERS = (OSError, ImportError, ValueError, TypeError, AttributeError, KeyError)
+"""What is raised, beside what libraries have of their own, where there is no driver or network,
+and by MLflow's client of an answer that is no JSON object."""
+
+T = TypeVar("T")
+
 
 def store_uri(workspace: Workspace) -> str:
     """``MLFLOW_TRACKING_URI``, or the repository's own sqlite store.
@@ -35,9 +53,67 @@ def store_uri(workspace: Workspace) -> str:
     The path of a sqlite file is made absolute, from the root that a temporary experiment
     belongs to, so that its runs do not vanish with its folder.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE_FILE}"
     relative = re.fullmatch(r"sqlite:///(?![/:])(.+)", uri)
-    return f"sqlite:///{workspace.home / relative[1]}" if relative else uri
+    return f"{_sqlite(workspace.home)}/{relative[1]}" if relative else uri
+
+
+def _sqlite(folder: Path) -> str:
+    """The beginning of the URI of a sqlite file in a folder.
+
+    SQLAlchemy decodes ``%`` and ends the path at ``?``. MLflow does neither, and makes the folder
+    of that very name, but only of URIs that do not name the driver.
+    """
+    path = folder.as_posix()
+    if "%" in path or "?" in path:
+        return f"sqlite+pysqlite:///{quote(path)}"
+    return f"sqlite:///{path}"
+
+
+def is_there(workspace: Workspace) -> bool:
+    """Whether there is a store to ask: a sqlite file is made by the first run, servers are there.
+
+    Raises:
+        LineageError: If the URI of a sqlite file does not lead where it seems to.
+    """
+    uri = store_uri(workspace)
+    if not is_sqlite(uri):
+        return True
+    path = _file_of(uri)
+    return path is None or (path.is_file() and path.stat().st_size > 0)
+
+
+def is_sqlite(uri: str) -> bool:
+    """Whether a store is a file."""
+    return re.match(r"sqlite(\+\w+)?:", uri) is not None
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file of a sqlite store; None for one in memory.
+
+    Raises:
+        LineageError: If the URI does not lead where it seems to.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    written = uri.partition(":///")[2]
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError) as error:
+        raise LineageError(
+            f"MLFLOW_TRACKING_URI is no URI of a database: {bare_url(uri)} ({reason(error)})."
+        ) from error
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return None
+    path = Path(url.database)
+    is_cut = "?" in written and not url.query
+    if is_cut or (str(path) != written.partition("?")[0] and not path.parent.is_dir()):
+        raise LineageError(
+            f"the URI {uri} leads to the file {path}: in the path of a sqlite URI write %25 for"
+            " each % and %3F for each ?, or leave MLFLOW_TRACKING_URI unset for mlflow.db here."
+        )
+    return path
 
 
 def connect(workspace: Workspace) -> "MlflowClient":
@@ -60,22 +136,33 @@ def connect(workspace: Workspace) -> "MlflowClient":
 
 def _connect(workspace: Workspace) -> "MlflowClient":
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     # How a fresh store is made is of no interest to who uses it.
     logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
     uri = store_uri(workspace)
+    if is_sqlite(uri):
+        _file_of(uri)
+
+    def ask() -> mlflow.MlflowClient:
+        client = mlflow.MlflowClient()
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+        return client
+
     # Two processes that first touch a fresh sqlite store at once break it for good.
     lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")
     try:
-        with lock if uri.startswith("sqlite:") else nullcontext(), _environment(IMPATIENT):
+        with (
+            lock if is_sqlite(uri) else nullcontext(),
+            _environment(IMPATIENT),
+            _few_retries(),
+        ):
             with _environment_as_it_was("MLFLOW_TRACKING_URI"):
                 mlflow.set_tracking_uri(uri)
-            client = mlflow.MlflowClient()
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            # Making a fresh sqlite store may take longer on a busy machine.
+            client = ask() if is_sqlite(uri) else _within(PATIENCE_S, ask)
+    # What answers and is no MLflow, answers with anything.
+    except foreign() + NO_ANSWERS as error:
         raise LineageError(
             f"no MLflow tracking store answers at {bare_url(uri)}: start that server or"
             f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({reason(error)})."
@@ -136,7 +223,7 @@ def experiment_name(workspace: Workspace) -> str:
     return name or DEFAULT_EXPERIMENT
 
 
-def all_experiment_ids(client: "MlflowClient") -> list[str]:
+def all_experiment_ids(client: "MlflowClient | NoStore") -> list[str]:
     """Every active experiment: a run belongs to its signature, wherever it was logged."""
     return [experiment.experiment_id for experiment in pages(client.search_experiments)]
 
@@ -150,6 +237,40 @@ def pages(search: Any, **query: Any) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T:
+    """What a question comes to, whose timeouts a server that drips its answer never reaches."""
+    answers: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asks
+            errors.append(error)
+
+    thread = Thread(target=run, daemon=True, name="first-question")
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+    return answers[0]
+
+
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """MLflow tries to open a database for 100 s."""
+    from mlflow.store.db import utils
+
+    before = utils.MAX_RETRY_COUNT
+    utils.MAX_RETRY_COUNT = RETRIES
+    try:
+        yield
+    finally:
+        utils.MAX_RETRY_COUNT = before
 
 
 @contextmanager

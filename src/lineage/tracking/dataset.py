@@ -1,10 +1,21 @@
 """A DVC dataset version as an MLflow dataset, and back to its bytes."""
 
+# ruff: noqa: E402 - what MLflow says while it is imported comes first
 import json
+import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+IS_FIRST = "mlflow" not in sys.modules
+"""Whether MLflow is imported by this module, and not this module by MLflow, as its plugin."""
+
+with warnings.catch_warnings():
+    # As MLflow is imported it looks for its plugins here, where nothing is yet: see the end.
+    warnings.filterwarnings("ignore", "Failure attempting .*'lineage.tracking.dataset' has no attr")
+    import mlflow.data
 
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
@@ -186,3 +197,9 @@ def from_dvc(
     if name is not None:
         dataset._name = name
     return dataset
+
+
+if IS_FIRST:
+    mlflow.data.dataset_registry.register_constructor(from_dvc)  # type: ignore[arg-type]
+    sources = mlflow.data.dataset_source_registry
+    sources.register_dataset_source(DVCDatasetSource)  # type: ignore[arg-type]

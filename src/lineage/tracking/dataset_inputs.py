@@ -1,9 +1,9 @@
 """The datasets that a run names, and what MLflow keeps of them."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from lineage.tracking.tag_values import json_object
+from lineage.tracking import outside
+from lineage.tracking.outside import PassedOver
 
 if TYPE_CHECKING:
     from mlflow.entities import Dataset, Run
@@ -13,11 +13,14 @@ DVC_SOURCE = "dvc"
 """MLflow's source type of the datasets that DVC has."""
 
 
-def path_of(dataset: "Dataset") -> str:
+def path_of(dataset: "Dataset", passed: PassedOver) -> str:
     """Where DVC has a dataset, whatever name its user gave it; else that name."""
     if dataset.source_type != DVC_SOURCE:
         return str(dataset.name)
-    return str(json_object(dataset.source, "the source of a dataset").get("path") or dataset.name)
+    path = passed.checked(
+        outside.path_in_source, dataset.source, _named(dataset), "its source", None
+    )
+    return path or str(dataset.name)
 
 
 def datasets_of(run: "Run") -> "list[tuple[Dataset, str]]":
@@ -33,7 +36,16 @@ def datasets_of(run: "Run") -> "list[tuple[Dataset, str]]":
     ]
 
 
-def content_of(dataset: "Dataset") -> dict[str, Any]:
+def content_of(dataset: "Dataset", passed: PassedOver) -> dict[str, Any]:
     """The profile of a dataset without what DVC says of every data."""
-    profile = json.loads(dataset.profile) if dataset.profile else {}
+    profile: dict[str, Any] = {}
+    if dataset.profile:
+        profile = passed.checked(
+            outside.profile, dataset.profile, _named(dataset), "its profile", {}
+        )
     return {key: value for key, value in profile.items() if key not in ("files", "bytes")}
+
+
+def _named(dataset: "Dataset") -> str:
+    """A dataset, as a warning names it; MLflow keeps one source and profile for all its runs."""
+    return f"the dataset {dataset.name} ({dataset.digest})"

@@ -1,16 +1,21 @@
 """What a run did, as far as its tags, datasets and artifacts say."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineage.identity import Execution, StageId
+from lineage.tracking import artifacts, outside
 from lineage.tracking.dataset_inputs import datasets_of, path_of
-from lineage.tracking.tag_values import is_elsewhere, json_object
+from lineage.tracking.outside import PassedOver, run_named
 from lineage.tracking.tags import DEPS, ORIGINS, OUTPUT, OUTS, PIPELINE, RECORD, SIGNATURE, STAGE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from lineage.tracking.no_store import NoStore
+
+T = TypeVar("T")
 
 NO_PIPELINE = ""
 """The pipeline file of a run that no stage made."""
@@ -21,10 +26,12 @@ class Executions:
 
     Args:
         client: MLflow's client of the store, whose artifacts hold what is too long for a tag.
+        passed: Told of tags and artifacts that are malformed.
     """
 
-    def __init__(self, client: "MlflowClient") -> None:
+    def __init__(self, client: "MlflowClient | NoStore", passed: PassedOver) -> None:
         self._client = client
+        self._passed = passed
         self._known: dict[str, Execution | None] = {}
 
     def of(self, run: "Run") -> Execution | None:
@@ -35,7 +42,7 @@ class Executions:
         """
         run_id = run.info.run_id
         if run_id not in self._known:
-            self._known[run_id] = self._of_stage(run) or _of_script(run)
+            self._known[run_id] = self._of_stage(run) or _of_script(run, self._passed)
         return self._known[run_id]
 
     def read(self, run: "Run") -> list[str]:
@@ -50,7 +57,7 @@ class Executions:
 
     def origins(self, run_id: str) -> list[dict[str, Any]]:
         """Where a run fetched bytes from, as its stage logged it."""
-        return list((self._artifact(run_id, ORIGINS) or {}).get("origins", []))
+        return self._from_artifact(run_id, ORIGINS, outside.origins, [])
 
     def _of_stage(self, run: "Run") -> Execution | None:
         tags = run.data.tags
@@ -61,28 +68,36 @@ class Executions:
         return Execution(stage, tags[SIGNATURE], deps, outs)
 
     def _by_path(self, run: "Run", tag: str, side: str) -> Mapping[str, str]:
-        what = f"the tag {tag} of the run {run.info.run_id}"
-        values = json_object(run.data.tags.get(tag, "{}"), what)
-        if not is_elsewhere(values):
-            return values
-        whole = self._artifact(run.info.run_id, RECORD) or {}
-        return {item["path"]: item["hash"] for item in whole.get(side, [])}
+        run_id, text = run.info.run_id, run.data.tags.get(tag, "{}")
+        if not outside.is_elsewhere(text):
+            return self._passed.checked(
+                outside.hashes, text, run_named(run_id), f"its tag {tag}", {}
+            )
+        return self._from_artifact(run_id, RECORD, lambda whole: outside.items(whole, side), {})
 
-    def _artifact(self, run_id: str, name: str) -> dict[str, Any] | None:
-        """A JSON artifact of a run; None if it has none of this name."""
-        import mlflow
+    def _from_artifact(
+        self, run_id: str, name: str, read: Callable[[Mapping[str, Any]], T], otherwise: T
+    ) -> T:
+        """What ``read`` makes of a JSON artifact of a run, if it has one of this name."""
+        subject, what = run_named(run_id), f"its artifact {name}"
+        try:
+            text = artifacts.text_of(self._client, run_id, name)
+        except artifacts.UnreadableError as error:
+            self._passed.add(subject, f"{what} ({error})")
+            return otherwise
+        if text is None:
+            return otherwise
+        return self._passed.checked(
+            lambda text: read(outside.artifact(text)), text, subject, what, otherwise
+        )
 
-        if name not in {artifact.path for artifact in self._client.list_artifacts(run_id)}:
-            return None
-        return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
 
-
-def _of_script(run: "Run") -> Execution | None:
+def _of_script(run: "Run", passed: PassedOver) -> Execution | None:
     deps: dict[str, str] = {}
     outs: dict[str, str] = {}
     for dataset, context in datasets_of(run):
         side = outs if context == OUTPUT else deps
-        path = path_of(dataset)
+        path = path_of(dataset, passed)
         # A script may read two versions of the same data.
         name = path if side.get(path, dataset.digest) == dataset.digest else dataset.name
         side[name] = dataset.digest

@@ -6,10 +6,10 @@ for all hashes; a tracking server hides its database.
 """
 
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from lineage.tracking.executions import Executions
+from lineage.tracking.no_store import NoStore
 from lineage.tracking.search import Search, by_age
 from lineage.tracking.tag_index import TagIndex, is_database
 from lineage.tracking.tag_values import ELSEWHERE
@@ -17,9 +17,6 @@ from lineage.tracking.tags import DEPS, DIGEST_LIMIT, OUTS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-QUESTIONS_AT_ONCE = 8
-"""How many searches a tracking server is asked to do at the same time."""
 
 
 class Lookup(Protocol):
@@ -38,6 +35,18 @@ class Lookup(Protocol):
         tags tell who read it, and those are searched one hash at a time.
         """
 
+    def prepare_writing(self, digests: Collection[str], known: Collection[str]) -> None:
+        """Ask who wrote these in as few questions as possible.
+
+        Runs name the datasets that they wrote, but neither models nor reports. Where a hash is
+        known to git, its lock or ``.dvc`` file has an answer as to those; others are searched one
+        at a time, unless a run names them.
+
+        Args:
+            digests: Hashes of data that DVC keeps.
+            known: Those of them that git knows where they come from.
+        """
+
     def count_reading(self, digests: Collection[str] | None) -> dict[str, set[str]]:
         """Hash -> ids of the runs that read it; for every hash, or only for these."""
 
@@ -48,8 +57,8 @@ class Lookup(Protocol):
 def lookup(search: Search, executions: Executions) -> Lookup:
     """The faster of the ways that the store allows."""
     uri = search.client.tracking_uri
-    if is_database(uri):
-        return IndexLookup(TagIndex(uri), search, executions)
+    if is_database(uri) and not isinstance(search.client, NoStore):
+        return IndexLookup(TagIndex(uri, search.passed), search, executions)
     return SearchLookup(search, executions)
 
 
@@ -79,6 +88,15 @@ class IndexLookup:
         """Fetch all runs that read one of these at once."""
         reading = self._index.reading
         self._search.with_ids(run_id for digest in digests for run_id in reading.get(digest, []))
+
+    def prepare_writing(
+        self,
+        digests: Collection[str],
+        known: Collection[str],  # noqa: ARG002 - of the protocol
+    ) -> None:
+        """Fetch all runs that wrote one of these at once."""
+        writing = self._index.writing
+        self._search.with_ids(run_id for digest in digests for run_id in writing.get(digest, []))
 
     def count_reading(
         self,
@@ -111,7 +129,7 @@ class SearchLookup:
     def __init__(self, search: Search, executions: Executions) -> None:
         self._search = search
         self._executions = executions
-        self._prepared: set[str] = set()
+        self._prepared: dict[str, set[str]] = {DEPS: set(), OUTS: set()}
         self._asked: set[str] = set()
 
     def writing(self, digest: str) -> "list[Run]":
@@ -126,7 +144,20 @@ class SearchLookup:
         """Ask who names these as datasets, many in a question, instead of who has them in tags."""
         self._search.ask_for_naming(digests)
         new = set(digests) - self._asked
-        self._prepared.update(digest for digest in new if len(digest) <= DIGEST_LIMIT)
+        self._prepared[DEPS].update(digest for digest in new if len(digest) <= DIGEST_LIMIT)
+
+    def prepare_writing(self, digests: Collection[str], known: Collection[str]) -> None:
+        """Ask who names these as datasets, many in a question, instead of who has them in tags."""
+        self._search.ask_for_naming(digests)
+        self._prepared[OUTS].update(
+            digest
+            for digest in digests
+            if len(digest) <= DIGEST_LIMIT and (digest in known or self._is_named_by_writer(digest))
+        )
+
+    def _is_named_by_writer(self, digest: str) -> bool:
+        runs = self._search.naming(digest)
+        return any(digest in self._executions.written(run) for run in runs)
 
     def count_reading(self, digests: Collection[str] | None) -> dict[str, set[str]]:
         """Hash -> ids of the runs that read it; for every hash, or only for these."""
@@ -144,14 +175,13 @@ class SearchLookup:
 
     def naming_each(self, digests: Collection[str]) -> "list[Run]":
         """A run for each of these bytes that names them as a dataset, where there is one."""
-        with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
-            return [run for found in pool.map(self._search.one_naming, digests) for run in found]
+        return list(self._search.some_naming(digests))
 
     def _found(self, tag: str, digest: str) -> "list[Run]":
-        is_prepared = tag == DEPS and digest in self._prepared
+        is_prepared = digest in self._prepared[tag]
         if tag == DEPS:
             self._asked.add(digest)
-        tagged = [] if is_prepared else self._search.with_tag_like(tag, f'%"{digest}"%')
+        tagged = [] if is_prepared else self._search.with_hash_in(tag, digest)
         long = self._search.with_tag_like(tag, ELSEWHERE)
         found = tagged + long + self._search.naming(digest)
         return by_age({run.info.run_id: run for run in found}.values())

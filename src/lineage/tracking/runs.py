@@ -9,6 +9,7 @@ from lineage.repository.whose import Here, Whose
 from lineage.tracking.dataset_inputs import content_of, datasets_of
 from lineage.tracking.executions import Executions
 from lineage.tracking.lookup import Lookup, lookup
+from lineage.tracking.outside import PassedOver, admitted
 from lineage.tracking.producer import Resolution, find_producer
 from lineage.tracking.search import Search
 from lineage.tracking.tags import COMMIT, DEPS, EXPERIMENT, OUTS, REPOSITORY, ROOT
@@ -16,6 +17,8 @@ from lineage.tracking.tags import COMMIT, DEPS, EXPERIMENT, OUTS, REPOSITORY, RO
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from lineage.tracking.no_store import NoStore
 
 
 class Runs:
@@ -25,13 +28,20 @@ class Runs:
         client: MLflow's client of the store.
         here: The repository that is asked about, and told from others that share the store;
             without it, every run counts as its own.
+        passed: Told of what is malformed in the runs that are looked at.
     """
 
-    def __init__(self, client: "MlflowClient", here: Here | None = None) -> None:
+    def __init__(
+        self,
+        client: "MlflowClient | NoStore",
+        here: Here | None = None,
+        passed: PassedOver | None = None,
+    ) -> None:
         self.client = client
         self.here = here
-        self._search = Search(client)
-        self._executions = Executions(client)
+        self.passed = passed or PassedOver()
+        self._search = Search(client, self.passed)
+        self._executions = Executions(client, self.passed)
 
     @cached_property
     def _lookup(self) -> Lookup:
@@ -44,7 +54,7 @@ class Runs:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.client.get_run(run_id)
+            return admitted(self.client.get_run(run_id), self.passed)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -113,6 +123,10 @@ class Runs:
         """Ask who reads these data in as few questions as possible; see `Lookup.prepare`."""
         self._lookup.prepare(digests)
 
+    def prepare_writing(self, digests: Collection[str], known: Collection[str]) -> None:
+        """Ask who wrote these data in as few questions as possible; see `Lookup`."""
+        self._lookup.prepare_writing(digests, known)
+
     def count_reading(self, digests: Collection[str] | None = None) -> Mapping[str, set[str]]:
         """Hash -> ids of the runs that read it; for every hash, or only for these."""
         return self._lookup.count_reading(digests)
@@ -120,6 +134,10 @@ class Runs:
     def naming(self, digest: str) -> "list[Run]":
         """Runs that name these bytes as a dataset, read or written."""
         return self._search.naming(digest)
+
+    def ask_for_naming(self, digests: Collection[str]) -> None:
+        """Ask who names these as datasets, many in a question."""
+        self._search.ask_for_naming(digests)
 
     def hashes(self, prefix: str) -> list[str]:
         """Every hash that begins so in what runs wrote or read."""
@@ -152,7 +170,7 @@ class Runs:
         will do.
         """
         return {
-            dataset.digest: content_of(dataset)
+            dataset.digest: content_of(dataset, self.passed)
             for run in self._lookup.naming_each(digests)
             for dataset, _ in datasets_of(run)
             if dataset.digest in digests

@@ -1,19 +1,31 @@
 """Searches of a tracking store, each of which is made once."""
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lineage.tracking.connection import all_experiment_ids, pages
 from lineage.tracking.dataset_inputs import datasets_of
+from lineage.tracking.outside import PassedOver, admitted
 from lineage.tracking.tags import DIGEST_LIMIT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from lineage.tracking.no_store import NoStore
+
 IDS_A_QUESTION = 200
 """How many ids or digests one search lists."""
+
+RUNS_AN_ANSWER = 50
+"""How many runs are looked at at once, where a few that name all of many digests will do."""
+
+_PLAIN = re.compile(r"[\w.:@/+-]+")
+_NOT_PLAIN = re.compile(r"[^\w.:@/+\"-]")
+"""What MLflow's filters cannot hold in quotes, or take for something else."""
 
 
 class Search:
@@ -21,10 +33,12 @@ class Search:
 
     Attributes:
         client: MLflow's client of the store.
+        passed: Told of what is malformed in a run that it finds.
     """
 
-    def __init__(self, client: "MlflowClient") -> None:
+    def __init__(self, client: "MlflowClient | NoStore", passed: PassedOver) -> None:
         self.client = client
+        self.passed = passed
         self._answers: dict[str, list[Run]] = {}
         self._by_id: dict[str, Run] = {}
         self._named: dict[str, list[Run]] = {}
@@ -40,7 +54,7 @@ class Search:
             found = pages(
                 self.client.search_runs, experiment_ids=self.experiments, filter_string=query
             )
-            self._answers[query] = by_age(found)
+            self._answers[query] = by_age(admitted(run, self.passed) for run in found)
         return self._answers[query]
 
     def with_tag(self, tag: str, value: str) -> "list[Run]":
@@ -50,6 +64,10 @@ class Search:
     def with_tag_like(self, tag: str, pattern: str) -> "list[Run]":
         """Runs whose tag is like an SQL pattern, which holds no single quotes."""
         return self.where(f"tags.`{tag}` LIKE '{pattern}'")
+
+    def with_hash_in(self, tag: str, digest: str) -> "list[Run]":
+        """Runs that may have a hash in a tag of JSON: they are like it."""
+        return self.with_tag_like(tag, f"%{_NOT_PLAIN.sub('_', json.dumps(digest))}%")
 
     def with_ids(self, run_ids: Iterable[str]) -> "list[Run]":
         """Runs by their ids, oldest first."""
@@ -70,22 +88,43 @@ class Search:
         """Look up the runs of stages and of users' own scripts that name these as datasets."""
         asked = [each for each in digests if each not in self._named]
         self._named.update({digest: [] for digest in asked})
-        named = [digest for digest in asked if 0 < len(digest) <= DIGEST_LIMIT]
-        for start in range(0, len(named), IDS_A_QUESTION):
-            part = set(named[start : start + IDS_A_QUESTION])
-            listed = ", ".join(f"'{each}'" for each in sorted(part))
-            for run in self.where(f"dataset.digest IN ({listed})"):
-                for digest in {dataset.digest for dataset, _ in datasets_of(run)} & part:
+        for part in _parts(asked):
+            for run in self.where(_naming(part)):
+                for digest in _named_by(run) & part:
                     self._named[digest].append(run)
 
-    def one_naming(self, digest: str) -> "list[Run]":
-        """One run that names these bytes as a dataset, if there is one."""
-        if len(digest) > DIGEST_LIMIT:
-            return []
-        query = f"dataset.digest = '{digest}'"
-        return list(self.client.search_runs(self.experiments, query, max_results=1))
+    def some_naming(self, digests: Iterable[str]) -> "Iterator[Run]":
+        """Runs that together name all of these as datasets, as far as there are any."""
+        for part in _parts(digests):
+            left = set(part)
+            while left:
+                found = self.client.search_runs(
+                    self.experiments, _naming(left), max_results=RUNS_AN_ANSWER
+                )
+                if not found:
+                    break
+                for run in found:
+                    if not left.isdisjoint(_named_by(run)):
+                        left -= _named_by(run)
+                        yield admitted(run, self.passed)
 
 
 def by_age(runs: "Iterable[Run]") -> "list[Run]":
     """Runs by their start, the oldest first."""
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def _parts(digests: Iterable[str]) -> Iterator[set[str]]:
+    """So many digests at a time as one search may list, without those that no dataset has."""
+    named = [each for each in digests if len(each) <= DIGEST_LIMIT and _PLAIN.fullmatch(each)]
+    for start in range(0, len(named), IDS_A_QUESTION):
+        yield set(named[start : start + IDS_A_QUESTION])
+
+
+def _naming(digests: Iterable[str]) -> str:
+    listed = ", ".join(f"'{each}'" for each in sorted(digests))
+    return f"dataset.digest IN ({listed})"
+
+
+def _named_by(run: "Run") -> set[str]:
+    return {dataset.digest for dataset, _ in datasets_of(run)}

@@ -9,7 +9,8 @@ enough. A tracking server hides its database; there, searches have to do.
 from collections.abc import Mapping
 from functools import cached_property
 
-from lineage.tracking.tag_values import is_elsewhere, json_object
+from lineage.tracking import outside
+from lineage.tracking.outside import PassedOver, run_named
 from lineage.tracking.tags import DEPS, OUTPUT, OUTS, SIGNATURE
 
 TAGS_QUERY = """
@@ -53,10 +54,12 @@ class TagIndex:
 
     Attributes:
         uri: Of the store's database.
+        passed: Told of tags that are malformed.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, passed: PassedOver) -> None:
         self.uri = uri
+        self.passed = passed
 
     @cached_property
     def reading(self) -> Mapping[str, list[str]]:
@@ -73,9 +76,9 @@ class TagIndex:
 
         found: dict[str, list[str]] = {}
         for run_id, value in self._rows(TAGS_QUERY, key=key):
-            hashes = json_object(value, f"the tag {key} of the run {run_id}")
             # Those with too many paths for a tag stand under the empty hash.
-            for digest in {""} if is_elsewhere(hashes) else set(hashes.values()):
+            digests = {""} if outside.is_elsewhere(value) else self._hashes(run_id, key, value)
+            for digest in digests:
                 found.setdefault(digest, []).append(run_id)
         for run_id, digest in self._rows(
             SCRIPTS_QUERY.format(comparison="=" if written else "<>"),
@@ -85,6 +88,12 @@ class TagIndex:
         ):
             found.setdefault(digest, []).append(run_id)
         return found
+
+    def _hashes(self, run_id: str, key: str, value: str) -> set[str]:
+        subject = run_named(run_id)
+        none: dict[str, str] = {}
+        read = self.passed.checked(outside.hashes, value, subject, f"its tag {key}", none)
+        return set(read.values())
 
     def _rows(self, query: str, **values: object) -> list[tuple[str, str]]:
         from sqlalchemy import create_engine, text

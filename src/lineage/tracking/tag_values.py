@@ -1,15 +1,10 @@
-"""Values of tags: paths and hashes as JSON, which people may have edited since."""
+"""Values of tags: paths and hashes as JSON. What stands in them later, `outside` reads."""
 
 import hashlib
-import json
-import logging
 from collections.abc import Mapping
-from typing import Any
 
 from lineage.identity import canonical_json
 from lineage.tracking.tags import RECORD, TAG_LIMIT
-
-log = logging.getLogger("lineage")
 
 ELSEWHERE = f'%"see":"{RECORD}"%'
 """What a search finds in the tag of a run with so many paths that they did not fit."""
@@ -26,17 +21,3 @@ def hashes_tag(hashes: Mapping[str, str]) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return canonical_json({"sha256": digest, "see": RECORD})
-
-
-def is_elsewhere(value: Mapping[str, Any]) -> bool:
-    """Whether a run tag only says that its paths and hashes stand in ``lineage.json``."""
-    return set(value) == {"sha256", "see"}
-
-
-def json_object(text: str, what: str) -> dict[str, Any]:
-    """A JSON object that people may have edited; empty, and told, where it is none."""
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError):
-        log.warning("%s is no JSON object and is passed over", what)
-        return {}

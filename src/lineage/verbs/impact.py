@@ -22,7 +22,8 @@ def impact(project: Project, ref: str) -> Graph:
         LineageError: If the REF means nothing, or more than one thing.
     """
     walk = _Downstream(project)
-    match resolve_ref(project, ref):
+    subject = resolve_ref(project, ref)
+    match subject:
         case ModelRef(version):
             roots = [walk.version(version)]
         case RunRef(run):
@@ -31,8 +32,9 @@ def impact(project: Project, ref: str) -> Graph:
             roots = [walk.data(DataId(path, digest)) for path in paths]
         case RevisionRef(_, commit):
             roots = walk.commit(commit)
-    walk.walk()
-    for warning in project.history.warnings:
+    # What was asked about by itself may be code, what runs and revisions have is data.
+    walk.walk(is_data=not isinstance(subject, DataRef))
+    for warning in project.warnings:
         walk.builder.warn(warning)
     return walk.builder.graph(dict.fromkeys(roots))
 
@@ -103,14 +105,17 @@ class _Downstream:
                 self.builder.link(node, self.builder.add(version))
         return node or execution_id(known.execution)
 
-    def walk(self) -> None:
-        """Follow all that was added to everything that it reached."""
-        is_first = True
+    def walk(self, *, is_data: bool) -> None:
+        """Follow all that was added to everything that it reached.
+
+        Args:
+            is_data: Whether DVC keeps it, and not git.
+        """
         while self._waiting:
             step, self._waiting = self._waiting, {}
-            if not is_first:  # what was asked about may be code, what runs wrote is data
+            if is_data:
                 self._project.runs.prepare({data.hash for data in step})
-            is_first = False
+            is_data = True  # what runs wrote
             for data in step:
                 self._follow(data)
         self._versions_without_runs()

@@ -102,7 +102,7 @@ def log(project: Project, path: str | None = None, number: int | None = None) ->
         )
         for seen in shown
     ]
-    return Log(tuple(versions), len(wanted) - len(shown), tuple(history.warnings))
+    return Log(tuple(versions), len(wanted) - len(shown), tuple(project.warnings))
 
 
 @dataclass

@@ -310,7 +310,7 @@ def _step(change: Change[float]) -> str:
 
 def _linked(project: Project, label: str, page: str) -> str:
     """A link to a page of MLflow; the label alone where that has no address."""
-    uri = bare_url(project.client.tracking_uri).rstrip("/")
+    uri = bare_url(project.reader.tracking_uri).rstrip("/")
     if not page or not uri.startswith(("http://", "https://")):
         return label
     return f"[{label}](<{quote(uri, safe=':/?=&%@~+,;')}/#{page}>)"

@@ -12,6 +12,7 @@ from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subje
 from lineage.project import Project
 from lineage.storage.borrow import in_place
 from lineage.storage.locate import Whereabouts, locate
+from lineage.tracking.outside import DVC_HASH
 from lineage.verbs.verify_data import unread
 
 
@@ -108,8 +109,9 @@ def show(project: Project, ref: str, *, content: bool = False) -> Shown:
             for added in project.history.snapshot(commit).added:
                 roots.append(near.builder.add(near.knowledge.data(added.item.id, added.item)))
             located = {item.hash for item in project.history.snapshot(commit).data if item.hash}
-    for warning in project.history.warnings:
+    for warning in project.warnings:
         near.builder.warn(warning)
+    located = {digest for digest in located if DVC_HASH.fullmatch(digest)}
     stored = locate(project.workspace, located, content=content)
     for place in stored.values():
         if place.refused:
@@ -118,6 +120,7 @@ def show(project: Project, ref: str, *, content: bool = False) -> Shown:
     nodes = [node for node in graph.nodes.values() if isinstance(node, DataNode)]
     facts = project.runs.facts_of_content({node.hash for node in nodes})
     wanted = [node.data for node in nodes if node.hash in located]
+    wanted = [data for data in wanted if project.history.is_here(data)]
     here = in_place(project.workspace, wanted, content=content)
     skipped = tuple(unread(stored.values(), content=content))
     return Shown(subject, graph, facts, _places(project, here, stored), skipped)
@@ -126,6 +129,9 @@ def show(project: Project, ref: str, *, content: bool = False) -> Shown:
 def _places(
     project: Project, here: Iterable[DataId], stored: Mapping[str, Whereabouts]
 ) -> dict[str, Copies]:
+    digests = stored.keys()
+    project.registry.ask_for_logged(digests)
+    project.runs.ask_for_naming(digests)
     return {
         digest: Copies(
             tuple(data.path for data in here if data.hash == digest),

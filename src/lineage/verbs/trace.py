@@ -46,7 +46,7 @@ def upstream(project: Project, subject: Subject) -> Graph:
                 walk.builder.warn(f"{name} records no data: it has no dvc.lock and no .dvc file.")
             roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
             roots += [walk.data(each.item.id, snapshot) for each in snapshot.added]
-    for warning in project.history.warnings:
+    for warning in project.warnings:
         walk.builder.warn(warning)
     return walk.builder.graph(roots)
 
@@ -57,6 +57,7 @@ class _Upstream:
         self.knowledge = Knowledge(project)
         self._project = project
         self._done: set[str] = set()
+        self._prepared: set[str] = set()
 
     def version(self, version: VersionNode) -> str:
         node = self.builder.add(version)
@@ -122,9 +123,12 @@ class _Upstream:
         node = self.builder.add(found)
         snapshot = snapshot or self.knowledge.snapshot(known)
         is_first = True
-        for data in known.execution.read:
-            if self.knowledge.is_code(known, data.path):
-                continue
+        read = [
+            data for data in known.execution.read if not self.knowledge.is_code(known, data.path)
+        ]
+        self.knowledge.prepare_writing(read)
+        self._prepared.update(data.hash for data in read)
+        for data in read:
             source = self.data(data, snapshot)
             self.builder.link(source, node)
             is_first = is_first and not self.builder.has_source(source)
@@ -137,8 +141,9 @@ class _Upstream:
         """The execution to follow, and how many others came to the same bytes."""
         writer = snapshot.writer(data) if snapshot else None
         if writer:
-            commits = self._project.history.holding(writer.execution)
-            return Known(writer.execution, writer, commits, ()), 0
+            # Of what was asked for in bulk, the runs are there: no question for each execution.
+            digest = data.hash if data.hash in self._prepared else ""
+            return self.knowledge.writer(writer, digest), 0
         writing = [
             known for known in self.knowledge.writing(data.hash) if known.execution.wrote(data)
         ]

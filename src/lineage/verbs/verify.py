@@ -69,7 +69,8 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
     snapshot = history.snapshot(commit)
     with open_repo(project.workspace, commit.id or None) as repo:
         defined = defined_stages(project.workspace, repo)
-        tree = Found(tuple(differences(repo, snapshot))) if rev is None else Found()
+        changed = differences(repo, snapshot, project.workspace) if rev is None else ()
+        tree = Found(tuple(changed))
     entries = {stage.execution.stage: stage for stage in snapshot.stages}
     resolutions, unsure = check_stages(defined, entries, project, rev)
     stages = Found(tuple(unsure))
@@ -89,5 +90,5 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
         model_versions=len(versions),
         hashes=hashes,
         commits=commits,
-        skipped=tuple(each for part in parts for each in part.skipped),
+        skipped=(*(each for part in parts for each in part.skipped), *project.skipped),
     )

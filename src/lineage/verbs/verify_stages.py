@@ -1,14 +1,14 @@
 """Every locked stage has its run."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lineage.identity import Execution, StageId
 from lineage.project import Project
 from lineage.repository.items import Observed
+from lineage.tracking.outside import names
 from lineage.tracking.producer import Resolution, Status
-from lineage.tracking.tag_values import json_object
 from lineage.tracking.tags import CHANGED
 from lineage.verbs.verify_break import Break, Check
 from lineage.words import some
@@ -39,27 +39,13 @@ def check_stages(
     """
     resolutions = {stage: project.runs.resolve(each.execution) for stage, each in entries.items()}
     sync = "lineage sync" if rev is None else f"lineage sync {rev}"
-    breaks = list(_not_run(defined, entries))
+    breaks = list(_not_run(defined, entries.keys()))
     for stage, found in resolutions.items():
         problem = _problem(project, entries[stage], found, sync)
         if problem:
             check = Check(found.status.value)
             breaks.append(Break(check, str(stage), f"stage {stage}: {problem}."))
     return resolutions, breaks
-
-
-def _not_run(
-    defined: Mapping[StageId, bool], entries: Mapping[StageId, Observed]
-) -> Iterator[Break]:
-    for stage, is_frozen in defined.items():
-        if stage not in entries:
-            lock = stage.pipeline.removesuffix(".yaml") + ".lock"
-            frozen = f" after `dvc unfreeze {stage}`" if is_frozen else ""
-            yield Break(
-                Check.NOT_RUN,
-                str(stage),
-                f"stage {stage} has no entry in {lock}: run it with `dvc repro {stage}`{frozen}.",
-            )
 
 
 def _problem(project: Project, entry: Observed, found: Resolution, sync: str) -> str:
@@ -106,11 +92,39 @@ def _is_several(command: str | list[str]) -> bool:
     return (isinstance(command, list) and len(command) > 1) or bool(SEVERAL.search(str(command)))
 
 
+def _not_run(defined: Mapping[StageId, bool], locked: Collection[StageId]) -> Iterator[Break]:
+    """Stages that no lock holds; of a pipeline that never ran at all, in one."""
+    for pipeline in dict.fromkeys(stage.pipeline for stage in defined):
+        stages = [stage for stage in defined if stage.pipeline == pipeline]
+        missing = [stage for stage in stages if stage not in locked]
+        if len(missing) == len(stages) > 1:
+            yield Break(
+                Check.NOT_RUN,
+                pipeline,
+                f"the pipeline {pipeline} has not been run: none of its {len(stages)} stages has an"
+                f" entry in {_lock(pipeline)}; run them with `dvc repro {pipeline}`.",
+            )
+            continue
+        for stage in missing:
+            frozen = f" after `dvc unfreeze {stage}`" if defined[stage] else ""
+            yield Break(
+                Check.NOT_RUN,
+                str(stage),
+                f"stage {stage} has no entry in {_lock(pipeline)}: run it with"
+                f" `dvc repro {stage}`{frozen}.",
+            )
+
+
+def _lock(pipeline: str) -> str:
+    return pipeline.removesuffix(".yaml") + ".lock"
+
+
 def _changed(run: "Run") -> list[str]:
     """What changed under a run, as its tag says."""
-    name = f"the tag {CHANGED} of the run {run.info.run_id}"
-    # So much may have changed that the tag was cut.
-    return list(json_object(run.data.tags[CHANGED], name)) or ["much of what it reads"]
+    try:
+        return names(run.data.tags[CHANGED])
+    except (ValueError, TypeError, RecursionError):  # so much that the tag was cut
+        return ["much of what it reads"]
 
 
 def _differing(locked: Execution, did: Execution | None) -> str:

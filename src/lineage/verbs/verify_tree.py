@@ -1,6 +1,6 @@
 """The working tree is what DVC recorded of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,34 @@ from lineage.verbs.verify_break import Break, Check
 
 def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:
     """Every stage of an open DVC repository, and whether it is frozen."""
-    prefix = workspace.name_of(workspace.root)
     return {
-        StageId(from_root(repo.fs.relpath(stage.path, repo.root_dir), prefix), stage.name): bool(
-            stage.frozen
-        )
+        _id(workspace, repo, stage): bool(stage.frozen)
         for stage in repo.index.stages
         if getattr(stage, "name", None)
     }
 
 
-def differences(repo: Any, snapshot: Snapshot) -> Iterator[Break]:
-    """What ``dvc status`` says, but for data that is not checked out."""
+def _id(workspace: Workspace, repo: Any, stage: Any) -> StageId:
+    prefix = workspace.name_of(workspace.root)
+    return StageId(from_root(repo.fs.relpath(stage.path, repo.root_dir), prefix), stage.name)
+
+
+def _is_locked(workspace: Workspace, repo: Any, stage: Any, locked: Collection[StageId]) -> bool:
+    """Whether a lock holds a stage; what was added by ``dvc add`` needs none."""
+    return not getattr(stage, "name", None) or _id(workspace, repo, stage) in locked
+
+
+def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator[Break]:
+    """What ``dvc status`` says, but for data that is not checked out, and stages never run."""
     tracked = [item.location for item in snapshot.data]
+    locked = {stage.execution.stage for stage in snapshot.stages}
+    never_run = {
+        stage.addressing
+        for stage in repo.index.stages
+        if not _is_locked(workspace, repo, stage, locked)
+    }
     for stage, changes in repo.status().items():
-        for change in changes:
+        for change in changes if stage not in never_run else ():
             for path, state in _flat(change):
                 place = Path(repo.root_dir, path).resolve()
                 is_data = any(place.is_relative_to(each) for each in tracked)

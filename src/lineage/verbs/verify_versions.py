@@ -154,7 +154,7 @@ def check_runs(project: Project, versions: Iterable[CheckedVersion]) -> Found:
 
 
 def _restore(project: Project, run: "Run") -> str:
-    experiment = project.client.get_experiment(run.info.experiment_id)
+    experiment = project.reader.get_experiment(run.info.experiment_id)
     if experiment.lifecycle_stage == "deleted":
         return f"mlflow experiments restore -x {experiment.experiment_id}"
     return f"mlflow runs restore --run-id {run.info.run_id}"

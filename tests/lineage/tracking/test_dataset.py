@@ -225,3 +225,17 @@ def test_a_source_holds_nothing_of_one_revision(inside: Project) -> None:
         "digest": recorded(inside, "v1", "pictures"),
     }
     assert DVCDatasetSource.from_json(source.to_json()).to_dict() == source.to_dict()
+
+
+@pytest.mark.parametrize(
+    "first", ["import mlflow", "from lineage.tracking.dataset import DVCDatasetSource"]
+)
+def test_the_plugins_are_there_whatever_is_imported_first(inside: Project, first: str) -> None:
+    script = (
+        f"{first}\nimport mlflow\n"
+        "from mlflow.data.dataset_source_registry import get_registered_sources as sources\n"
+        "named = [each.__name__ for each in sources()]\n"
+        "print(mlflow.data.from_dvc.__module__, named.count('DVCDatasetSource'))\n"
+    )
+    done = inside.run("python", "-W", "error::UserWarning", "-c", script)
+    assert done.stdout.split() == ["lineage.tracking.dataset", "1"]

@@ -1,0 +1,42 @@
+"""Which repository keeps the tracking store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lineage.repository.workspace import Workspace
+from tests.lineage.conftest import Project, with_stage
+
+
+def test_a_temporary_experiment_of_a_worktree_belongs_to_the_main_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_stage(project)
+    project.run("git", "worktree", "add", "--quiet", "../beside")
+    beside = replace(project, root=project.root.parent / "beside")
+    copy = beside.root / ".dvc" / "tmp" / "exps" / "tmpcopy"
+    beside.run("git", "clone", "--quiet", ".", str(copy))
+    # As DVC sets it for the stages of one.
+    monkeypatch.setenv("DVC_ROOT", str(beside.root))
+    found = Workspace.find(copy)
+    assert (found.root, found.home, found.is_temporary) == (copy, project.root, True)
+
+
+def test_the_run_of_a_temporary_experiment_of_a_worktree_is_where_the_others_are(
+    project: Project,
+) -> None:
+    with_stage(project)
+    project.run("git", "worktree", "add", "--quiet", "../beside")
+    project.run("dvc", "exp", "run", "--temp", "--quiet", cwd="../beside")
+    assert [run.info.status for run in project.runs("make")] == ["FINISHED"]
+    assert not (project.root.parent / "beside" / "mlflow.db").exists()
+
+
+def test_another_repository_that_a_stage_looks_into_keeps_its_own(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = project.copy(tmp_path / "other")
+    monkeypatch.setenv("DVC_ROOT", str(project.root))
+    found = Workspace.find(other.root)
+    assert (found.home, found.is_temporary) == (other.root, False)
