@@ -138,6 +138,13 @@ def hash_of(item: Mapping[str, Any]) -> str:
     return next((str(item[key]) for key in HASH_KEYS if item.get(key)), "")
 
 
+def folder_hash(files: Mapping[str, str]) -> str:
+    """The hash that DVC gives a folder, of name -> hash of its files (dvc_data.hashfile.tree)."""
+    listing = [{"md5": files[path], "relpath": path} for path in sorted(files)]
+    text = json.dumps(listing, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
 def from_root(path: str, wdir: str) -> str:
     """Turn a path relative to ``wdir`` into one relative to the repository root.
 

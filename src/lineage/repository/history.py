@@ -3,7 +3,6 @@
 No process is started for a commit, and a file that many commits share is read once.
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lineage.identity import DataId, Execution, canonical_json
+from lineage.repository.code_at import CodeAt
 from lineage.repository.commits import Commit, Commits
 from lineage.repository.dvc_files import DvcFiles
 from lineage.repository.items import Item, Observed
@@ -103,24 +103,10 @@ class History:
         """Whether git keeps the bytes of a path in the checked-out commit."""
         return is_in_tree(self.commits.tree(self.commits.present), path)
 
-    def files_below(self, commit: Commit, folder: str) -> dict[str, str]:
-        """Path relative to a folder -> md5 of each file that git keeps in it at a revision.
-
-        Of the working tree, at the commit that is checked out.
-        """
-        root = self.commits.tree(commit)
-        found: dict[str, str] = {}
-        # Only a .gitignore may be there, which is part of the folder for DVC.
-        waiting = [("", root[folder])] if folder in root else []
-        while waiting:
-            above, tree = waiting.pop()
-            for entry in tree if tree.type_str == "tree" else ():
-                if entry.type_str == "tree":
-                    waiting.append((f"{above}{entry.name}/", entry))
-                elif entry.type_str == "blob":
-                    text = self._dvc_files.text(entry.id)
-                    found[above + entry.name] = hashlib.md5(text, usedforsecurity=False).hexdigest()
-        return found
+    @cached_property
+    def code(self) -> CodeAt:
+        """What git itself keeps at revisions."""
+        return CodeAt(self.workspace, self.commits, self._dvc_files)
 
     # By a hash or an execution, over all revisions.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lineage.identity import Execution
+from lineage.identity import Execution, StageId
 from lineage.repository.code import address
 from lineage.repository.history import History
 
@@ -54,4 +54,13 @@ class Here:
         commits = self.history.commits
         return any(
             not commits.is_before(holding.id, commit) for holding in self.history.holding(execution)
+        )
+
+    def replaces(self, execution: Execution, stage: StageId) -> bool:
+        """Whether no revision that holds an execution has another stage, which it may have been."""
+        holding = self.history.holding(execution)
+        return bool(holding) and all(
+            each.execution.stage != stage
+            for commit in holding
+            for each in self.history.snapshot(commit).stages
         )

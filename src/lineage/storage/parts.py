@@ -6,11 +6,9 @@ that they stand in one ``dvc.lock`` does not, since what a stage read may be old
 there now.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 
-from lineage.identity import DataId
+from lineage.identity import DataId, folder_hash
 from lineage.repository.history import History
 from lineage.storage.admit import FOLDER
 from lineage.storage.locate import listings
@@ -65,9 +63,9 @@ class Parts:
             data = [item.id for item in self._history.snapshot(commit).data]
             inside = [each for each in data if each.hash and each.is_inside(folder)]
             if inside:
-                in_git = self._history.files_below(commit, folder.path)
+                in_git = self._history.code.files_below(commit, folder.path)
                 files = in_git | self._files_of(inside, folder.path)
-                if _hash_of(files) == folder.hash:
+                if folder_hash(files) == folder.hash:
                     return files
         return None
 
@@ -95,11 +93,4 @@ class Parts:
             for path, digest in listing.items()
             if path.startswith(f"{name}/")
         }
-        return _hash_of(below) == part.hash
-
-
-def _hash_of(files: Mapping[str, str]) -> str:
-    """The hash that DVC gives a folder, of its listing (dvc_data.hashfile.tree)."""
-    listing = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    text = json.dumps(listing, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + FOLDER
+        return folder_hash(below) == part.hash

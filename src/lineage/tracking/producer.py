@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lineage.identity import Execution
+from lineage.identity import Execution, StageId
 from lineage.repository.whose import Whose
 from lineage.tracking.tag_values import hashes_tag
 from lineage.tracking.tags import (
@@ -60,6 +60,7 @@ def find_producer(
     search: "Callable[[str], Iterable[Run]]",
     whose: "Callable[[Run], Whose]",
     strays: "Callable[[], Iterable[Run]]" = tuple,
+    earlier_name: "Callable[[Run], bool]" = lambda _run: False,
 ) -> Resolution:
     """Tell which of the runs with an execution's signature made it.
 
@@ -70,35 +71,45 @@ def find_producer(
             whose stage and data are like these by chance.
         strays: Runs with one of the execution's outputs of which no lock holds what they read.
             Asked for only where no run has its signature.
+        earlier_name: Whether a run, of a stage of another name, made it before that was renamed.
+            Asked of runs with its signature, where none is of its own stage.
     """
     outs = hashes_tag(execution.outs)
 
-    def finished(runs: "Iterable[Run]") -> "list[Run]":
+    def finished(runs: "Iterable[Run]", is_its: "Callable[[Run], bool]") -> "list[Run]":
         """Those of the execution's stage, of this repository first, the oldest first."""
-        # Compared here, since names may hold quotes, which MLflow's filters cannot write.
         its = [
             run
             for run in runs
-            if run.info.status == "FINISHED"
-            and run.data.tags.get(STAGE) == execution.stage.name
-            and run.data.tags.get(PIPELINE) == execution.stage.pipeline
-            and whose(run) is not Whose.STRANGERS
+            if run.info.status == "FINISHED" and is_its(run) and whose(run) is not Whose.STRANGERS
         ]
         return sorted(its, key=lambda run: (whose(run), run.info.start_time, run.info.run_id))
 
-    seen = finished(search(SIGNATURE))
+    def is_own(run: "Run") -> bool:
+        # Compared here, since names may hold quotes, which MLflow's filters cannot write.
+        return stage_of(run) == execution.stage
+
+    signed = list(search(SIGNATURE))
+    seen = finished(signed, is_own)
     matching = [run for run in seen if _wrote(run) == outs]
     # What a run read differs from what the lock says when a file changed meanwhile.
     sound = [run for run in matching if is_sound(run)]
+    sound = sound or [
+        run for run in finished(() if seen else signed, earlier_name) if is_sound(run)
+    ]
     if sound:
         return Resolution(Status.RECORDED, sound[0], tuple(sound[1:]))
-    changed = matching or [run for run in finished(search(SIGNATURE_AFTER)) if _wrote(run) == outs]
+    changed = matching or [
+        run for run in finished(search(SIGNATURE_AFTER), is_own) if _wrote(run) == outs
+    ]
     if changed:
         return Resolution(Status.CHANGED, changed[0], tuple(changed[1:]))
     # What was written down later than it ran says nothing of how this lock came about.
     if any(BACKFILLED not in run.data.tags for run in seen):
         return Resolution(Status.ACCEPTED)
-    late = [run for run in finished(strays()) if _is_late(run, outs)] if execution.outs else []
+    late = (
+        [run for run in finished(strays(), is_own) if _is_late(run, outs)] if execution.outs else []
+    )
     if late:
         return Resolution(Status.CHANGED, late[0], tuple(late[1:]))
     return Resolution(Status.UNRECORDED)
@@ -107,6 +118,11 @@ def find_producer(
 def is_sound(run: "Run") -> bool:
     """Whether a run read what it says, since nothing changed under it."""
     return CHANGED not in run.data.tags
+
+
+def stage_of(run: "Run") -> StageId:
+    """The stage that a run says it is of."""
+    return StageId(run.data.tags.get(PIPELINE, "dvc.yaml"), run.data.tags.get(STAGE, ""))
 
 
 def _wrote(run: "Run") -> str:

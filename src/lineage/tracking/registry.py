@@ -11,7 +11,15 @@ from lineage.tracking.connection import all_experiment_ids, pages
 from lineage.tracking.facts import VersionNode
 from lineage.tracking.outside import PassedOver
 from lineage.tracking.search import IDS_A_QUESTION
-from lineage.tracking.tags import DATA, EVALUATION, MODEL_HASH, RUN, VERDICT, evaluation_tag
+from lineage.tracking.tags import (
+    DATA,
+    EVALUATION,
+    MODEL_HASH,
+    RUN,
+    SIGNATURE,
+    VERDICT,
+    evaluation_tag,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -127,12 +135,15 @@ class Registry:
                 outside.metrics, measured, subject, f"its tag {evaluation_tag(evaluated_on)}", {}
             ),
             evaluated_on=evaluated_on,
-            run_id=tags.get(RUN)
-            or self.passed.checked(outside.run_id, version.run_id or "", subject, "its run", ""),
+            run_id=tags.get(RUN) or ("" if SIGNATURE in tags else self._run_of(version, subject)),
             data=self.passed.checked(
                 outside.hashes, tags.get(DATA, "{}"), subject, f"its tag {DATA}", {}
             ),
         )
+
+    def _run_of(self, version: "ModelVersion", subject: str) -> str:
+        """The run that MLflow itself names, which of a model that others made too may be theirs."""
+        return self.passed.checked(outside.run_id, version.run_id or "", subject, "its run", "")
 
     def _with_hashes(
         self, versions: "list[ModelVersion]", nodes: list[VersionNode]

@@ -1,5 +1,6 @@
 """What the tracking store knows of runs, asked by the hashes of their bytes."""
 
+import posixpath
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ class Runs:
             lambda tag: self._search.with_tag(tag, execution.signature),
             self.whose if is_locked else lambda _run: Whose.OURS,
             lambda: self._strays(execution),
+            lambda run: self._had_earlier_name(execution, run),
         )
 
     def whose(self, run: "Run") -> Whose:
@@ -104,6 +106,14 @@ class Runs:
             if self.here and is_ours and did and not self.here.keeps_since(did, commit):
                 strays.append(run)
         return strays
+
+    def _had_earlier_name(self, execution: Execution, run: "Run") -> bool:
+        """Whether a run made an execution before its stage, or the folder of it, was renamed."""
+        did = self.execution(run)
+        if did is None or self.here is None or not execution.outs:
+            return False
+        is_same = _as_seen_from_pipeline(did) == _as_seen_from_pipeline(execution)
+        return is_same and self.here.replaces(execution, did.stage)
 
     # By what they read and wrote.
 
@@ -175,3 +185,9 @@ class Runs:
             for dataset, _ in datasets_of(run)
             if dataset.digest in digests
         }
+
+
+def _as_seen_from_pipeline(execution: Execution) -> dict[str, str]:
+    """What it wrote, by paths that stay the same where the folder of its pipeline is renamed."""
+    folder = posixpath.dirname(execution.stage.pipeline) or "."
+    return {posixpath.relpath(path, folder): digest for path, digest in execution.outs.items()}

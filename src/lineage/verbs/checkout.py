@@ -11,11 +11,12 @@ from lineage.identity import DataId
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
-from lineage.repository.commits import Commit
+from lineage.repository.commits import SHORT, Commit
 from lineage.repository.items import Item
 from lineage.storage.worktree import write_out
 from lineage.tracking.facts import VersionNode
 from lineage.tracking.tags import COMMIT, DIRTY
+from lineage.words import some
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,18 @@ class _Wanted:
     Attributes:
         data: What to bring.
         commits: The revisions that record it, oldest first.
-        ran_on: The commit whose code ran, where that was clean.
+        code: What of git's the stage read that made it, by hash.
+        ran_on: The commit that its run names, or empty.
+        was_clean: Whether nothing of that commit's code was edited then.
         warnings: A sentence for each thing that is left.
         is_many: Whether what was asked for is several things, however few of them are brought.
     """
 
     data: tuple[DataId, ...]
     commits: tuple[Commit, ...]
+    code: tuple[DataId, ...] = ()
     ran_on: str = ""
+    was_clean: bool = False
     warnings: tuple[str, ...] = ()
     is_many: bool = False
 
@@ -74,7 +79,8 @@ def checkout(
             records but what is never pushed.
         destination: Must not exist yet.
         inputs: Of a model version or run: the data that it was made of, instead.
-        code: Make the destination a git worktree of the commit that the thing belongs to.
+        code: Make the destination a git worktree of the commit that has the code which made it;
+            of a revision, of that.
 
     Raises:
         LineageError: If the REF means nothing or more than one thing, something is in
@@ -83,13 +89,13 @@ def checkout(
     wanted = _wanted(project, resolve_ref(project, ref), inputs=inputs)
     if not wanted.data:
         raise LineageError(" ".join((f"{ref} names no data to check out.", *wanted.warnings)))
-    commit = _commit(ref, wanted) if code else None
+    commit, told = _commit(project, ref, wanted) if code else (None, ())
     written = write_out(
         project.workspace, wanted.data, destination, commit=commit, as_folder=wanted.is_many
     )
     hashes = [data.hash for data in wanted.data]
     places = tuple(Placed(path, digest) for path, digest in zip(written, hashes, strict=True))
-    return Brought(places, commit or "", wanted.warnings)
+    return Brought(places, commit or "", (*wanted.warnings, *told, *project.warnings))
 
 
 def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
@@ -116,14 +122,21 @@ def _wanted(project: Project, subject: Subject, *, inputs: bool) -> _Wanted:
             known = knowledge.of_run(run)
             return _parted(project, knowledge, known.execution.written, [known])
         case DataRef(digest, paths, commit):
-            path = paths[0] if paths else digest
+            data = DataId(paths[0] if paths else digest, digest)
+            writer = project.history.snapshot(commit).writer(data) if commit else None
+            if commit and writer:
+                made = [Known(writer.execution, writer, (commit,), ())]
+            else:
+                writing = knowledge.writing(digest)
+                made = [known for known in writing if known.execution.wrote(data)]
+            found = _of(knowledge, [data], made)
             commits = (commit,) if commit else tuple(project.history.containing(digest))
-            return _Wanted((DataId(path, digest),), commits)
+            return replace(found, commits=(*commits, *found.commits))
         case RevisionRef(_, commit):
-            data = [item for item in project.history.snapshot(commit).data if item.hash]
-            kept = [item for item in data if not item.unpushed]
-            left = tuple(_left(item, commit) for item in data if item.unpushed)
-            return _Wanted(tuple(item.id for item in kept), (commit,), "", left, is_many=True)
+            items = [item for item in project.history.snapshot(commit).data if item.hash]
+            kept = tuple(item.id for item in items if not item.unpushed)
+            left = tuple(_left(item, commit) for item in items if item.unpushed)
+            return _Wanted(kept, (commit,), warnings=left, is_many=True)
 
 
 def _left(item: Item, commit: Commit) -> str:
@@ -148,10 +161,14 @@ def _left(item: Item, commit: Commit) -> str:
 def _of(knowledge: Knowledge, data: Iterable[DataId], made: list[Known]) -> _Wanted:
     commits = [commit for known in made for commit in knowledge.commits(known)]
     runs = [run for known in made for run in known.runs]
-    ran_on = runs[0].data.tags.get(COMMIT, "") if runs else ""
-    if runs and runs[0].data.tags.get(DIRTY) == "true":
-        ran_on = ""
-    return _Wanted(tuple(data), tuple(commits), ran_on)
+    read = made[0].execution.read if made else []
+    return _Wanted(
+        tuple(data),
+        tuple(commits),
+        code=tuple(each for each in read if each.hash and knowledge.is_code(made[0], each.path)),
+        ran_on=runs[0].data.tags.get(COMMIT, "") if runs else "",
+        was_clean=bool(runs) and runs[0].data.tags.get(DIRTY) == "false",
+    )
 
 
 def _makers(knowledge: Knowledge, version: VersionNode) -> list[Known]:
@@ -192,14 +209,31 @@ def _parted(
     return replace(found, warnings=tuple(left), is_many=len(hashed) > 1)
 
 
-def _commit(ref: str, wanted: _Wanted) -> str:
-    """The oldest revision that records the thing, with its code; else the one it ran on."""
-    recorded = [commit.id for commit in wanted.commits if commit.id]
-    if recorded:
-        return recorded[0]
-    if wanted.ran_on:
-        return wanted.ran_on
+def _commit(project: Project, ref: str, wanted: _Wanted) -> tuple[str, tuple[str, ...]]:
+    """The commit whose code made a thing, and sentences about what differs there.
+
+    That is one that records the thing and has the very code that was read; else any that has it;
+    else the one that the run was made on, if nothing was edited then.
+
+    Raises:
+        LineageError: If there is none.
+    """
+    commits, code = project.history.commits, project.history.code
+    holding = [commit for commit in wanted.commits if commit.id]
+    if wanted.is_many and not wanted.code and holding:
+        return holding[0].id, ()  # a revision as such
+    ran_on = commits.find(wanted.ran_on) if commits.has(wanted.ran_on) else None
+    near = [*holding, *([ran_on] if ran_on else [])]
+    found = code.first_with(wanted.code, [*near, *(commits.all if wanted.code else ())])
+    if found is not None:
+        return found.id, ()
+    differing = code.differing(near[0], wanted.code) if near else []
+    if wanted.ran_on and wanted.was_clean:
+        left = f"{some(differing)} of {ref} is not all in git" if differing else ""
+        sentence = f"{left}: the run was made on {wanted.ran_on[:SHORT]}, whose code this is."
+        return wanted.ran_on, (sentence,) if left else ()
+    where = f": {near[0].short} has another {some(differing)}" if differing else ""
     raise LineageError(
-        f"no commit has the code of {ref}: it was made from changes that were not committed, and no"
-        " revision's dvc.lock holds it; leave --code out."
+        f"no commit has exactly the code of {ref}{where}; it was made from changes that were not"
+        " committed; leave --code out."
     )

@@ -9,8 +9,9 @@ from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
 from lineage.repository.snapshot import Snapshot
+from lineage.repository.whose import Whose
 from lineage.tracking.facts import VersionNode
-from lineage.tracking.tags import CHANGED
+from lineage.tracking.producer import is_sound
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -152,11 +153,16 @@ class _Upstream:
     def _oldest(self, writing: list[Known]) -> Known | None:
         """Of several that came to the same bytes, the first to run, or else to be committed."""
 
-        def age(known: Known) -> tuple[int, float]:
-            sound = [run for run in known.runs if CHANGED not in run.data.tags]
+        def age(known: Known) -> tuple[Whose, int, float]:
+            """Those of this repository first, of a shared store."""
+            whose = self._project.runs.whose
+            sound = [run for run in known.runs if is_sound(run)]
             if sound:
-                return 0, sound[0].info.start_time
-            return (1, known.commits[0].time.timestamp()) if known.commits else (2, 0)
+                nearest = min(sound, key=lambda run: (whose(run), run.info.start_time))
+                whose_it_is = Whose.OURS if known.commits else whose(nearest)
+                return whose_it_is, 0, nearest.info.start_time
+            commits = known.commits
+            return Whose.OURS, *((1, commits[0].time.timestamp()) if commits else (2, 0.0))
 
         return min(writing, key=age, default=None)
 

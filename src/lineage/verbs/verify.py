@@ -11,7 +11,7 @@ from lineage.verbs.verify_break import Break, Check, Found
 from lineage.verbs.verify_commits import check_commits
 from lineage.verbs.verify_data import check_data
 from lineage.verbs.verify_stages import check_stages
-from lineage.verbs.verify_tree import defined_stages, differences
+from lineage.verbs.verify_tree import defined_stages, differences, other_code
 from lineage.verbs.verify_versions import check_runs, versions_to_check
 
 
@@ -51,7 +51,7 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
 
     Every locked stage has a run; the model versions have their runs, and their data in cache
     or remote; the commits that those runs name can be reached; the working tree is what it
-    records.
+    records, and a revision has the code that its locks say was read.
 
     Args:
         project: The repository and its tracking store.
@@ -69,8 +69,10 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
     snapshot = history.snapshot(commit)
     with open_repo(project.workspace, commit.id or None) as repo:
         defined = defined_stages(project.workspace, repo)
-        changed = differences(repo, snapshot, project.workspace) if rev is None else ()
-        tree = Found(tuple(changed))
+        if rev is None:
+            tree = Found(tuple(differences(repo, snapshot, project.workspace)))
+        else:
+            tree = Found(tuple(other_code(history, commit, rev)))
     entries = {stage.execution.stage: stage for stage in snapshot.stages}
     resolutions, unsure = check_stages(defined, entries, project, rev)
     stages = Found(tuple(unsure))

@@ -6,9 +6,15 @@ from typing import Any
 
 from lineage.errors import bare_url
 from lineage.identity import StageId, from_root
+from lineage.repository.commits import Commit
+from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
 from lineage.repository.workspace import Workspace
 from lineage.verbs.verify_break import Break, Check
+from lineage.words import some
+
+ALWAYS_CHANGED = "always changed"
+"""What ``dvc status`` says of a stage that is to run each time, whatever is there."""
 
 
 def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:
@@ -61,6 +67,8 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
 
 def _flat(change: Any) -> Iterator[tuple[str, str]]:
     """(path or param, state) of each change that ``dvc status`` reports for a stage."""
+    if change == ALWAYS_CHANGED:
+        return
     if isinstance(change, str):  # such as "changed command"
         yield change.removeprefix("changed "), "changed"
         return
@@ -70,3 +78,19 @@ def _flat(change: Any) -> Iterator[tuple[str, str]]:
                 yield from ((f"{path}:{param}", str(each)) for param, each in state.items())
             else:
                 yield path, str(state)
+
+
+def other_code(history: History, commit: Commit, rev: str) -> Iterator[Break]:
+    """Code of a revision that is not what its locks say that was read."""
+    for stage in history.snapshot(commit).stages:
+        read = [dep.id for dep in stage.deps if dep.kind == "code" and dep.hash]
+        differing = history.code.differing(commit, read)
+        if differing:
+            name = stage.execution.stage
+            yield Break(
+                Check.DIFFERS,
+                str(name),
+                f"stage {name}: {rev} has another {some(differing)} than its lock records that was"
+                f" read: run `dvc repro {name}` there, or ask `lineage checkout … --code` for the"
+                " commit that has it.",
+            )

@@ -9,6 +9,7 @@ from lineage.project import Project
 from lineage.repository.code import address
 from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
+from lineage.repository.whose import Whose
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.verbs.verify_break import Break, Check, Found
 from lineage.words import count, some
@@ -53,7 +54,9 @@ def versions_to_check(
     ours, strangers, abroad = [], [], {}
     for version in known:
         there = facts_of(version.run).repository if version.run else ""
-        if _is_of(project.history, version, here, address(there)):
+        if version.run and project.runs.whose(version.run) is Whose.STRANGERS:
+            abroad[version.node.id] = there or "of another first commit"
+        elif _is_of(project.history, version, here, address(there)):
             ours.append(version)
         elif there:
             abroad[version.node.id] = there

@@ -1,0 +1,70 @@
+"""A stage, or the folder of its pipeline, under another name is the one that ran."""
+
+from pathlib import Path
+
+import pytest
+
+from lineage.project import Project as Asked
+from lineage.verbs.sync import sync
+from lineage.verbs.verify import verify
+from tests.conftest import Once
+from tests.lineage.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = """
+stages:
+  {name}:
+    cmd: lineage run -- cp raw.txt out.txt
+    deps: [raw.txt]
+    outs: [out.txt]
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(once: Once, blank: Project) -> Project:
+    """A stage of a folder that ran, and is committed."""
+
+    def make(folder: Path) -> Project:
+        project = blank.copy(folder / "project")
+        project.write("one/dvc.yaml", PIPELINE.format(name="make"))
+        project.write("one/raw.txt", "raw")
+        project.commit("code")
+        project.run("dvc", "repro", "--quiet", "one/dvc.yaml")
+        project.release("v1")
+        return project
+
+    return once("renamed", make)
+
+
+@pytest.fixture
+def project(ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    copy = ran.copy(tmp_path / "project")
+    monkeypatch.chdir(copy.root)
+    return copy
+
+
+def stage_renamed(project: Project) -> None:
+    project.write("one/dvc.yaml", PIPELINE.format(name="make_it"))
+    project.run("dvc", "repro", "--quiet", "one/dvc.yaml")  # from the run-cache
+
+
+def folder_renamed(project: Project) -> None:
+    project.run("git", "mv", "one", "two")
+
+
+@pytest.mark.parametrize("rename", [stage_renamed, folder_renamed])
+def test_nothing_is_written_down_beside_the_real_run(rename: object, project: Project) -> None:
+    assert callable(rename)
+    rename(project)
+    project.release("v2")
+    for rev in (None, "v2", "v1"):
+        assert sync(Asked.find(), rev).runs == ()
+        assert verify(Asked.find(), rev).breaks == ()
+
+
+def test_a_copy_beside_it_is_another_stage_that_did_not_run(project: Project) -> None:
+    for name in ("dvc.yaml", "dvc.lock", "raw.txt", "out.txt", ".gitignore"):
+        project.write(f"two/{name}", (project.root / "one" / name).read_text())
+    project.release("v2")
+    assert sync(Asked.find()).runs == ("two/dvc.yaml:make",)
