@@ -4,13 +4,14 @@ What is worked on in between prints nothing that a program would take for the an
 """
 
 import argparse
+import errno
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "cocopipe"
 """What both commands are installed as."""
+
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 FAILED = 1
 INTERRUPTED = 130
@@ -103,7 +106,7 @@ def carry_out(
         _prepare()
         options = parser.parse_args(arguments)
         tell_uncaught()
-        with in_a_sentence(), redirect_stdout(sys.stderr):
+        with in_a_sentence(), _unwritable_in_a_sentence(), redirect_stdout(sys.stderr):
             said = work(options)
         write(said.text)
         for warning in said.warnings:
@@ -114,6 +117,21 @@ def carry_out(
     except KeyboardInterrupt:
         return INTERRUPTED
     return said.code
+
+
+@contextmanager
+def _unwritable_in_a_sentence() -> Iterator[None]:
+    """Say which file may not be written, as DVC's own locks in a clone that is read-only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        where = error.filename or "a file"
+        raise LineageError(
+            f"{where} cannot be written ({error.strerror}): give yourself the right to, make room,"
+            " or ask in a clone of your own."
+        ) from error
 
 
 def _prepare() -> None:

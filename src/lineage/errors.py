@@ -128,7 +128,7 @@ def reason(error: BaseException) -> str:
 
     The system's own words where there are any, such as `Connection refused`.
     """
-    words = re.search(r"\[Errno -?\d+\] ([\w ,]+)", str(error))
+    words = re.search(r"\[Errno -?\d+\] ([\w ,-]+)", str(error))
     return words[1] if words else without_secrets(" ".join(str(error).split()))[:300]
 
 

@@ -26,7 +26,7 @@ MANUALS = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
 """The changelog also tells of what is there no more."""
 
 PARSERS = {
-    "cocopipe": cocopipe.cli._parser(),
+    "cocopipe": cocopipe.cli.parser(),
     "lineage": lineage.cli.parser(),
     "dvc": get_main_parser(),
 }

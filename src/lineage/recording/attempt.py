@@ -69,6 +69,30 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
         lock.release()
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep an interrupt back until the block has ended; a second one ends it at once."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
+        if came and callable(handler):
+            handler(number, frame)
+        came.append(number)
+
+    for number, handler in before.items():
+        if callable(handler):  # and not ignored, as in a shell's background
+            signal.signal(number, keep)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
 def _interrupt(signum: int, _frame: FrameType | None) -> None:
     raise Interrupted(f"stopped by signal {signal.Signals(signum).name}")
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +120,8 @@ def recorded(
         model_ids = models_of(project, begun.observed)
         if earlier:
             begun = begun.of_first(earlier)
-        run_id = earlier["run_id"] if earlier else _create_run(project, begun)
-        run = StageRun(project, run_id, begun.code, begun.observed, reader.outs, model_ids)
-        this_attempt.begin(run_id, store)
-        closing = _closing(client, run_id, leave_open=not is_last)
-        with closing, measured(client, run_id), active(run_id):
+        with _opened(project, begun, this_attempt, earlier, leave_open=not is_last) as run_id:
+            run = StageRun(project, run_id, begun.code, begun.observed, reader.outs, model_ids)
             if not earlier:
                 _log_inputs(run, contexts)
             yield run
@@ -137,6 +134,28 @@ def recorded(
             this_attempt.end(store)
         else:
             this_attempt.leave(run_id, store, {**begun.for_next(), "number": number})
+
+
+@contextmanager
+def _opened(
+    project: Project,
+    begun: Begun,
+    this_attempt: attempt.Attempt,
+    earlier: Mapping[str, Any] | None,
+    *,
+    leave_open: bool,
+) -> Iterator[str]:
+    """Make a run, or take the one that an earlier command left, the active one of the block."""
+    client, store = project.client, connection.store_uri(project.workspace)
+    with ExitStack() as opened:
+        # Nobody would close a run that was made, and not noted yet.
+        with attempt.held_back():
+            run_id = earlier["run_id"] if earlier else _create_run(project, begun)
+            this_attempt.begin(run_id, store)
+            opened.enter_context(_closing(client, run_id, leave_open=leave_open))
+        opened.enter_context(measured(client, run_id))
+        opened.enter_context(active(run_id))
+        yield run_id
 
 
 def models_of(project: Project, before: Observed) -> dict[str, str]:

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -140,8 +140,7 @@ def _connect(workspace: Workspace) -> "MlflowClient":
     # How a fresh store is made is of no interest to who uses it.
     logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
     uri = store_uri(workspace)
-    if is_sqlite(uri):
-        _file_of(uri)
+    path = _file_of(uri) if is_sqlite(uri) else None
 
     def ask() -> mlflow.MlflowClient:
         client = mlflow.MlflowClient()
@@ -149,14 +148,10 @@ def _connect(workspace: Workspace) -> "MlflowClient":
         client.search_registered_models(max_results=1)
         return client
 
-    # Two processes that first touch a fresh sqlite store at once break it for good.
-    lock = FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock")
     try:
-        with (
-            lock if is_sqlite(uri) else nullcontext(),
-            _environment(IMPATIENT),
-            _few_retries(),
-        ):
+        if path is not None and not is_there(workspace):
+            _make(workspace, uri, path)
+        with _environment(IMPATIENT), _few_retries():
             with _environment_as_it_was("MLFLOW_TRACKING_URI"):
                 mlflow.set_tracking_uri(uri)
             # Making a fresh sqlite store may take longer on a busy machine.
@@ -168,6 +163,26 @@ def _connect(workspace: Workspace) -> "MlflowClient":
             f" correct MLFLOW_TRACKING_URI; unset, runs go to mlflow.db here ({reason(error)})."
         ) from error
     return client
+
+
+def _make(workspace: Workspace, uri: str, path: Path) -> None:
+    """Make a fresh sqlite store, as a whole or not at all.
+
+    Whoever is interrupted while it is made, or makes it together with another, breaks it for good.
+    """
+    import mlflow
+
+    name, _, query = uri.partition("?")
+    begun = path.with_name(f"{path.name}.partial")
+    with FileLock(workspace.home / ".dvc" / "tmp" / "lineage-store.lock"):
+        if is_there(workspace):
+            return
+        begun.unlink(missing_ok=True)
+        made = f"{name}.partial{'?' if query else ''}{query}"
+        client = mlflow.MlflowClient(made, registry_uri=made)
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+        begun.replace(path)
 
 
 def experiment_id(client: "MlflowClient", workspace: Workspace) -> str:

@@ -4,13 +4,13 @@ Everything here makes sure that something exists, so it may run twice, in a stag
 outside of one, on this tracking server or on a fresh one.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage import plugins
-from lineage.tracking import model_files
+from lineage.errors import LineageError
+from lineage.tracking import model_files, outside
 from lineage.tracking.connection import all_experiment_ids, pages
 from lineage.tracking.tags import MODEL_HASH, evaluation_tag
 
@@ -137,6 +137,18 @@ def set_tags(client: "MlflowClient", version: "ModelVersion", tags: Mapping[str,
 
 
 def evaluation(version: "ModelVersion", digest: str) -> dict[str, float] | None:
-    """The metrics of a version on the dataset with this hash; None if never evaluated on it."""
-    text = version.tags.get(evaluation_tag(digest))
-    return None if text is None else dict(json.loads(text))
+    """The metrics of a version on the dataset with this hash; None if never evaluated on it.
+
+    Raises:
+        LineageError: If somebody made something else of its tag.
+    """
+    tag = evaluation_tag(digest)
+    if tag not in version.tags:
+        return None
+    try:
+        return outside.metrics(version.tags[tag])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise LineageError(
+            f"the tag {tag} of models:/{version.name}/{version.version} holds no metrics: register"
+            " it again with `lineage sync`, after the tag is deleted."
+        ) from error

@@ -62,3 +62,32 @@ def test_a_killed_temporary_experiment_is_closed_by_the_next(project: Project) -
     with_stage(project)
     project.run("dvc", "exp", "run", "--temp", "--force")
     assert [run.info.status for run in project.runs("make")] == ["KILLED", "FINISHED"]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from mlflow import MlflowClient
+import lineage
+
+create = MlflowClient.create_run
+def interrupted(self, *args, **more):
+    run = create(self, *args, **more)
+    os.kill(os.getpid(), signal.{signal})
+    return run
+MlflowClient.create_run = interrupted
+with lineage.stage() as run:
+    run.out("out").write_text("made")
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_who_is_interrupted_while_the_run_is_made_leaves_it_killed(
+    number: str, project: Project
+) -> None:
+    with_stage(project)
+    project.write("stage.py", INTERRUPTED.format(signal=number))
+    project.run("dvc", "repro", ok=False)
+    experiments = [each.experiment_id for each in project.client.search_experiments()]
+    (run,) = project.client.search_runs(experiments)
+    assert (run.info.status, run.data.tags["dvc.stage"]) == ("KILLED", "make")
+    assert not (project.root / "out.txt").exists()
