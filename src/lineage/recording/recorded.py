@@ -18,6 +18,7 @@ from lineage.repository.code import CodeState
 from lineage.repository.items import Observed
 from lineage.repository.processes import command_began
 from lineage.repository.stage_reader import StageReader
+from lineage.repository.touched import clock_ahead
 from lineage.tracking import connection, models
 from lineage.tracking.tags import ERROR, OUTPUT, RECORD
 
@@ -63,7 +64,7 @@ class Begun:
 
 def begin(project: Project, reader: StageReader) -> Begun:
     """Hash what a stage is given. Nothing that takes its time may come before this."""
-    began = command_began()
+    began = command_began() + clock_ahead(project.workspace.private)
     observed = reader.before()
     late = tuple(dict.fromkeys(reader.touched_since(began)))
     if late:

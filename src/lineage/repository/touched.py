@@ -1,10 +1,12 @@
 """What was written to since a moment, by the times that the file system keeps."""
 
 import os
+import time
 from collections.abc import Iterator
 from os import DirEntry
 from pathlib import Path
 from stat import S_ISLNK
+from tempfile import NamedTemporaryFile
 
 TICK_S = 0.05
 """How much the times of two files may differ that were written together."""
@@ -28,6 +30,16 @@ def touched_since(place: Path, moment: float) -> Iterator[Path]:
     changed = place.stat().st_mtime
     if changed > moment and not any(_appeared(entry, changed) for entry in inside):
         yield place
+
+
+def clock_ahead(folder: Path) -> float:
+    """How many seconds the clock of a file system, as of a file server, is ahead of ours.
+
+    Args:
+        folder: Which exists, and may be written to.
+    """
+    with NamedTemporaryFile(dir=folder, prefix="clock-") as file:
+        return max(0.0, os.fstat(file.fileno()).st_mtime - time.time())
 
 
 def _is_later(file: Path, moment: float) -> bool:

@@ -1,13 +1,13 @@
 """Bring a tracking store up to what the lock says."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from filelock import FileLock
 
 from lineage.answer import Answer
 from lineage.project import Project
-from lineage.recording.backfill import ensure_recorded_model, ensure_run
+from lineage.recording.backfill import Ensured, ensure_recorded_model, ensure_run
 from lineage.recording.decision import LABEL, Registration
 from lineage.recording.registration import register
 from lineage.recording.sayings import of_recorded
@@ -75,13 +75,18 @@ def _sync(project: Project, rev: str | None) -> Synced:
         runs=tuple(stage for stage, each in ensured.items() if each.is_new),
         accepted=tuple(stage for stage, each in ensured.items() if each.run is None),
         versions=tuple(_registered(project, outs, commit)),
-        warnings=tuple(
-            f"the commit that {stage} ran for is not written down, since this clone is shallow and"
-            " it may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
-            for stage, each in ensured.items()
-            if each.is_cut
-        ),
+        warnings=(*_cut(ensured), *project.skipped),
     )
+
+
+def _cut(ensured: Mapping[str, Ensured]) -> list[str]:
+    """A sentence for each run whose commit may be an older one than is here."""
+    return [
+        f"the commit that {stage} ran for is not written down, since this clone is shallow and"
+        " it may be an older one: `git fetch --unshallow` before `lineage sync` brings it."
+        for stage, each in ensured.items()
+        if each.is_cut
+    ]
 
 
 def _registered(project: Project, outs: Iterable[Item], commit: Commit) -> Iterator[SyncedVersion]:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from lineage.repository.processes import _began
-from lineage.repository.touched import touched_since
+from lineage.repository.touched import clock_ahead, touched_since
 
 
 @pytest.fixture
@@ -67,6 +67,11 @@ def test_what_is_not_there_is_not_touched(tmp_path: Path) -> None:
     assert list(touched_since(tmp_path / "none", 0)) == []
     (tmp_path / "dangling").symlink_to("nowhere")
     assert list(touched_since(tmp_path / "dangling", time.time() + 1)) == []
+
+
+def test_the_clock_of_this_machines_files_is_ours(tmp_path: Path) -> None:
+    assert clock_ahead(tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_began_when_it_was_started() -> None:
