@@ -7,15 +7,17 @@ from typing import Any
 from lineage.errors import bare_url
 from lineage.identity import StageId, from_root
 from lineage.repository.snapshot import Snapshot
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, as_dvc_reads
 from lineage.verbs.verify_break import Break, Check
 
 
 def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:
     """Every stage of an open DVC repository, and whether it is frozen."""
+    with as_dvc_reads(workspace.root):
+        stages = repo.index.stages
     return {
         _id(workspace, repo, stage): bool(stage.frozen)
-        for stage in repo.index.stages
+        for stage in stages
         if getattr(stage, "name", None)
     }
 
@@ -39,7 +41,9 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
         for stage in repo.index.stages
         if not _is_locked(workspace, repo, stage, locked)
     }
-    for stage, changes in repo.status().items():
+    with as_dvc_reads(workspace.root):
+        status = repo.status()
+    for stage, changes in status.items():
         for change in changes if stage not in never_run else ():
             for path, state in _flat(change):
                 place = Path(repo.root_dir, path).resolve()

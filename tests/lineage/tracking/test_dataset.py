@@ -167,6 +167,12 @@ def test_a_source_loads_under_a_name_that_leads_nowhere(inside: Project, path: s
     assert loaded.name == "data" and loaded.parent.name.startswith("dvc-")
 
 
+def test_a_source_that_is_no_json_is_a_sentence() -> None:
+    for text in ("", "{", "null", "[" * 900, '{"path": NaN}'):
+        with pytest.raises(LineageError, match="names no path with its DVC hash"):
+            DVCDatasetSource.from_json(text)
+
+
 @pytest.mark.parametrize(
     "source",
     [
