@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,8 +198,10 @@ def open_repo(workspace: Workspace, rev: str | None = None) -> Iterator[Any]:
     from dvc.repo.brancher import switch
     from dvc.scm import RevError
 
-    try:
-        with dvc_of(workspace) as repo, switch(repo, rev) if rev else nullcontext():
-            yield repo
-    except RevError as error:
-        raise LineageError(f"{rev} is no revision of this git repository.") from error
+    with dvc_of(workspace) as repo, ExitStack() as at:
+        if rev:
+            try:
+                at.enter_context(switch(repo, rev))
+            except (RevError, AttributeError) as error:  # the second of what is no commit
+                raise LineageError(f"{rev} is no revision of this git repository.") from error
+        yield repo

@@ -1,5 +1,6 @@
 """The working tree is what DVC recorded of it."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
     for stage, changes in status.items():
         for change in changes if stage not in never_run else ():
             for path, state in _flat(change):
-                place = Path(repo.root_dir, path).resolve()
+                # A link to itself leads to itself.
+                place = Path(os.path.realpath(Path(repo.root_dir, path)))
                 is_data = any(place.is_relative_to(each) for each in tracked)
                 # Data that is elsewhere is not different, and nothing else needs it here.
                 if is_data and state in ("deleted", "not in cache"):

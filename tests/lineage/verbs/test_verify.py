@@ -286,3 +286,9 @@ def test_a_lock_with_conflict_markers(copy: Project) -> None:
 def test_a_revision_that_does_not_exist(copy: Project) -> None:
     with pytest.raises(LineageError, match="v9 is no revision"):
         verify(Asked.find(copy.root), "v9")
+
+
+def test_a_link_to_itself_is_data_that_are_not_here(copy: Project) -> None:
+    shutil.rmtree(copy.root / "models")
+    (copy.root / "models").symlink_to("models")
+    assert broken(copy) == []
