@@ -180,9 +180,10 @@ def as_dvc_reads(root: Path | str) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, *PYTHONS_OWN) as error:
+    except (OSError, AttributeError, *PYTHONS_OWN) as error:
+        place = getattr(error, "filename", None) or root
         raise LineageError(
-            f"DVC cannot read its files in {root} ({type(error).__name__}: {reason(error)}):"
+            f"DVC cannot read its files at {place} ({type(error).__name__}: {reason(error)}):"
             " `dvc status` says more; restore what was not written by DVC from git, .dvcignore,"
             " .dvc/config and .gitmodules too."
         ) from error
