@@ -141,7 +141,7 @@ def _graph(options: argparse.Namespace) -> Said:
     graph = (impact if options.downstream else trace)(project, options.ref)
     namespace = project.repository_url or project.workspace.git_root.as_uri()
     text = render(graph, options.format, namespace=namespace)
-    return Said(text.rstrip("\n") + "\n", graph.warnings)
+    return Said(f"{text.rstrip()}\n" if text.strip() else "", graph.warnings)
 
 
 def _report(options: argparse.Namespace) -> Said:

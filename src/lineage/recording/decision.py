@@ -1,15 +1,19 @@
 """A pipeline's word on a model, as a file."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lineage.errors import LineageError
+from lineage.errors import LineageError, reason
+from lineage.tracking import outside
+from lineage.tracking.tags import MODEL_HASH
 
 LABEL = "registration"
 """Label, in ``dvc.yaml``, of the output that holds a `Registration`."""
+
+NO_NAME = frozenset("/:'\"`\\\0")
+"""What MLflow refuses in the name of a registered model, or cannot find one by."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,24 @@ class Registration:
             LineageError: If it is not such a file.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "reasons": tuple(values["reasons"])})
-        except (ValueError, TypeError, KeyError) as error:
+            values = outside.artifact(path.read_text(encoding="utf-8"))
+            found = cls(**{**values, "reasons": tuple(values["reasons"])})
+            found._check()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise LineageError(
-                f"{path} carries the label {LABEL!r} in dvc.yaml but holds no registration:"
-                f" {error}; write it with lineage.Registration."
+                f"{path} carries the label {LABEL!r} in dvc.yaml but holds no registration"
+                f" ({reason(error)}): write it with lineage.Registration."
             ) from error
+        return found
+
+    def _check(self) -> None:
+        """Refuse what somebody else may have written in place of it, or by hand."""
+        named = (self.model_name, self.evaluation_path, self.evaluation_digest, self.verdict)
+        if not all(isinstance(each, str) for each in (*named, *self.reasons)):
+            raise TypeError("names, hashes, the verdict and reasons are texts")
+        if not self.model_name or set(self.model_name) & NO_NAME:
+            raise ValueError(f"no model can be called {self.model_name!r}")
+        outside.tag(MODEL_HASH, self.model_digest)
+        outside.path(self.model_path)
+        outside.numbers(self.metrics)
+        outside.numbers(self.thresholds)

@@ -9,7 +9,7 @@ from lineage.recording.stage_run import StageRun
 from lineage.repository.commits import Commit
 from lineage.repository.items import Item
 from lineage.repository.stage_reader import StageReader
-from lineage.repository.workspace import Workspace, open_repo
+from lineage.repository.workspace import Workspace, as_dvc_reads, open_repo
 from lineage.storage.borrow import readable
 
 PLOTS = "plots"
@@ -47,7 +47,7 @@ def _files(
     workspace: Workspace, outs: tuple[Item, ...], commit: Commit | None
 ) -> list[tuple[Item, Any]]:
     """What DVC reads of each metrics file, with the output that it lies in."""
-    with open_repo(workspace) as repo:
+    with open_repo(workspace) as repo, as_dvc_reads(workspace.root):
         shown = repo.metrics.show(revs=[commit.id] if commit else None)
     # With revisions, DVC answers for the working tree too.
     files: Mapping[str, Any] = shown.get(commit.id if commit else "", {}).get("data", {})

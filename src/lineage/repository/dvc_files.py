@@ -21,6 +21,9 @@ class DvcFiles:
     Args:
         workspace: The working tree.
         commits: The commits of its repository.
+
+    Attributes:
+        problems: Why nothing is found at some commits -> those. Grows as commits are looked at.
     """
 
     def __init__(self, workspace: Workspace, commits: Commits) -> None:
@@ -29,6 +32,8 @@ class DvcFiles:
         self._prefix = workspace.name_of(workspace.root)
         self._trees: dict[Any, dict[str, Any]] = {}
         self._seen: dict[Any, dict[str, Any]] = {}
+        self._refused: dict[Any, str] = {}
+        self.problems: dict[str, list[Commit]] = {}
 
     def of(self, commit: Commit) -> dict[str, Any]:
         """Path -> id of the content, of each DVC file of a commit."""
@@ -41,16 +46,26 @@ class DvcFiles:
             if tree.type_str != "tree":
                 return {}
         if tree.id not in self._seen:
-            below = self._below(tree, is_root=True)
-            is_ignore = {path for path in below if path.rpartition("/")[2] == IGNORE}
-            patterns = {path: self.text(below[path]) for path in is_ignore}
-            hidden = is_ignore | _ignored(below.keys() - is_ignore, patterns)
-            self._seen[tree.id] = {
-                from_root(path, self._prefix): blob
-                for path, blob in below.items()
-                if path not in hidden
-            }
+            self._seen[tree.id] = self._not_ignored(tree)
+        if tree.id in self._refused:
+            told = self.problems.setdefault(self._refused[tree.id], [])
+            told += [commit] if commit not in told else []
         return self._seen[tree.id]
+
+    def _not_ignored(self, tree: Any) -> dict[str, Any]:
+        below = self._below(tree, is_root=True)
+        is_ignore = {path for path in below if path.rpartition("/")[2] == IGNORE}
+        patterns = {path: self.text(below[path]) for path in is_ignore}
+        try:
+            hidden = is_ignore | _ignored(below.keys() - is_ignore, patterns)
+        except LineageError as error:
+            self._refused[tree.id] = str(error)
+            return {}
+        return {
+            from_root(path, self._prefix): blob
+            for path, blob in below.items()
+            if path not in hidden
+        }
 
     def _below(self, tree: Any, *, is_root: bool) -> dict[str, Any]:
         if tree.id in self._trees:

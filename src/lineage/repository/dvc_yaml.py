@@ -17,8 +17,8 @@ PYTHONS_OWN = (
 """What ruamel.yaml lets through of the errors that Python raises on a file's content."""
 
 DEEPEST = 1000
-"""Levels of nesting that are read as fast as can be. Past several thousand, the loader in C
-would take the whole process down (ruamel.yaml.clib 0.2.15); the one in Python refuses."""
+"""Levels of nesting that are read. Past several thousand, the loader in C would take the whole
+process down (ruamel.yaml.clib 0.2.15), and the one in Python would go on for minutes."""
 
 LARGEST = 1_000_000
 """Values that a file may hold with its aliases written out: a few lines can stand for more than
@@ -47,7 +47,9 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
     try:
         content = text.decode() if isinstance(text, bytes) else text
         # As `dvc.utils.serialize.parse_yaml` does, whose import alone would take 0.4 s.
-        read = YAML(typ="safe", pure=_may_be_deep(content)).load(content) or {}
+        if _may_be_deep(content) and _is_deep(content):
+            raise _unreadable(text, path, f"more than {DEEPEST} levels of it lie in each other")
+        read = YAML(typ="safe").load(content) or {}
     except YAMLError as error:
         raise _unreadable(text, path, _problem(error)) from error
     except PYTHONS_OWN as error:
@@ -92,6 +94,19 @@ def _values_in(value: Any, known: dict[int, int]) -> int:
 def _may_be_deep(text: str) -> bool:
     """Whether something may be nested deeper than `DEEPEST`; what DVC writes hardly ever is."""
     return text.count("[") + text.count("{") > DEEPEST or bool(_INDENTED.search(text))
+
+
+def _is_deep(text: str) -> bool:
+    """Whether something is: without building any of it."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in YAML(typ="safe").parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _problem(error: Exception) -> str:

@@ -3,10 +3,12 @@
 No process is started for a commit, and a file that many commits share is read once.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lineage.identity import DataId, Execution, canonical_json
@@ -90,7 +92,7 @@ class History:
             return False
         place = self.workspace.git_root / data.path
         # The place itself may be a link into the DVC cache.
-        is_inside = place.parent.resolve().is_relative_to(self.workspace.git_root)
+        is_inside = Path(os.path.realpath(place.parent)).is_relative_to(self.workspace.git_root)
         return is_inside and (place.is_file() or place.is_dir())
 
     @cached_property

@@ -8,6 +8,9 @@ from typing import IO, Any
 from dvc.ignore import DvcIgnoreFilter
 from dvc_objects.fs.base import FileSystem
 
+from lineage.errors import LineageError, reason
+from lineage.words import some
+
 
 def ignored(paths: Iterable[str], patterns: Mapping[str, bytes]) -> set[str]:
     """Those of the paths that DVC does not look at.
@@ -15,9 +18,18 @@ def ignored(paths: Iterable[str], patterns: Mapping[str, bytes]) -> set[str]:
     Args:
         paths: Relative to DVC's root.
         patterns: Path of each ``.dvcignore``, relative to the same -> its content.
+
+    Raises:
+        LineageError: If DVC refuses one of them.
     """
-    hides = DvcIgnoreFilter(_FileSystem(patterns), "/").is_ignored_file
-    return {path for path in paths if hides(posixpath.join("/", path))}
+    try:
+        hides = DvcIgnoreFilter(_FileSystem(patterns), "/").is_ignored_file
+        return {path for path in paths if hides(posixpath.join("/", path))}
+    except ValueError as error:
+        raise LineageError(
+            f"DVC refuses {some(sorted(patterns))} ({reason(error)}): correct it, or restore it"
+            " from git."
+        ) from error
 
 
 class _FileSystem(FileSystem):  # type: ignore[misc]

@@ -1,12 +1,13 @@
 """Values: something that a stage reads or writes, and a stage with all of those."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lineage.errors import without_secrets
-from lineage.identity import DataId, Execution, StageId, digits_of, from_root
+from lineage.identity import HASH_KEYS, DataId, Execution, StageId, digits_of, from_root
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,42 @@ class Item:
     def name(self) -> str:
         """What a stage calls it: the last part of its path, without a suffix."""
         return PurePosixPath(self.path).stem
+
+
+SIZES = ("size", "nfiles")
+"""What a lock says of an amount of data, beside its hash."""
+
+
+def check_written(item: Mapping[str, Any]) -> None:
+    """Refuse what is no dependency or output as DVC writes it, into a lock or ``.dvc`` file.
+
+    Raises:
+        TypeError: If something of it is of another kind.
+        ValueError: If something of it cannot be.
+    """
+    check_path(item["path"])
+    if not all(isinstance(item.get(key), str | int | None) for key in HASH_KEYS):
+        raise TypeError("a hash is text")
+    for key in SIZES:
+        amount = item.get(key)
+        if amount is not None and (type(amount) is not int or amount < 0):
+            raise ValueError(f"{key} is no amount")
+
+
+def check_path(path: object) -> None:
+    """Refuse what no file can be called; `check_written` says what is raised."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError("no path")
+    os.fsencode(path)
+
+
+def check_annotations(flags: Mapping[str, Any]) -> None:
+    """Refuse annotations of an output that DVC would refuse; `check_written` says how."""
+    labels = flags.get("labels") or []
+    if not isinstance(flags.get("type") or "", str) or not isinstance(labels, list):
+        raise TypeError("a type is text, and labels are a list")
+    if not all(isinstance(label, str) for label in labels):
+        raise TypeError("labels are texts")
 
 
 def files_of(counted: Any) -> int:

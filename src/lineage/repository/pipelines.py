@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lineage.errors import LineageError
 from lineage.identity import from_root
 from lineage.repository import dvc_yaml
+from lineage.repository.items import check_annotations, check_path
 
 if TYPE_CHECKING:
     from lineage.repository.resolver import Files
@@ -100,6 +101,7 @@ class Pipelines:
 
     def _definition(self, stage: Mapping[str, Any], folder: str) -> Definition:
         wdir = self._from_root(stage.get("wdir") or ".", folder)
+        check_path(wdir)
         outs: dict[str, dict[str, Any]] = {}
         for section, kind in SECTIONS.items():
             for declared in stage.get(section) or []:
@@ -109,6 +111,9 @@ class Pipelines:
                     of_path = outs.setdefault(self._from_root(spelled, wdir), {})
                     of_path.update(flags or {})
                     of_path["type"] = of_path.get("type") or kind
+        for path, of_path in outs.items():
+            check_path(path)
+            check_annotations(of_path)
         return Definition(wdir, outs)
 
     def _from_root(self, path: str, wdir: str) -> str:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from lineage.errors import LineageError, without_secrets
 from lineage.identity import StageId, from_root, hash_of
 from lineage.repository import dvc_yaml
-from lineage.repository.items import Item, Observed, files_of, why_unpushed
+from lineage.repository.items import (
+    Item,
+    Observed,
+    check_annotations,
+    check_written,
+    files_of,
+    why_unpushed,
+)
 from lineage.repository.pipelines import Definition, Pipeline, Pipelines
 from lineage.repository.snapshot import LOCK_FILE, Added, Snapshot, overlap
 from lineage.repository.workspace import Workspace
@@ -16,8 +23,8 @@ from lineage.repository.workspace import Workspace
 if TYPE_CHECKING:
     from lineage.repository.resolver import Files
 
-SIZES = ("size", "nfiles")
-"""What a lock says of an amount of data, beside its hash."""
+NOT_AS_WRITTEN = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""What is raised where a file does not hold what DVC writes into such files."""
 
 
 class SnapshotReader:
@@ -73,8 +80,9 @@ class SnapshotReader:
                     " one from git, or run `dvc repro` after you removed it."
                 )
             try:
+                _refuse_endless(texts[lock], locked, lock)
                 entries = list(_joined(path, locked.get("stages") or {}, pipeline))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except NOT_AS_WRITTEN as error:
                 raise LineageError(
                     f"{lock} does not hold stages as DVC writes them: restore it from git, or run"
                     " `dvc repro`."
@@ -101,16 +109,27 @@ def _joined(path: str, locked: Mapping[str, Any], pipeline: Pipeline) -> "Iterat
     for name, entry in locked.items():
         # DVC leaves the entries of stages that were removed in the lock.
         if name in pipeline.stages and entry:
-            paths = [item["path"] for item in _items(entry)]
-            sizes = [int(item.get(key) or 0) for item in _items(entry) for key in SIZES]
-            if not entry["cmd"] or not all(paths) or min(sizes, default=0) < 0:
-                raise ValueError(name)
+            _check(entry)
             yield _Entry(StageId(path, name), entry, pipeline.stages[name])
 
 
-def _items(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Dependencies and outputs of an entry of a lock."""
-    return [*(entry.get("deps") or []), *(entry.get("outs") or [])]
+def _check(entry: Mapping[str, Any]) -> None:
+    """Refuse an entry that DVC never wrote; raises one of `NOT_AS_WRITTEN`."""
+    command = entry["cmd"]
+    commands = command if isinstance(command, list) else [command]
+    if not all(isinstance(each, str) and each for each in commands) or not commands:
+        raise ValueError("no command")
+    for item in [*(entry.get("deps") or []), *(entry.get("outs") or [])]:
+        check_written(item)
+    for values in (entry.get("params") or {}).values():
+        if not isinstance(values, Mapping):
+            raise TypeError("params are by name")
+    Observed.of_entry(StageId("", ""), entry, ".", (), ())
+
+
+def _refuse_endless(text: bytes, read: Mapping[str, Any], path: str) -> None:
+    if b"&" in text and b"*" in text:  # aliases, perhaps; DVC writes none
+        dvc_yaml.refuse_endless(read, path)
 
 
 def _snapshot(
@@ -182,8 +201,9 @@ def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     """What a ``.dvc`` file tracks."""
     read = dvc_yaml.parse(text, file)
     try:
+        _refuse_endless(text, read, file)
         return list(_outs_of_file(workspace, file, read))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except NOT_AS_WRITTEN as error:
         raise LineageError(
             f"{file} is not as DVC writes it: restore it from git, or run `dvc add` again."
         ) from error
@@ -198,6 +218,8 @@ def _outs_of_file(workspace: Workspace, file: str, read: Mapping[str, Any]) -> I
         url = f"{url}#{source.get('path', '')}"
     checksum = str(origin.get("rev_lock") or hash_of(source))
     for out in read.get("outs") or []:
+        check_written(out)
+        check_annotations(out)
         item = _item(workspace, out, folder, {**out, "type": out.get("type") or "dataset"})
         if origin:
             # DVC fetches it from there whenever it is needed.

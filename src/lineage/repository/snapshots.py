@@ -55,7 +55,7 @@ class Snapshots:
         return [
             f"at commit {commits[0].short}"
             f"{f' and {len(commits) - 1} more' if len(commits) > 1 else ''}, {problem}"
-            for problem, commits in self.problems.items()
+            for problem, commits in (*self.problems.items(), *self._dvc_files.problems.items())
         ]
 
     def _read(self, commit: Commit, tree: Any, files: Mapping[str, Any]) -> "_Reading":

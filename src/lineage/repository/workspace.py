@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineage.errors import LineageError
+from lineage.errors import LineageError, reason
+from lineage.repository.dvc_yaml import PYTHONS_OWN
 from lineage.repository.git import git, run_git
 from lineage.repository.items import Item, files_of
 
@@ -149,10 +150,43 @@ def present_bytes(repo: Any, location: Path) -> tuple[str, int, int]:
     """Hash, bytes and files of what is on disk now, through DVC's state."""
     from dvc_data.hashfile.build import build
 
-    _, meta, tree = build(
-        repo.cache.local, str(location), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True
-    )
+    with as_dvc_reads(repo.root_dir):
+        _, meta, tree = build(
+            repo.cache.local, str(location), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True
+        )
     return str(tree.hash_info.value), meta.size or 0, files_of(meta.nfiles)
+
+
+@contextmanager
+def dvc_of(workspace: Workspace) -> Iterator[Any]:
+    """Open the DVC repository.
+
+    Raises:
+        LineageError: If its settings, or git's, are malformed.
+    """
+    from dvc.repo import Repo
+
+    with as_dvc_reads(workspace.root):
+        repo = Repo(str(workspace.root))
+    with repo:
+        yield repo
+
+
+@contextmanager
+def as_dvc_reads(root: Path | str) -> Iterator[None]:
+    """Turn what DVC lets through of Python's errors, where it reads files, into a sentence.
+
+    Nothing but a question to DVC belongs into the block.
+    """
+    try:
+        yield
+    except (OSError, AttributeError, *PYTHONS_OWN) as error:
+        place = getattr(error, "filename", None) or root
+        raise LineageError(
+            f"DVC cannot read its files at {place} ({type(error).__name__}: {reason(error)}):"
+            " `dvc status` says more; restore what was not written by DVC from git, .dvcignore,"
+            " .dvc/config and .gitmodules too."
+        ) from error
 
 
 @contextmanager
@@ -162,12 +196,13 @@ def open_repo(workspace: Workspace, rev: str | None = None) -> Iterator[Any]:
     Raises:
         LineageError: If there is no such revision.
     """
-    from dvc.repo import Repo
     from dvc.repo.brancher import switch
     from dvc.scm import RevError
 
-    try:
-        with Repo(str(workspace.root)) as repo, switch(repo, rev) if rev else nullcontext():
-            yield repo
-    except RevError as error:
-        raise LineageError(f"{rev} is no revision of this git repository.") from error
+    with dvc_of(workspace) as repo, ExitStack() as at:
+        if rev:
+            try:
+                at.enter_context(switch(repo, rev))
+            except (RevError, AttributeError) as error:  # the second of what is no commit
+                raise LineageError(f"{rev} is no revision of this git repository.") from error
+        yield repo

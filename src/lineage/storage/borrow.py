@@ -9,7 +9,7 @@ from typing import Any
 
 from lineage.errors import reason
 from lineage.identity import DataId
-from lineage.repository.workspace import Workspace, present_bytes
+from lineage.repository.workspace import Workspace, dvc_of, present_bytes
 from lineage.storage.admit import FOLDER, admit_names, admit_path, file_name
 from lineage.storage.content import damaged, present_hash
 from lineage.storage.locate import folders_among, listings_in
@@ -30,9 +30,7 @@ def in_place(
         content: Read every byte; else what DVC remembers of a file that did not change will do,
             though it takes what it checked out for what it should have been.
     """
-    from dvc.repo import Repo
-
-    with Repo(str(workspace.root)) as repo:
+    with dvc_of(workspace) as repo:
         return _in_place(workspace, repo, data, content=content)
 
 
@@ -61,11 +59,9 @@ def readable(workspace: Workspace, data: Iterable[DataId]) -> Iterator[dict[Data
         Only those data that workspace or cache have completely. The log has why others that are
         there are not among them.
     """
-    from dvc.repo import Repo
-
     data = list(data)
     with TemporaryDirectory(prefix="lineage-") as temporary:
-        with Repo(str(workspace.root)) as repo:
+        with dvc_of(workspace) as repo:
             here = _in_place(workspace, repo, data, content=True)
             places = {each: workspace.git_root / each.path for each in here}
             cache = cache_of(repo)
@@ -88,11 +84,9 @@ def linked(workspace: Workspace, files: Mapping[str, str]) -> Iterator[Path]:
         LineageError: If cache and remote lack some of them, what the cache has is damaged, or a
             name leads out of the folder.
     """
-    from dvc.repo import Repo
-
     admit_names(files)
     with TemporaryDirectory(prefix="lineage-") as temporary:
-        with Repo(str(workspace.root)) as repo:
+        with dvc_of(workspace) as repo:
             cache = cache_of(repo)
             bring(repo, cache, set(files.values()))
             held = cache.holding(set(files.values()))

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lineage.repository.workspace import as_dvc_reads
 from lineage.storage.admit import FOLDER
 from lineage.storage.stores import Store, is_local
 
@@ -50,7 +51,8 @@ def present_hash(repo: Any, place: Path) -> str:
     from dvc_data.hashfile.db.local import LocalHashFileDB
 
     ours = LocalHashFileDB(repo.cache.local.fs, repo.cache.local.path, state=_READ)
-    built = build(ours, str(place), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
+    with as_dvc_reads(repo.root_dir):
+        built = build(ours, str(place), repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
     return str(built[2].hash_info.value)
 
 

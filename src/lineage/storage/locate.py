@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lineage.errors import LineageError
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, dvc_of
 from lineage.storage.admit import FOLDER, admit_listing
 from lineage.storage.content import damaged
-from lineage.storage.stores import Store, cache_of, is_local, remotes_of
+from lineage.storage.stores import LARGEST_BYTES, Store, cache_of, is_local, remotes_of
 
 Refused = Callable[[str, LineageError], None]
 """Is told of a folder whose listing is not taken, and why."""
@@ -61,8 +61,6 @@ def locate(
     Raises:
         LineageError: If the remote does not answer.
     """
-    from dvc.repo import Repo
-
     wanted = set(digests)
     folders = folders_among(wanted)
     refused: dict[str, str] = {}
@@ -70,7 +68,7 @@ def locate(
     def refuse(folder: str, error: LineageError) -> None:
         refused[folder] = str(error)
 
-    with Repo(str(workspace.root)) as repo:
+    with dvc_of(workspace) as repo:
         cache = cache_of(repo)
         remotes = remotes_of(repo) if remote else []
         contents = {
@@ -152,10 +150,8 @@ def listings(workspace: Workspace, folders: Iterable[str]) -> dict[str, dict[str
     Raises:
         LineageError: If the remote does not answer.
     """
-    from dvc.repo import Repo
-
     wanted = folders_among(folders)
-    with Repo(str(workspace.root)) as repo:
+    with dvc_of(workspace) as repo:
         found = dict(listings_in(cache_of(repo), wanted))
         for far in remotes_of(repo) if wanted - found.keys() else ():
             found |= listings_in(far, wanted - found.keys())
@@ -177,6 +173,15 @@ def listings_in(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Each folder with its listing, file -> hash, where the store has a sound one."""
     for folder, text in store.read(folders):
+        if text is None:
+            refused(
+                folder,
+                LineageError(
+                    f"the listing {folder} in {store.name} has more than {LARGEST_BYTES:,} bytes:"
+                    " nothing of it is taken; see who wrote it."
+                ),
+            )
+            continue
         digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
         if digest == folder.removesuffix(FOLDER):
             try:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lineage.errors import LineageError, reason
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, dvc_of
 from lineage.storage.admit import admit_hash
 from lineage.storage.content import file_hashes
 from lineage.storage.locate import folders_among, listings_in
@@ -50,11 +50,9 @@ def write(workspace: Workspace, data: Mapping[Path, str]) -> None:
     Raises:
         LineageError: As `materialise` does.
     """
-    from dvc.repo import Repo
-
     for digest in data.values():
         admit_hash(digest)
-    with Repo(str(workspace.root)) as repo:
+    with dvc_of(workspace) as repo:
         cache = cache_of(repo)
         listings = _fetch(repo, cache, set(data.values()))
         files: list[tuple[str, Path]] = []
@@ -144,6 +142,12 @@ def _bring_from(remote: Store, cache: Store, lacking: set[str]) -> None:
     from dvc.fs.callbacks import TqdmCallback
 
     held = remote.holding(lacking)
+    for source, target in zip(remote.databases, cache.databases, strict=True):
+        for each in held:
+            place = target.oid_to_path(each)
+            # Such as a link to /dev/zero, whose bytes would be read to see what they are.
+            if held[each] is source and os.path.lexists(place):
+                raise LineageError(f"{place} in the DVC cache is no regular file: remove it.")
     failed: dict[str, BaseException] = {}
     for source, target in zip(remote.databases, cache.databases, strict=True):
         its = [each for each in held if held[each] is source]

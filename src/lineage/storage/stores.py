@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError, bare_url, reason
+from lineage.repository.workspace import as_dvc_reads
 from lineage.storage.admit import is_hash
+
+LARGEST_BYTES = 256 * 2**20
+"""Of an object that is read as a whole: a listing of two million files."""
 
 _EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"
 _OTHERS_RAISE = {
@@ -45,18 +49,25 @@ class Store:
                 found |= dict.fromkeys(_present(database, admitted - found.keys()), database)
         return found
 
-    def read(self, hashes: set[str]) -> Iterator[tuple[str, bytes]]:
-        """Read those objects that are there, small ones as listings are."""
+    def read(self, hashes: set[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Read those objects that are there; None of one that is larger than `LARGEST_BYTES`."""
         held = self.holding(hashes)
         with self.answering():
             for database in self.databases:
                 its = [digest for digest in held if held[digest] is database]
                 paths = [database.oid_to_path(digest) for digest in its]
+                sizes = _sizes(database, paths)
+                small = [
+                    path
+                    for path, size_bytes in zip(paths, sizes, strict=True)
+                    if size_bytes <= LARGEST_BYTES
+                ]
                 if is_local(database):
-                    texts = (Path(path).read_bytes() for path in paths)
+                    texts = (Path(path).read_bytes() for path in small)
                 else:
-                    texts = iter(database.fs.cat_ranges(paths, None, None, on_error="raise"))
-                yield from zip(its, texts, strict=True)
+                    texts = iter(database.fs.cat_ranges(small, None, None, on_error="raise"))
+                for digest, size_bytes in zip(its, sizes, strict=True):
+                    yield digest, next(texts) if size_bytes <= LARGEST_BYTES else None
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -95,7 +106,8 @@ def cache_of(repo: Any) -> Store:
 def remotes_of(repo: Any) -> list[Store]:
     """The default remote first, then those that outputs have of their own."""
     default = repo.config["core"].get("remote")
-    others = {out.remote for out in repo.index.outs if out.remote}
+    with as_dvc_reads(repo.root_dir):
+        others = {out.remote for out in repo.index.outs if out.remote}
     names = [default, *sorted(others - {default})] if default else sorted(others)
     return [_remote(repo, name) for name in names]
 
@@ -115,6 +127,13 @@ def _remote(repo: Any, name: str) -> Store:
 def is_local(database: Any) -> bool:
     """Whether its objects are files on this machine."""
     return bool(database.fs.protocol == "local")
+
+
+def _sizes(database: Any, paths: list[str]) -> list[int]:
+    """The bytes of objects; 0 where a store does not say."""
+    if is_local(database):
+        return [os.path.getsize(path) for path in paths]  # noqa: PTH202 - faster
+    return [size_bytes or 0 for size_bytes in database.fs.fs.sizes(paths)]
 
 
 def _present(database: Any, hashes: set[str]) -> set[str]:

@@ -10,7 +10,7 @@ from lineage.errors import LineageError
 from lineage.identity import DataId
 from lineage.repository.commits import SHORT
 from lineage.repository.git import git
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, dvc_of
 from lineage.storage.admit import (
     admit_free,
     admit_unlinked,
@@ -144,14 +144,13 @@ def _worktree(workspace: Workspace, sha: str, destination: Path) -> Iterator[Pat
 def _share_cache(workspace: Workspace, worktree: Path) -> None:
     """Let DVC in the worktree use the workspace's cache; else it would make the data anew."""
     from dvc.config import Config
-    from dvc.repo import Repo
 
     folder = worktree / workspace.name_of(workspace.root) / ".dvc"
     if folder.is_dir():  # not before the commit of `dvc init`
         # Git may have either as a link, to the settings of somebody else.
         settings = folder / Config.CONFIG_LOCAL
         admit_unlinked(worktree, settings.relative_to(worktree).as_posix())
-        with Repo(str(workspace.root)) as repo:
+        with dvc_of(workspace) as repo:
             cache = repo.cache.local_cache_dir
         with Config(str(folder)).edit("local") as local:
             local["cache"]["dir"] = cache

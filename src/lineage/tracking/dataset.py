@@ -87,6 +87,18 @@ class DVCDatasetSource(DatasetSource):
         return {"repository": self.repository, "path": self.path, "digest": self.digest}
 
     @classmethod
+    def from_json(cls, source_json: str) -> "DVCDatasetSource":
+        """Read the text that MLflow keeps.
+
+        Raises:
+            LineageError: If it is no JSON, or names no data.
+        """
+        try:
+            return cls.from_dict(json.loads(source_json))
+        except (ValueError, TypeError, RecursionError):
+            return cls.from_dict({"no JSON": source_json})
+
+    @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> "DVCDatasetSource":
         """Read what `to_dict` made, or what somebody else wrote in its place.
 

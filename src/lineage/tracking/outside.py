@@ -124,9 +124,13 @@ def is_elsewhere(text: object) -> bool:
 
 def metrics(text: str) -> dict[str, float]:
     """Name -> number."""
-    found = _object(text)
-    if not all(_is_number(value) for value in found.values()):
-        raise ValueError("not all are numbers")
+    return numbers(_object(text))
+
+
+def numbers(found: object) -> dict[str, float]:
+    """The same of what was parsed."""
+    if not isinstance(found, Mapping) or not all(map(_is_number, found.values())):
+        raise ValueError("not all are numbers by name")
     return {name: float(value) for name, value in found.items()}
 
 
@@ -139,10 +143,18 @@ def profile(text: str) -> dict[str, Any]:
     }
 
 
+def path(value: object) -> str:
+    """A path of data, wherever it leads."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("no path")
+    os.fsencode(value)  # no file can have a name that is not of any encoding
+    return value
+
+
 def path_in_source(text: str) -> str | None:
     """The path that the source of a DVC dataset names; None if it names none."""
-    path = _object(text).get("path")
-    return None if path is None else _path(path)
+    named = _object(text).get("path")
+    return None if named is None else path(named)
 
 
 def model_hash(tags: Mapping[str, Any]) -> str:
@@ -271,22 +283,15 @@ def _hashes(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=100_000)
-def _check(path: str, digest: str) -> None:
+def _check(place: str, digest: str) -> None:
     """Refuse what cannot be a path with its hash; thousands of runs have the same ones."""
-    _path(path)
+    path(place)
     if digest and not DVC_HASH.fullmatch(digest):
         # A server may give what is behind a URL any.
-        is_etag = "://" in path and len(digest) <= HASH_LENGTH and not _CONTROL.search(digest)
+        is_etag = "://" in place and len(digest) <= HASH_LENGTH and not _CONTROL.search(digest)
         if not is_etag:
             raise ValueError("no hash of DVC")
         digest.encode()
-
-
-def _path(value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("no path")
-    os.fsencode(value)  # no file can have a name that is not of any encoding
-    return value
 
 
 def _is_number(value: object) -> bool:

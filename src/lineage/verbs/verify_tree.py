@@ -1,5 +1,6 @@
 """The working tree is what DVC recorded of it."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from lineage.identity import StageId, from_root
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
-from lineage.repository.workspace import Workspace
+from lineage.repository.workspace import Workspace, as_dvc_reads
 from lineage.verbs.verify_break import Break, Check
 from lineage.words import some
 
@@ -19,9 +20,11 @@ ALWAYS_CHANGED = "always changed"
 
 def defined_stages(workspace: Workspace, repo: Any) -> dict[StageId, bool]:
     """Every stage of an open DVC repository, and whether it is frozen."""
+    with as_dvc_reads(workspace.root):
+        stages = repo.index.stages
     return {
         _id(workspace, repo, stage): bool(stage.frozen)
-        for stage in repo.index.stages
+        for stage in stages
         if getattr(stage, "name", None)
     }
 
@@ -45,10 +48,13 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
         for stage in repo.index.stages
         if not _is_locked(workspace, repo, stage, locked)
     }
-    for stage, changes in repo.status().items():
+    with as_dvc_reads(workspace.root):
+        status = repo.status()
+    for stage, changes in status.items():
         for change in changes if stage not in never_run else ():
             for path, state in _flat(change):
-                place = Path(repo.root_dir, path).resolve()
+                # A link to itself leads to itself.
+                place = Path(os.path.realpath(Path(repo.root_dir, path)))
                 is_data = any(place.is_relative_to(each) for each in tracked)
                 # Data that is elsewhere is not different, and nothing else needs it here.
                 if is_data and state in ("deleted", "not in cache"):

@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,15 @@ def test_what_is_nested_too_deep_is_refused(text: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(r"dvc\.lock cannot be read .*\.$", done.stdout)
+
+
+def test_what_is_too_deep_is_refused_soon() -> None:
+    sys.setrecursionlimit(20_000)  # as the command has it
+    for text in ("[" * 100_000, '["]",' * 100_000, "a: " + "[" * 2000 + "]" * 2000):
+        started = time.process_time()
+        with pytest.raises(LineageError, match="more than 1000 levels of it lie in each other"):
+            dvc_yaml.parse(text, "dvc.lock")
+        assert time.process_time() - started < 2
 
 
 def test_bytes_that_are_not_utf8_are_refused() -> None:

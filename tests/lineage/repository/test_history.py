@@ -407,6 +407,14 @@ def test_a_dvc_project_below_the_top_of_git(project: Project, tmp_path: Path) ->
         "stages: {copy: {deps: []}}\n",
         "stages: {copy: {cmd: x, outs: [{md5: 0}]}}\n",
         "stages: {copy: {cmd: x, outs: text}}\n",
+        "stages: {copy: {cmd: {}}}\n",
+        "stages: {copy: {cmd: [x, 1]}}\n",
+        "stages: {copy: {cmd: x, params: {params.yaml: text}}}\n",
+        "stages: {copy: {cmd: x, outs: [{path: data/made.txt, size: .inf}]}}\n",
+        "stages: {copy: {cmd: x, outs: [{path: data/made.txt, nfiles: true}]}}\n",
+        "stages: {copy: {cmd: x, outs: [{path: data/made.txt, md5: []}]}}\n",
+        "stages: {copy: {cmd: x, deps: [{path: 5}]}}\n",
+        'stages: {copy: {cmd: x, deps: [{path: "a\\0b"}]}}\n',
     ],
 )
 def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
@@ -416,6 +424,37 @@ def test_a_lock_of_another_form_is_told(copied: Project, lock: str) -> None:
     assert history.snapshot(history.commits.named(broken)).stages == ()
     (warning,) = history.warnings
     assert warning.startswith(f"at commit {broken[:8]}, dvc.lock does not hold stages")
+
+
+def test_a_lock_that_stands_for_more_than_memory_holds_is_told(copied: Project) -> None:
+    lists = [f"z{n}: &z{n} [{', '.join([f'*z{n - 1}'] * 10)}]" for n in range(1, 9)]
+    text = "\n".join(["z0: &z0 [a]", *lists, "stages: {copy: {cmd: x, params: {p: {a: *z8}}}}", ""])
+    copied.write("dvc.lock", text)
+    copied.commit("a bomb")
+    history = History(Workspace.find(copied.root))
+    assert history.snapshot(history.commits.named("HEAD")).stages == ()
+    assert "dvc.lock holds more than 1,000,000 values" in history.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        "size: .inf",
+        "nfiles: -1",
+        "md5: {}",
+        'path: "a\\0b"',
+        "type: [a]",
+        "labels: text",
+        "labels: [{}]",
+    ],
+)
+def test_a_dvc_file_of_another_form_is_told(copied: Project, out: str) -> None:
+    copied.write("odd.dvc", f"outs: [{{path: x, {out}}}]".replace("path: x, path", "path"))
+    copied.commit("no such file")
+    history = History(Workspace.find(copied.root))
+    assert history.snapshot(history.commits.named("HEAD")).added == ()
+    (warning,) = history.warnings
+    assert "odd.dvc is not as DVC writes it" in warning
 
 
 def test_locks_of_dvc_1_are_told_once(copied: Project) -> None:

@@ -40,6 +40,19 @@ def of_dvc(repo: Repo) -> set[str]:
     return {repo.fs.relpath(stage.path, repo.root_dir) for stage in repo.index.stages}
 
 
+def test_patterns_that_dvc_refuses_are_told_of_the_commit(added: Project, tmp_path: Path) -> None:
+    project = added.copy(tmp_path / "project")
+    project.write("sub/.dvcignore", "!\n")
+    commit = project.commit("odd patterns")
+    (project.root / "sub/.dvcignore").unlink()
+    project.commit("mended")
+    history = History(Workspace.find(project.root))
+    assert history.snapshot(history.commits.named(commit)).added == ()
+    assert len(history.snapshot(history.commits.named("HEAD")).added) == len(FILES)
+    (warning,) = history.warnings
+    assert warning.startswith(f"at commit {commit[:8]}, DVC refuses .dvcignore, sub/.dvcignore (")
+
+
 @pytest.mark.parametrize("name", IGNORES)
 def test_what_is_ignored_is_what_dvc_ignores(added: Project, name: str) -> None:
     for path in added.root.rglob(".dvcignore"):

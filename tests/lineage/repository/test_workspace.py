@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lineage.cli import main
 from lineage.repository.workspace import Workspace
 from tests.lineage.conftest import Project, with_stage
 
@@ -40,3 +41,15 @@ def test_another_repository_that_a_stage_looks_into_keeps_its_own(
     monkeypatch.setenv("DVC_ROOT", str(project.root))
     found = Workspace.find(other.root)
     assert (found.home, found.is_temporary) == (other.root, False)
+
+
+@pytest.mark.parametrize("path", [".gitmodules", ".dvcignore", ".dvc/config"])
+def test_settings_that_dvc_cannot_read_are_a_sentence(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    with_stage(project)
+    (project.root / path).write_bytes(b"!\n\xff\n")
+    monkeypatch.chdir(project.root)
+    for words in (["verify"], ["show", "HEAD"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err.startswith("lineage: DVC")

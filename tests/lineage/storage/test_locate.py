@@ -103,6 +103,17 @@ def test_a_listing_that_is_refused_counts_as_none_and_says_why(there: Workspace)
     assert listings(there, [folder, bad]).keys() == {folder}
 
 
+def test_a_listing_that_is_too_large_is_not_read(there: Workspace, tmp_path: Path) -> None:
+    sound = recorded(there, "pictures")
+    for place in (in_cache(there, sound), in_store(tmp_path / "remote", sound)):
+        place.chmod(0o644)
+        with place.open("r+b") as file:
+            file.truncate(2**30)
+    found = locate(there, [sound])[sound]
+    assert found.missing == (sound,)
+    assert "has more than 268,435,456 bytes: nothing of it is taken" in found.refused
+
+
 def test_content_tells_objects_that_hold_other_bytes(there: Workspace, tmp_path: Path) -> None:
     folder, one = recorded(there, "pictures"), recorded(there, "one.txt")
     near = in_cache(there, md5("same"))

@@ -23,6 +23,15 @@ from tests.lineage.storage.conftest import (
 # materialise
 
 
+def test_what_is_no_file_in_the_cache_is_not_read(there: Workspace, tmp_path: Path) -> None:
+    place = in_cache(there, recorded(there, "one.txt"))
+    place.unlink()
+    place.symlink_to("/dev/zero")
+    with pytest.raises(LineageError, match=r"in the DVC cache is no regular file: remove it\."):
+        materialise(there, recorded(there, "one.txt"), tmp_path / "one.txt")
+    assert not (tmp_path / "one.txt").exists()
+
+
 def test_each_version_comes_back_from_a_cache(there: Workspace, tmp_path: Path) -> None:
     then = materialise(there, recorded(there, "pictures", "v1"), tmp_path / "some" / "then")
     assert content(then) == {"a.txt": "first", "deep/b.txt": "same"}

@@ -53,6 +53,12 @@ def test_the_present_bytes_count_and_not_the_recorded_ones(inside: Project) -> N
         (inside.root / "pictures/c.txt").unlink()
 
 
+@pytest.mark.parametrize("rev", ["HEAD:one.txt.dvc", "HEAD^{tree}", "nothing"])
+def test_what_is_no_commit_is_no_revision(inside: Project, rev: str) -> None:
+    with pytest.raises(LineageError, match="is no revision of this git repository"):
+        from_dvc("one.txt", rev=rev)
+
+
 def test_a_path_that_dvc_does_not_track_is_refused(inside: Project, tmp_path: Path) -> None:
     for path, rev in [("stage.py", None), ("nothing", "v1"), (tmp_path, None)]:
         with pytest.raises(LineageError, match="is not tracked by DVC"):
@@ -165,6 +171,12 @@ def test_a_source_loads_under_a_name_that_leads_nowhere(inside: Project, path: s
     loaded = Path(DVCDatasetSource(path, recorded(inside, "v1", "one.txt")).load())
     assert loaded.read_text() == "1"
     assert loaded.name == "data" and loaded.parent.name.startswith("dvc-")
+
+
+def test_a_source_that_is_no_json_is_a_sentence() -> None:
+    for text in ("", "{", "null", "[" * 900, '{"path": NaN}'):
+        with pytest.raises(LineageError, match="names no path with its DVC hash"):
+            DVCDatasetSource.from_json(text)
 
 
 @pytest.mark.parametrize(

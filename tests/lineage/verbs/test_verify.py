@@ -286,3 +286,20 @@ def test_a_lock_with_conflict_markers(copy: Project) -> None:
 def test_a_revision_that_does_not_exist(copy: Project) -> None:
     with pytest.raises(LineageError, match="v9 is no revision"):
         verify(Asked.find(copy.root), "v9")
+
+
+def test_a_link_to_itself_is_data_that_are_not_here(copy: Project) -> None:
+    shutil.rmtree(copy.root / "models")
+    (copy.root / "models").symlink_to("models")
+    assert broken(copy) == []
+
+
+def test_a_folder_in_the_place_of_an_object_is_a_sentence(pushed: Project, tmp_path: Path) -> None:
+    project = pushed.copy(tmp_path / "project")
+    digest = hashlib.md5(b"same").hexdigest()
+    place = project.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    place.unlink()
+    place.mkdir()
+    (project.root / "pictures/deep/b.txt").unlink()
+    with pytest.raises(LineageError, match=f"DVC cannot read its files at .*{digest[2:]}"):
+        verify(Asked.find(project.root))
