@@ -37,7 +37,17 @@ class StageReader:
         """The running stage with its dependencies as they are now.
 
         They are hashed through DVC's state, so DVC does not pay for it again.
+
+        Raises:
+            LineageError: If a dependency is not there, which DVC does not look for before a
+                forced run.
         """
+        for dep in self._deps:
+            if dep.protocol == "local" and not dep.exists:
+                raise LineageError(
+                    f"stage {self.id} reads {dep.def_path}, which is not here: bring it with `dvc"
+                    " checkout` or `dvc pull`, or run the stage that writes it."
+                )
         return self._observe(self._hash_deps(), [])
 
     def after(self) -> Observed:

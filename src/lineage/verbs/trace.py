@@ -151,18 +151,23 @@ class _Upstream:
         return self._oldest(writing), max(len(writing) - 1, 0)
 
     def _oldest(self, writing: list[Known]) -> Known | None:
-        """Of several that came to the same bytes, the first to run, or else to be committed."""
+        """Of several that came to the same bytes, the first to run, or else to be committed.
 
-        def age(known: Known) -> tuple[Whose, int, float]:
-            """Those of this repository first, of a shared store."""
-            whose = self._project.runs.whose
-            sound = [run for run in known.runs if is_sound(run)]
-            if sound:
-                nearest = min(sound, key=lambda run: (whose(run), run.info.start_time))
-                whose_it_is = Whose.OURS if known.commits else whose(nearest)
-                return whose_it_is, 0, nearest.info.start_time
-            commits = known.commits
-            return Whose.OURS, *((1, commits[0].time.timestamp()) if commits else (2, 0.0))
+        Those of this repository come before others that share the store.
+        """
+
+        def age(known: Known) -> tuple[int, int, float]:
+            sound = [
+                (self._project.runs.whose(run), run.info.start_time)
+                for run in known.runs
+                if is_sound(run)
+            ]
+            whose, start = min(sound, default=(Whose.STRANGERS, 0))
+            if sound and whose is Whose.OURS:
+                return Whose.OURS, 0, start
+            if known.commits:
+                return Whose.OURS, 1, known.commits[0].time.timestamp()
+            return whose, 0 if sound else 2, start
 
         return min(writing, key=age, default=None)
 

@@ -29,6 +29,15 @@ def test_a_stage_started_by_hand_is_told_so(project: Project) -> None:
     assert not (project.root / "out.txt").exists()
 
 
+def test_what_a_forced_stage_lacks_is_told(project: Project) -> None:
+    pipeline = with_stage(project).root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("[stage.py]", "[stage.py, raw.txt]"))
+    done = project.run("dvc", "repro", "--force", "--single-item", "make", ok=False)
+    assert "stage: stage make reads raw.txt, which is not here" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.runs("make") == []
+
+
 def test_outside_of_git_or_dvc_is_told(project: Project, tmp_path: Path) -> None:
     script = str(project.root / "stage.py")
     nowhere = tmp_path / "nowhere"
