@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from lineage.errors import LineageError, reason
@@ -24,6 +26,7 @@ LARGEST = 1_000_000
 """Values that a file may hold with its aliases written out: a few lines can stand for more than
 any memory holds."""
 
+_TOO_DEEP = f"more than {DEEPEST} levels of it lie in each other"
 _INDENTED = re.compile(rf"^[ \t?:-]{{{DEEPEST}}}", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
 
@@ -47,8 +50,8 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
     try:
         content = text.decode() if isinstance(text, bytes) else text
         # As `dvc.utils.serialize.parse_yaml` does, whose import alone would take 0.4 s.
-        if _may_be_deep(content) and _is_deep(content):
-            raise _unreadable(text, path, f"more than {DEEPEST} levels of it lie in each other")
+        if _is_deep(content):
+            raise _unreadable(text, path, _TOO_DEEP)
         read = YAML(typ="safe").load(content) or {}
     except YAMLError as error:
         raise _unreadable(text, path, _problem(error)) from error
@@ -57,6 +60,27 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
     if not isinstance(read, dict):
         raise _unreadable(text, path, f"it holds a {type(read).__name__}, not a mapping")
     return read
+
+
+@cache
+def bound_dvc() -> None:
+    """From now on, DVC's own reader refuses what is too deep, too, and ends no process.
+
+    It reads more than the files that say what it tracks: params, metrics, and what `vars` names.
+    """
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+    from ruamel.yaml.error import YAMLError
+
+    read = _yaml.parse_yaml
+
+    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
+        with suppress(YAMLError):  # which the reader will say
+            if _is_deep(text):
+                raise _unreadable(text, path, _TOO_DEEP)
+        return read(text, path, typ)
+
+    _yaml.parse_yaml = strictyaml.parse_yaml = parse_yaml
 
 
 def refuse_endless(read: Mapping[str, Any] | bytes, path: str) -> None:
@@ -98,6 +122,8 @@ def _may_be_deep(text: str) -> bool:
 
 def _is_deep(text: str) -> bool:
     """Whether something is: without building any of it."""
+    if not _may_be_deep(text):
+        return False
     from ruamel.yaml import YAML
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError, reason
-from lineage.repository.dvc_yaml import PYTHONS_OWN
+from lineage.repository.dvc_yaml import PYTHONS_OWN, bound_dvc
 from lineage.repository.git import git, run_git
 from lineage.repository.items import Item, files_of
 
@@ -166,6 +166,7 @@ def dvc_of(workspace: Workspace) -> Iterator[Any]:
     """
     from dvc.repo import Repo
 
+    bound_dvc()
     with as_dvc_reads(workspace.root):
         repo = Repo(str(workspace.root))
     with repo:

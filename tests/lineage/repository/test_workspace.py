@@ -1,5 +1,6 @@
 """Which repository keeps the tracking store."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,3 +54,16 @@ def test_settings_that_dvc_cannot_read_are_a_sentence(
     for words in (["verify"], ["show", "HEAD"]):
         assert main(words) == 1
         assert capsys.readouterr().err.startswith("lineage: DVC")
+
+
+@pytest.mark.parametrize("path", ["dvc.lock", "dvc.yaml", "odd.dvc"])
+def test_dvc_is_not_ended_by_what_is_too_deep_at_a_revision(project: Project, path: str) -> None:
+    with_stage(project)
+    project.write(path, "a: " + "[" * 100_000)
+    project.release("deep")
+    project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+    program = "import sys; from lineage.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = project.run(sys.executable, "-c", program, "verify", "deep", ok=False)
+    assert done.returncode == 1
+    assert "more than 1000 levels of it lie in each other" in done.stderr
+    assert "Traceback" not in done.stderr
