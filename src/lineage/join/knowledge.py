@@ -13,7 +13,6 @@ from lineage.repository.commits import Commit
 from lineage.repository.history import Locked
 from lineage.repository.items import Item, Observed
 from lineage.repository.snapshot import Snapshot
-from lineage.repository.whose import Whose
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.tracking.producer import Resolution, Status, find_producer
@@ -123,7 +122,7 @@ class Knowledge:
         sound = find_producer(
             known.execution,
             lambda _tag: known.runs,
-            self._runs.whose if is_locked else lambda _run: Whose.OURS,
+            self._runs.whose if is_locked else self._runs.whose_first,
         )
         # All runs that came to these bytes are among those found by a hash that they share.
         if sound.status is Status.RECORDED:

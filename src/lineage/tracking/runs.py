@@ -78,12 +78,12 @@ class Runs:
         Args:
             execution: That of a lock entry, or of another run.
             is_locked: Whether a lock of this repository holds it, so that no run of a stranger's
-                can have made it.
+                can have made it; else one counts too, after those of this repository.
         """
         return find_producer(
             execution,
             lambda tag: self._search.with_tag(tag, execution.signature),
-            self.whose if is_locked else lambda _run: Whose.OURS,
+            self.whose if is_locked else self.whose_first,
             lambda: self._strays(execution),
         )
 
@@ -92,6 +92,10 @@ class Runs:
         if self.here is None:
             return Whose.OURS
         return self.here.whose(run.data.tags.get(REPOSITORY, ""), run.data.tags.get(ROOT, ""))
+
+    def whose_first(self, run: "Run") -> Whose:
+        """Whose a run is, where strangers count too: after those of this repository."""
+        return min(self.whose(run), Whose.RELATED)
 
     def _strays(self, execution: Execution) -> "list[Run]":
         """Runs that wrote one of its outputs, and left no lock of what they read."""

@@ -9,8 +9,9 @@ from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
 from lineage.repository.snapshot import Snapshot
+from lineage.repository.whose import Whose
 from lineage.tracking.facts import VersionNode
-from lineage.tracking.tags import CHANGED
+from lineage.tracking.producer import is_sound
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -150,13 +151,23 @@ class _Upstream:
         return self._oldest(writing), max(len(writing) - 1, 0)
 
     def _oldest(self, writing: list[Known]) -> Known | None:
-        """Of several that came to the same bytes, the first to run, or else to be committed."""
+        """Of several that came to the same bytes, the first to run, or else to be committed.
 
-        def age(known: Known) -> tuple[int, float]:
-            sound = [run for run in known.runs if CHANGED not in run.data.tags]
-            if sound:
-                return 0, sound[0].info.start_time
-            return (1, known.commits[0].time.timestamp()) if known.commits else (2, 0)
+        Those of this repository come before others that share the store.
+        """
+
+        def age(known: Known) -> tuple[int, int, float]:
+            sound = [
+                (self._project.runs.whose(run), run.info.start_time)
+                for run in known.runs
+                if is_sound(run)
+            ]
+            whose, start = min(sound, default=(Whose.STRANGERS, 0))
+            if sound and whose is Whose.OURS:
+                return Whose.OURS, 0, start
+            if known.commits:
+                return Whose.OURS, 1, known.commits[0].time.timestamp()
+            return whose, 0 if sound else 2, start
 
         return min(writing, key=age, default=None)
 

@@ -15,7 +15,7 @@ from lineage.verbs.log import log
 from lineage.verbs.sync import sync
 from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
-from tests.lineage.histories.oracle import Git, Revision, Run, Store, Truth, Version
+from tests.lineage.histories.oracle import Entry, Git, Revision, Run, Store, Truth, Version
 from tests.lineage.histories.process import folder, md5
 from tests.lineage.histories.world import World
 
@@ -189,6 +189,7 @@ def check_log(project: Project, truth: Truth) -> None:
 def check_impact(project: Project, truth: Truth, ref: str, root: tuple[str, str]) -> None:
     graph = impact(project, ref)
     data, runs, versions = truth.reached(root)
+    check_shown_runs(truth, graph, f"impact {ref}")
     same(f"data of impact {ref}", _data(graph), data)
     same(f"versions of impact {ref}", _versions(graph), versions)
     shown = {
@@ -222,6 +223,17 @@ def _executions(graph: Graph) -> list[ExecutionNode]:
     return [each for each in graph.nodes.values() if isinstance(each, ExecutionNode)]
 
 
+def check_shown_runs(truth: Truth, graph: Graph, what: str) -> None:
+    """Of several runs of an execution the oldest of this repository is shown first."""
+    rows = {run.id: run for run in truth.store.runs}
+    for node in _executions(graph):
+        shown = [rows[each] for each in _runs(node)]
+        ours = [run for run in shown if truth.is_ours(run.tags)]
+        if ours:
+            oldest = min(ours, key=lambda run: (run.start, run.id))
+            same(f"{what}: first run of {node.execution.stage}", node.run_id, oldest.id)
+
+
 def check_trace_of_revision(project: Project, truth: Truth, revision: Revision) -> None:
     """The stages of a revision, each with its run and status, and no other."""
     graph = trace(project, revision.id)
@@ -229,8 +241,7 @@ def check_trace_of_revision(project: Project, truth: Truth, revision: Revision) 
     for root in graph.roots:
         node = graph.nodes[root]
         if isinstance(node, ExecutionNode):
-            ids = [run.id for run in (node.run, *node.confirmations) if run]
-            found[str(node.execution.stage)] = (node.status and node.status.value, ids)
+            found[str(node.execution.stage)] = node.status and node.status.value, _runs(node)
     expected = {}
     for entry in revision.entries:
         status, ids = truth.resolve(entry)
@@ -241,6 +252,7 @@ def check_trace_of_revision(project: Project, truth: Truth, revision: Revision) 
 
 def check_upstream(truth: Truth, graph: Graph, revision: Revision | None, what: str) -> None:
     """Each execution stands on all data that it read, and each of those on one that wrote it."""
+    check_shown_runs(truth, graph, what)
     executions = truth.executions()
     for node in _executions(graph):
         read = {
@@ -265,23 +277,56 @@ def check_upstream(truth: Truth, graph: Graph, revision: Revision | None, what: 
         if entry:
             same(f"{what}: what wrote {pair}", dict(writers[0].deps), entry.read)
             continue
-        # Read by one whose lock also holds who wrote it.
         readers = [graph.nodes[each] for each in graph.downstream(node.id)]
         beside = [
             writer.read
             for reader in readers
             if isinstance(reader, ExecutionNode)
             for each in truth.git.all
-            if any(
-                entry.read == dict(reader.execution.deps)
-                and entry.wrote == dict(reader.execution.outs)
-                for entry in each.entries
-            )
+            if any(_is(reader, entry) for entry in each.entries)
             for writer in [each.writer(pair)]
             if writer
         ]
-        if beside and dict(writers[0].deps) not in beside:
+        if dict(writers[0].deps) in beside:
+            continue
+        if beside and not revision:
             raise WrongError(f"{what}: {pair} is not of who wrote it in the same lock")
+        oldest = next(
+            (
+                run.id
+                for run in truth.store.runs
+                if run.wrote.get(node.path) == node.hash
+                and run.status == "FINISHED"
+                and run.is_sound
+                and truth.is_ours(run.tags)
+            ),
+            None,
+        )
+        (made,) = above
+        assert isinstance(made, ExecutionNode)
+        if oldest:
+            same(f"{what}: the oldest that wrote {pair}", oldest in _runs(made), True)
+
+
+def _is(node: ExecutionNode, entry: Entry) -> bool:
+    """Whether a lock's entry is what a node shows."""
+    values = [
+        str(value)
+        for sections in json.loads(entry.given.params).values()
+        for section in sections.values()
+        for value in section.values()
+    ]
+    return (
+        str(node.execution.stage) == entry.subject
+        and json.dumps(node.command) == entry.given.command
+        and sorted(node.params.values()) == sorted(values)
+        and dict(node.execution.deps) == entry.read
+        and dict(node.execution.outs) == entry.wrote
+    )
+
+
+def _runs(node: ExecutionNode) -> list[str]:
+    return [run.id for run in (node.run, *node.confirmations) if run]
 
 
 def _pair(graph: Graph, node: str) -> tuple[str, str]:
@@ -299,8 +344,7 @@ def check_trace_of_version(project: Project, truth: Truth, version: Version) -> 
         (files,) = [graph.nodes[each] for each in graph.upstream(version.id)]
         (maker,) = [graph.nodes[each] for each in graph.upstream(files.id)]
         assert isinstance(maker, ExecutionNode)
-        ids = {run.id for run in (maker.run, *maker.confirmations) if run}
-        same(f"maker of {version.id}", made.id in ids, True)
+        same(f"maker of {version.id}", made.id in _runs(maker), True)
 
 
 def check_sync(world: World, rev: str | None) -> None:

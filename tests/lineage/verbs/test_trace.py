@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import LineageError
+from lineage.join.graph import ExecutionNode
 from lineage.tracking.facts import VersionNode
 from lineage.verbs.impact import impact
 from lineage.verbs.trace import trace
@@ -68,6 +69,30 @@ def test_another_repository_in_the_same_store_is_no_part_of_the_answer(store: Pr
     traced = trace(asked(store), version)
     assert runs_in(traced) == {"train": stranger}
     assert data_of(traced) == {("model.txt", "7" * 32), ("data.txt", "6" * 32)}
+
+
+def test_a_run_that_no_lock_holds_is_traced_to_this_repository(store: Project) -> None:
+    stranger = {
+        "dvc.signature": "5" * 32,
+        "dvc.deps": json.dumps({"raw.txt": "6" * 32}),
+        "git.root": "a" * 40,
+    }
+    recorded(store, "prepare", "v1", **stranger)
+    ours = recorded(store, "prepare", "v1")
+    train = recorded(store, "train", "v1", **{"dvc.signature": "4" * 32})
+    assert runs_in(trace(asked(store), train)) == {"train": train, "prepare": ours}
+
+
+def test_of_runs_that_did_the_same_that_of_this_repository_is_shown(store: Project) -> None:
+    outs = json.dumps({"model.txt": "7" * 32}, separators=(",", ":"))
+    unlocked = {"dvc.signature": "4" * 32, "dvc.outs": outs}
+    stranger = recorded(store, "train", "v1", **unlocked, **{"git.root": "a" * 40})
+    ours = recorded(store, "train", "v1", **unlocked)
+    nodes = impact(asked(store), digest(store, "prepare", "v1")).nodes.values()
+    found = [node for node in nodes if isinstance(node, ExecutionNode) and node.run]
+    assert [(node.run_id, [run.id for run in node.confirmations]) for node in found] == [
+        (ours, [stranger])
+    ]
 
 
 def test_a_commit_with_a_conflict_in_its_lock_is_told(
