@@ -84,7 +84,8 @@ def test_a_run_that_no_lock_holds_is_traced_to_this_repository(store: Project) -
 
 
 def test_of_runs_that_did_the_same_that_of_this_repository_is_shown(store: Project) -> None:
-    unlocked = {"dvc.signature": "4" * 32, "dvc.outs": json.dumps({"model.txt": "7" * 32})}
+    outs = json.dumps({"model.txt": "7" * 32}, separators=(",", ":"))
+    unlocked = {"dvc.signature": "4" * 32, "dvc.outs": outs}
     stranger = recorded(store, "train", "v1", **unlocked, **{"git.root": "a" * 40})
     ours = recorded(store, "train", "v1", **unlocked)
     nodes = impact(asked(store), digest(store, "prepare", "v1")).nodes.values()
