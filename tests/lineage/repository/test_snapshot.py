@@ -6,7 +6,7 @@ import pytest
 
 from lineage.cli import main
 from lineage.project import Project as Asked
-from lineage.repository.stage_reader import locked_stages
+from tests.lineage.by_dvc import locked_stages
 from tests.lineage.conftest import Project, Said, hashes
 
 MALFORMED = {
