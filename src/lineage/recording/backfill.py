@@ -96,13 +96,14 @@ def origin_tags(project: Project, data: DataId) -> dict[str, str]:
 def _run_that_made(project: Project, data: DataId) -> "Run | None":
     """The oldest run of this repository that wrote these bytes; written down, where it has none.
 
-    Those that wrote them to this path come before one that copied them to another, and sound ones
-    before one under which something changed.
+    Sound ones come before those under which something changed; of several of one moment, as when
+    they were written down later, the one that wrote them to this path.
     """
 
-    def rank(run: "Run") -> tuple[bool, bool]:
+    def rank(run: "Run") -> tuple[bool, int, bool]:
         execution = project.runs.execution(run)
-        return not is_sound(run), not (execution and execution.wrote(data))
+        is_elsewhere = not (execution and execution.wrote(data))
+        return not is_sound(run), run.info.start_time, is_elsewhere
 
     made = [
         run
@@ -110,7 +111,7 @@ def _run_that_made(project: Project, data: DataId) -> "Run | None":
         if tags.SIGNATURE in run.data.tags and project.runs.whose(run) is Whose.OURS
     ]
     if made:
-        return min(made, key=rank)  # of equals the first, which is the oldest
+        return min(made, key=rank)
     stage = project.history.producer(data)
     return ensure_run(project, stage).run if stage else None
 

@@ -1,5 +1,6 @@
 """Versions of a registered model, from what a pipeline decided about it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lineage.errors import LineageError
@@ -79,7 +80,18 @@ def _decision(
     if sayings.is_newest(project, said, earlier.get(evaluation)):
         found[evaluation] = canonical_json(dict(registration.metrics))
         earlier = {**earlier, evaluation: said}
+    if version and not said.commit and _says_so_already(project, version, found):
+        return {}
     return {**found, tags.SAID: sayings.as_tag(earlier)} if found else {}
+
+
+def _says_so_already(project: Project, version: "ModelVersion", found: Mapping[str, str]) -> bool:
+    """Whether a working tree said the same before, and nobody anything since."""
+    recorded = sayings.of_version(project, version)
+    return all(
+        version.tags.get(name) == value and (name not in recorded or not recorded[name].commit)
+        for name, value in found.items()
+    )
 
 
 def _candidate(project: Project, name: str) -> Saying | None:

@@ -81,8 +81,8 @@ def _problem(project: Project, entry: Observed, found: Resolution, sync: str) ->
             return (
                 f"its run {producer.info.run_id}, which wrote these outputs, read another"
                 f" {_differing(entry.execution, did)} than its lock records, which changed after"
-                " that was read, while the command went on: run it again with"
-                f" {again}"
+                " that was read, while the command went on or before `dvc commit`: run it again"
+                f" with {again}"
             )
     return ""
 

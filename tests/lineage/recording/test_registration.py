@@ -157,6 +157,13 @@ def test_what_the_working_tree_says_is_the_newest(project: Project, synced: Sync
     assert synced(project, "again").tags["verdict"] == "accepted"
 
 
+def test_what_a_working_tree_says_twice_is_said_once(project: Project, synced: Synced) -> None:
+    decide(project, "accepted", 0.7)
+    project.run("dvc", "repro", "--quiet")
+    once = synced(project, None).tags
+    assert synced(project, None).tags == once
+
+
 def test_a_verdict_of_a_revision_that_this_clone_lacks_stays(
     history: Project, project: Project, synced: Synced, tmp_path: Path
 ) -> None:
