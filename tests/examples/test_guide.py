@@ -18,8 +18,8 @@ pytestmark = [
 
 
 def block(language: str) -> str:
-    """The block of this language in the section about Python."""
-    section = GUIDE.partition("### A script in Python\n")[2].partition("\n### ")[0]
+    """The only block of this language from the section about Python on."""
+    section = GUIDE.partition("### A script in Python\n")[2]
     (text,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
     return str(text)
 

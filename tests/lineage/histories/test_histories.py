@@ -10,7 +10,11 @@ import pytest
 from tests.conftest import Once
 from tests.lineage.histories.history import Templates, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Of pygtrie, which DVC uses, whose own processes do not show it.
+    pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="session")
