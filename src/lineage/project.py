@@ -60,6 +60,13 @@ class Project:
         return repository_url(self.workspace)
 
     @cached_property
+    def root_commit(self) -> str:
+        """The first commit of the history; empty where it is not here, or there is none."""
+        from lineage.repository.code import root_commit
+
+        return root_commit(self.workspace)
+
+    @cached_property
     def here(self) -> "Here":
         """The repository, as others in a shared store are told from it."""
         from lineage.repository.whose import Here

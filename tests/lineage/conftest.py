@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -316,6 +317,14 @@ def with_stage(project: Project, extras: str = "") -> Project:
     project.write("dvc.yaml", ONE_STAGE.format(extras=extras))
     project.commit("a stage")
     return project
+
+
+def until(found: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition that other processes bring about."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
 
 
 def tag(run: Run, name: str) -> dict[str, str]:

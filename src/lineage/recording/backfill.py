@@ -7,7 +7,7 @@ from lineage.identity import DataId, Execution, canonical_json
 from lineage.project import Project
 from lineage.recording import run_record
 from lineage.recording.measures import metrics_of
-from lineage.repository.code import CodeState, root_commit
+from lineage.repository.code import CodeState
 from lineage.repository.commits import Commit
 from lineage.repository.items import Observed
 from lineage.repository.whose import Whose
@@ -73,7 +73,7 @@ def ensure_recorded_model(project: Project, data: DataId) -> str | None:
 
 def origin_tags(project: Project, data: DataId) -> dict[str, str]:
     """What made a model: the data, the code and the run, as tags of its version."""
-    here = {tags.REPOSITORY: project.repository_url, tags.ROOT: root_commit(project.workspace)}
+    here = {tags.REPOSITORY: project.repository_url, tags.ROOT: project.root_commit}
     found = {name: value for name, value in here.items() if value}
     run = _run_that_made(project, data)
     execution = project.runs.execution(run) if run else None
@@ -133,8 +133,7 @@ def _write_down(
 
     client, workspace = project.client, project.workspace
     known = commit.id if commit and not is_cut else ""
-    root = root_commit(workspace)
-    code = CodeState(known, "", False, "", project.repository_url, root)
+    code = CodeState(known, "", False, "", project.repository_url, project.root_commit)
     run = client.create_run(
         connection.experiment_id(client, workspace),
         # Not later than its commit: a run that another server has of it may come second.

@@ -62,8 +62,7 @@ def register(
 
 def _is_ours(project: Project, version: "ModelVersion") -> bool:
     """Whether a version is of this repository; another's has its own verdict and run."""
-    url, root = version.tags.get(tags.REPOSITORY, ""), version.tags.get(tags.ROOT, "")
-    return project.here.whose(url, root) is Whose.OURS
+    return project.runs.whose_tags(version.tags) is Whose.OURS
 
 
 def _decision(
@@ -72,22 +71,24 @@ def _decision(
     """The tags of what was decided, but for what a newer revision decided otherwise."""
     digest = registration.evaluation_digest
     evaluation = tags.evaluation_tag(digest)
-    earlier = sayings.of_version(project, version) if version else {}
+    recorded = sayings.of_version(project, version) if version else {}
+    earlier = dict(recorded)
     found: dict[str, str] = {}
     if sayings.is_newest(project, said, earlier.get(tags.VERDICT)):
         found |= {tags.VERDICT: registration.verdict, tags.EVALUATION: digest}
-        earlier = {**earlier, tags.VERDICT: said}
+        earlier[tags.VERDICT] = said
     if sayings.is_newest(project, said, earlier.get(evaluation)):
         found[evaluation] = canonical_json(dict(registration.metrics))
-        earlier = {**earlier, evaluation: said}
-    if version and not said.commit and _says_so_already(project, version, found):
+        earlier[evaluation] = said
+    if version and not said.commit and _says_so_already(version, recorded, found):
         return {}
     return {**found, tags.SAID: sayings.as_tag(earlier)} if found else {}
 
 
-def _says_so_already(project: Project, version: "ModelVersion", found: Mapping[str, str]) -> bool:
+def _says_so_already(
+    version: "ModelVersion", recorded: Mapping[str, Saying], found: Mapping[str, str]
+) -> bool:
     """Whether a working tree said the same before, and nobody anything since."""
-    recorded = sayings.of_version(project, version)
     return all(
         version.tags.get(name) == value and (name not in recorded or not recorded[name].commit)
         for name, value in found.items()

@@ -19,7 +19,9 @@ FOLDER = ".dir"
 DEEPEST = 255
 """How many folders deep a file may lie: who goes down into more may not come back."""
 
-_HASH = re.compile(rf"[0-9a-f]{{32}}(?:{re.escape(FOLDER)})?")
+HASH = re.compile(rf"[0-9a-f]{{32}}(?:{re.escape(FOLDER)})?")
+"""What DVC names its objects by."""
+
 _HASHES = re.compile(r"(?:[0-9a-f]{32}\n)*")
 _SUSPECT = re.compile(r"(?:^|/)(?:[./]|$)|[\\:\0]", re.MULTILINE)
 """What a line with a name that could be refused has in it."""
@@ -32,7 +34,7 @@ _SHOWN = 80
 
 def is_hash(text: object) -> bool:
     """Whether it is a hash of the kind that DVC names its objects by."""
-    return isinstance(text, str) and _HASH.fullmatch(text) is not None
+    return isinstance(text, str) and HASH.fullmatch(text) is not None
 
 
 def admit_hash(text: str) -> str:

@@ -7,7 +7,8 @@ from lineage.identity import Execution, StageId
 from lineage.tracking import artifacts, outside
 from lineage.tracking.dataset_inputs import datasets_of, path_of
 from lineage.tracking.outside import PassedOver, run_named
-from lineage.tracking.tags import DEPS, ORIGINS, OUTPUT, OUTS, PIPELINE, RECORD, SIGNATURE, STAGE
+from lineage.tracking.producer import stage_of
+from lineage.tracking.tags import DEPS, ORIGINS, OUTPUT, OUTS, RECORD, SIGNATURE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,9 +64,8 @@ class Executions:
         tags = run.data.tags
         if SIGNATURE not in tags:
             return None
-        stage = StageId(tags.get(PIPELINE, "dvc.yaml"), tags.get(STAGE, ""))
         deps, outs = self._by_path(run, DEPS, "deps"), self._by_path(run, OUTS, "outs")
-        return Execution(stage, tags[SIGNATURE], deps, outs)
+        return Execution(stage_of(run), tags[SIGNATURE], deps, outs)
 
     def _by_path(self, run: "Run", tag: str, side: str) -> Mapping[str, str]:
         run_id, text = run.info.run_id, run.data.tags.get(tag, "{}")

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineage.errors import bare_url
+from lineage.storage.admit import HASH, is_hash
 from lineage.tracking.tags import (
     COMMIT,
     EVALUATION,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V")
 
-DVC_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"[\w.-]{1,64}")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # as MLflow's own validation has it
@@ -43,8 +43,8 @@ TAG_FORMS = {
     ROOT: _COMMIT,
     SIGNATURE: _SIGNATURE,
     SIGNATURE_AFTER: _SIGNATURE,
-    MODEL_HASH: DVC_HASH,
-    EVALUATION: DVC_HASH,
+    MODEL_HASH: HASH,
+    EVALUATION: HASH,
     RUN: _RUN_ID,
 }
 """Tag -> what its value must look like, for those that are looked up by."""
@@ -286,7 +286,7 @@ def _hashes(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 def _check(place: str, digest: str) -> None:
     """Refuse what cannot be a path with its hash; thousands of runs have the same ones."""
     path(place)
-    if digest and not DVC_HASH.fullmatch(digest):
+    if digest and not is_hash(digest):
         # A server may give what is behind a URL any.
         is_etag = "://" in place and len(digest) <= HASH_LENGTH and not _CONTROL.search(digest)
         if not is_etag:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lineage.storage.admit import is_hash
 from lineage.tracking import outside
 from lineage.tracking.connection import all_experiment_ids, pages
 from lineage.tracking.facts import VersionNode
@@ -80,7 +81,7 @@ class Registry:
         """Look up the logged models that were made of these, many in a question."""
         new = [digest for digest in dict.fromkeys(digests) if digest not in self._models]
         self._models.update({digest: [] for digest in new})
-        asked = [digest for digest in new if outside.DVC_HASH.fullmatch(digest)]
+        asked = [digest for digest in new if is_hash(digest)]
         for model in self._logged_models(f"tags.`{MODEL_HASH}`", asked):
             self._models[model.tags[MODEL_HASH]].append(model)
 

@@ -91,9 +91,13 @@ class Runs:
 
     def whose(self, run: "Run") -> Whose:
         """Whose a run is: another repository may have a stage and data like these."""
+        return self.whose_tags(run.data.tags)
+
+    def whose_tags(self, tags: Mapping[str, str]) -> Whose:
+        """Whose something with these tags is, a run or a model version."""
         if self.here is None:
             return Whose.OURS
-        return self.here.whose(run.data.tags.get(REPOSITORY, ""), run.data.tags.get(ROOT, ""))
+        return self.here.whose(tags.get(REPOSITORY, ""), tags.get(ROOT, ""))
 
     def whose_first(self, run: "Run") -> Whose:
         """Whose a run is, where strangers count too: after those of this repository."""
@@ -101,15 +105,16 @@ class Runs:
 
     def _strays(self, execution: Execution) -> "list[Run]":
         """Runs that wrote one of its outputs, and left no lock of what they read."""
-        digest = next(iter(execution.outs.values()))
-        strays = []
-        for run in self.writing(digest) if digest else ():
-            did = self.execution(run)
-            is_ours = self.here is not None and self.whose(run) is Whose.OURS
-            commit = run.data.tags.get(COMMIT, "")
-            if self.here and is_ours and did and not self.here.keeps_since(did, commit):
-                strays.append(run)
-        return strays
+        digest, here = next(iter(execution.outs.values())), self.here
+        if here is None or not digest:
+            return []
+        return [
+            run
+            for run in self.writing(digest)
+            if self.whose(run) is Whose.OURS
+            and (did := self.execution(run))
+            and not here.keeps_since(did, run.data.tags.get(COMMIT, ""))
+        ]
 
     def _had_earlier_name(self, execution: Execution, run: "Run") -> bool:
         """Whether a run made an execution before its stage, or the folder of it, was renamed."""

@@ -10,9 +10,9 @@ from lineage.join.graph import DataNode, Graph, GraphBuilder
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
+from lineage.storage.admit import is_hash
 from lineage.storage.borrow import in_place
 from lineage.storage.locate import Whereabouts, locate
-from lineage.tracking.outside import DVC_HASH
 from lineage.verbs.verify_data import unread
 
 
@@ -111,7 +111,7 @@ def show(project: Project, ref: str, *, content: bool = False) -> Shown:
             located = {item.hash for item in project.history.snapshot(commit).data if item.hash}
     for warning in project.warnings:
         near.builder.warn(warning)
-    located = {digest for digest in located if DVC_HASH.fullmatch(digest)}
+    located = {digest for digest in located if is_hash(digest)}
     stored = locate(project.workspace, located, content=content)
     for place in stored.values():
         if place.refused:

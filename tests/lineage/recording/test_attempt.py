@@ -2,21 +2,12 @@
 
 import os
 import signal
-import time
 
 import pytest
 
-from tests.lineage.conftest import Project, with_stage
+from tests.lineage.conftest import Project, until, with_stage
 
 pytestmark = pytest.mark.slow
-
-
-def until(found: object, seconds: float = 60) -> None:
-    """Wait for a condition that other processes bring about."""
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
 
 
 def test_ctrl_c_is_a_killed_run(project: Project) -> None:

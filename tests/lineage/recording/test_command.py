@@ -6,8 +6,6 @@ import re
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,18 +15,11 @@ from mlflow.entities import Run
 from lineage.project import Project as Asked
 from lineage.verbs.sync import sync
 from lineage.verbs.verify import verify
-from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag
+from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag, until
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def until(found: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
 
 
 def stage(project: Project, command: str | list[str], **more: object) -> None:
