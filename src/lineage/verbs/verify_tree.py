@@ -49,7 +49,7 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
         if not _is_locked(workspace, repo, stage, locked)
     }
     with as_dvc_reads(workspace.root):
-        status = repo.status()
+        status = _status(repo)
     for stage, changes in status.items():
         for change in changes if stage not in never_run else ():
             for path, state in _flat(change):
@@ -69,6 +69,22 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
                     f"{named} ({stage}) is {state} against what DVC recorded: bring the recorded"
                     f" state back with git and `dvc checkout`, or run `dvc repro {stage}`.",
                 )
+
+
+def _status(repo: Any) -> dict[str, Any]:
+    """What ``dvc status --no-updates`` says, and of what an import was made of nothing.
+
+    DVC would clone the repository that it names, which a reader of the working tree need neither
+    have nor trust.
+    """
+    from dvc.repo import lock_repo
+
+    status: dict[str, Any] = {}
+    with lock_repo(repo):
+        for stage in repo.index.stages:
+            stage.frozen = stage.frozen or stage.is_repo_import
+            status |= stage.status()
+    return status
 
 
 def _flat(change: Any) -> Iterator[tuple[str, str]]:

@@ -29,9 +29,8 @@ _OURS = re.compile(r"lineage: ")
 
 WRITING = {"sync": r"project/(mlflow\.db(-journal|-wal|-shm)?|mlartifacts(/.*)?)"}
 WORKTREE = r"project/\.git/(worktrees(/.*)?|config|objects/.*)"
-# DVC's status leaves its clone where what is imported cannot be reached.
+
 ALWAYS = (
-    r"tmp/tmp[^/]*dvc-clone(/.*)?|"
     r"project/\.dvc/tmp(/.*)?|project/\.dvc/cache/files(/.*)?|tmp|out|project/\.git/index"
     r"|project/mlflow\.db-(journal|wal|shm)"
 )

@@ -303,3 +303,20 @@ def test_a_folder_in_the_place_of_an_object_is_a_sentence(pushed: Project, tmp_p
     (project.root / "pictures/deep/b.txt").unlink()
     with pytest.raises(LineageError, match=f"DVC cannot read its files at .*{digest[2:]}"):
         verify(Asked.find(project.root))
+
+
+def test_the_repository_that_an_import_names_is_not_asked_for(
+    copy: Project, project: Project
+) -> None:
+    """Nor is it needed: it may be gone, or somebody else's choice."""
+    project.write("words.txt", "imported")
+    project.run("dvc", "add", "--quiet", "words.txt")
+    project.commit("words")
+    copy.run("dvc", "import", "--quiet", str(project.root), "words.txt")
+    copy.run("dvc", "push")
+    copy.run("dvc", "unfreeze", "words.txt.dvc")
+    copy.commit("words")
+    shutil.rmtree(project.root)
+    assert broken(copy) == []
+    copy.write("words.txt", "other words")
+    assert broken(copy) == [(Check.DIFFERS, "words.txt")]
