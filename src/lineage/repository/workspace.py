@@ -204,6 +204,7 @@ def open_repo(workspace: Workspace, rev: str | None = None) -> Iterator[Any]:
         if rev:
             try:
                 at.enter_context(switch(repo, rev))
-            except (RevError, AttributeError) as error:  # the second of what is no commit
+            # The second of what is no commit, the third of a NUL.
+            except (RevError, AttributeError, ValueError) as error:
                 raise LineageError(f"{rev} is no revision of this git repository.") from error
         yield repo

@@ -53,7 +53,7 @@ def test_the_present_bytes_count_and_not_the_recorded_ones(inside: Project) -> N
         (inside.root / "pictures/c.txt").unlink()
 
 
-@pytest.mark.parametrize("rev", ["HEAD:one.txt.dvc", "HEAD^{tree}", "nothing"])
+@pytest.mark.parametrize("rev", ["HEAD:one.txt.dvc", "HEAD^{tree}", "nothing", "HEAD\0"])
 def test_what_is_no_commit_is_no_revision(inside: Project, rev: str) -> None:
     with pytest.raises(LineageError, match="is no revision of this git repository"):
         from_dvc("one.txt", rev=rev)
