@@ -151,8 +151,8 @@ def _check_provenance(truth: Truth, version: Version, path: str) -> None:
         same(f"run of {version.id}", version.tags.get("dvc.run"), None)
         return
 
-    def rank(run: Run) -> tuple[bool, bool]:
-        return not run.is_sound, run.wrote.get(path) != digest
+    def rank(run: Run) -> tuple[bool, int, bool]:
+        return not run.is_sound, run.start, run.wrote.get(path) != digest
 
     oldest = min(made, key=rank)
     same(f"run of {version.id}", version.tags.get("dvc.run"), oldest.id)

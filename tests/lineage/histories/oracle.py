@@ -5,6 +5,7 @@ stage was given is compared as it stands there, command, hashes and params.
 """
 
 import json
+import posixpath
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,17 @@ class Given:
     command: str
     deps: str
     params: str
+
+    @property
+    def seen_from_its_folder(self) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """What stays the same where the stage, or the folder of its pipeline, is renamed."""
+        deps, params = json.loads(self.deps), json.loads(self.params)
+        return self.command, self.inside(deps), self.inside(params)
+
+    def inside(self, by_path: Mapping[str, Any]) -> dict[str, Any]:
+        """The same by paths from the folder of the pipeline."""
+        folder = PurePosixPath(self.pipeline).parent
+        return {posixpath.relpath(path, folder): value for path, value in by_path.items()}
 
 
 @dataclass(frozen=True)
@@ -349,6 +361,9 @@ class Truth:
         unsure = [run for run in came if run in same] or [
             run for run in came if not run.is_sound and run.given_after == entry.given
         ]
+        earlier = [] if same else [run for run in self.store.runs if self._was(run, entry)]
+        if earlier:
+            return "recorded", [run.id for run in earlier]
         if unsure:
             return "changed while running", [run.id for run in unsure]
         if any(not run.is_backfilled for run in same):
@@ -357,6 +372,22 @@ class Truth:
         if late:
             return "changed while running", [run.id for run in late]
         return "unrecorded", []
+
+    def _was(self, run: Run, entry: Entry) -> bool:
+        """Whether a run made it before its stage, or the folder of it, got another name."""
+        if run.status != "FINISHED" or not run.is_sound or not self.is_ours(run.tags):
+            return False
+        of = run.given
+        is_same = (of.seen_from_its_folder, of.inside(run.wrote)) == (
+            entry.given.seen_from_its_folder,
+            entry.given.inside(entry.wrote),
+        )
+        return is_same and not any(
+            (each.given.pipeline, each.given.stage) == (of.pipeline, of.stage)
+            for revision in self.git.all
+            if any((one.given, one.outs) == (entry.given, entry.outs) for one in revision.entries)
+            for each in revision.entries
+        )
 
     def _left_a_lock(self, run: Run) -> bool:
         """Whether a revision after the run holds what it did."""
