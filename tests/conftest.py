@@ -36,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.parent.name not in ROOMS_FIRST, item.path not in slow))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _can_be_interrupted() -> None:
+    """What runs in a shell's background, as CI may, inherits Ctrl-C as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real COCO images, beside the project; a test that needs them skips where they are absent."""

@@ -116,7 +116,7 @@ def test_a_database_has_a_page(store: str) -> None:
 
 def test_make_ui_hands_the_port_on() -> None:
     done = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/.ready", "ui", "PORT=5050"],
+        ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/.ready", "ui", "PORT=5050"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -93,8 +92,6 @@ class Project:
             cwd=self.root,
             env=self.environment,
             start_new_session=True,
-            # What runs in a shell's background, as CI may, inherits Ctrl-C as ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -177,6 +177,24 @@ def finished(
     return once("finished", make).copy(tmp_path_factory.mktemp("finished") / "clone")
 
 
+@pytest.fixture(scope="session")
+def two_versions(once: Once, finished: Clone) -> Clone:
+    """The finished one as data-v1, and more images, as far as convert, as data-v2.
+
+    Tests must leave it as they found it.
+    """
+
+    def make(folder: Path) -> Clone:
+        clone = finished.copy(folder / "project")
+        clone.run("git", "tag", "data-v1")
+        clone.set(download__sample__images=44)
+        clone.repro("convert")
+        clone.commit("More images", tag="data-v2")
+        return clone
+
+    return once("two versions", make)
+
+
 @pytest.fixture
 def copied(finished: Clone, tmp_path: Path) -> Clone:
     """A copy of the finished one, to change."""

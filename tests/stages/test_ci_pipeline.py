@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from tests.conftest import S3Remote
-from tests.stages.conftest import Clone
+from tests.stages.conftest import Clone, tag
 
 pytestmark = pytest.mark.slow
 STAGES = ["download", "convert", "inspect", "train", "evaluate", "register"]
@@ -43,11 +44,11 @@ class Shared:
         clone.run("git", "config", "user.name", "CI")
         return clone
 
-    def runs(self) -> set[str]:
-        """The ids of this project's runs on the server."""
+    def runs(self) -> dict[str, Run]:
+        """This project's runs on the server, by their ids."""
         client = Clone(self.origin).client(self.uri)
         experiment = client.get_experiment_by_name("ci")
-        return {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+        return {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,14 @@ def test_the_first_rerun_leaves_data_runs_and_lock_where_others_find_them(
     clone, said = first
     assert ran(said) == STAGES
     assert len(shared.runs()) == len(STAGES)
+    for run in shared.runs().values():
+        entry = clone.lock()[run.data.tags["dvc.stage"]]
+        assert tag(run, "dvc.deps") == {each["path"]: each["md5"] for each in entry["deps"]}
+        assert tag(run, "dvc.outs") == {each["path"]: each["md5"] for each in entry["outs"]}
+        for each in run.inputs.dataset_inputs:
+            if each.dataset.name != "sample":  # which is made, not read
+                assert each.dataset.digest == clone.outs()[each.dataset.name]
+    assert not (clone.root / "mlflow.db").exists()
     assert shared.git("show", "main:dvc.lock") == (clone.root / "dvc.lock").read_text().strip()
     files = set(shared.git("show", "--name-only", "--format=", "main").splitlines())
     assert {"dvc.lock", "data/.gitignore"} <= files

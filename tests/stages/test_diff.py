@@ -16,13 +16,11 @@ WRONG, RIGHT = "square", "circle"
 
 
 @pytest.fixture(scope="module")
-def corrected(new_clone: Any, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def corrected(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """Version v1 of the sample; v2 with some labels corrected and moved, and an image less."""
-    clone = new_clone()
+    clone = finished.copy(tmp_path_factory.mktemp("corrected") / "clone")
     remote = tmp_path_factory.mktemp("remote")
     clone.run("dvc", "remote", "add", "--quiet", "-d", "here", str(remote))
-    clone.set(download__sample__images=40)
-    clone.repro("convert")
     clone.commit("first", tag="v1")
     source = tmp_path_factory.mktemp("annotated") / "export"
     clone.run("cocopipe", "export", str(source))

@@ -34,21 +34,18 @@ def equal(exported: Path, raw: dict[str, bytes]) -> bool:
     }
 
 
-def test_export_gives_back_the_source_of_any_version(copied: Clone, tmp_path: Path) -> None:
-    first = raw_of(copied)
-    copied.run("git", "tag", "v1")
-    copied.set(download__sample__images=44)
-    copied.repro("convert")
-    copied.commit("more images", tag="v2")
-    second = raw_of(copied)
+def test_export_gives_back_the_source_of_any_version(
+    finished: Clone, two_versions: Clone, tmp_path: Path
+) -> None:
+    first, second = raw_of(finished), raw_of(two_versions)
     assert first != second
 
-    said = copied.run("cocopipe", "export", str(tmp_path / "now")).stdout
+    said = two_versions.run("cocopipe", "export", str(tmp_path / "now")).stdout
     assert said == f"{tmp_path / 'now'}: sample, 44 images, instances\n"
     assert equal(tmp_path / "now", second)
-    copied.run("cocopipe", "export", str(tmp_path / "old"), "--rev", "v1")
+    two_versions.run("cocopipe", "export", str(tmp_path / "old"), "--rev", "data-v1")
     assert equal(tmp_path / "old", first)
-    assert copied.run("git", "status", "--porcelain").stdout == ""
+    assert two_versions.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_labels_corrected_in_a_zip_come_back(copied: Clone, tmp_path: Path) -> None:

@@ -18,14 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def asked(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def asked(two_versions: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The finished pipeline as data-v1 with a champion, and more images as data-v2."""
-    clone = finished.copy(tmp_path_factory.mktemp("asked") / "project")
-    clone.run("git", "tag", "data-v1")
+    clone = two_versions.copy(tmp_path_factory.mktemp("asked") / "project")
     clone.run("cocopipe", "promote")
-    clone.set(download__sample__images=44)
-    clone.repro("convert")
-    clone.commit("More images", tag="data-v2")
     return clone
 
 

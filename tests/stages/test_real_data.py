@@ -1,4 +1,4 @@
-"""Real images with real annotations, through all six stages."""
+"""Real images with real annotations, two of the sets through all six stages."""
 
 import hashlib
 import json
@@ -25,15 +25,20 @@ def documents(folder: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def check(clone: Clone, source: list[dict]) -> None:
-    """All six stages ran once, and what they counted is what the source holds."""
-    runs = {run.data.tags["dvc.stage"]: run for run in clone.runs()}
-    assert [runs[stage].info.status for stage in STAGES] == ["FINISHED"] * len(STAGES)
+def check_data(clone: Clone, source: list[dict]) -> None:
+    """What the stages counted is what the source holds."""
     statistics = json.loads((clone.root / "reports/data/statistics.json").read_text())
     for key in ("images", "annotations"):
         assert sum(split[key] for split in statistics.values()) == sum(
             len(document[key]) for document in source
         )
+
+
+def check(clone: Clone, source: list[dict]) -> None:
+    """All six stages ran once, on what the source holds."""
+    runs = {run.data.tags["dvc.stage"]: run for run in clone.runs()}
+    assert [runs[stage].info.status for stage in STAGES] == ["FINISHED"] * len(STAGES)
+    check_data(clone, source)
     metrics = json.loads((clone.root / "reports/evaluate/metrics.json").read_text())
     assert 0 <= metrics["AP50"] <= 1
     client = clone.client()
@@ -45,8 +50,11 @@ def check(clone: Clone, source: list[dict]) -> None:
 def test_a_directory_of_real_images(clone: Clone, real_data: Path, name: str) -> None:
     folder = real_data / name
     clone.set(download__source="directory", download__directory__path=str(folder))
-    clone.repro()
-    check(clone, documents(folder))
+    clone.repro("inspect")
+    check_data(clone, documents(folder))
+    if name == "coco128":  # what is trained on coco_mini comes from its archives, below
+        clone.repro()
+        check(clone, documents(folder))
     download, convert = clone.runs()[:2]
     (source,) = [
         each.dataset for each in download.inputs.dataset_inputs if each.dataset.name == str(folder)

@@ -275,8 +275,8 @@ def test_a_nested_repository_is_a_history_of_its_own(unusual: Project) -> None:
     assert inner.snapshot(inner.commits.named("all")).data == []
 
 
-@pytest.fixture
-def copied(new_project: Callable[[], Project]) -> Project:
+@pytest.fixture(scope="module")
+def one_copy(new_project: Callable[[], Project]) -> Project:
     """A project of one stage."""
     project = new_project()
     project.write("dvc.yaml", ONE_COPY)
@@ -284,6 +284,12 @@ def copied(new_project: Callable[[], Project]) -> Project:
     project.run("dvc", "repro", "--quiet")
     project.commit("first")
     return project
+
+
+@pytest.fixture
+def copied(one_copy: Project, tmp_path: Path) -> Project:
+    """One to change."""
+    return one_copy.copy(tmp_path / "copied")
 
 
 def test_a_name_of_two_revisions_hides_neither(copied: Project) -> None:

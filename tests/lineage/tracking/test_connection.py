@@ -49,6 +49,7 @@ def silent_port() -> Iterator[int]:
 def test_a_wrong_address_is_one_sentence_without_its_secrets(
     project: Project, silent_port: int, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_S", 3.0)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=silent_port))
     started = time.monotonic()
     with pytest.raises(LineageError) as error:
@@ -86,15 +87,10 @@ def test_two_stages_may_meet_a_store_that_is_not_there_yet(project: Project) -> 
     assert [project.runs(f"make@{item}")[-1].info.status for item in "ab"] == ["FINISHED"] * 2
 
 
-# Folders of any name.
-
-NAMES = ("job%2Fx", "what? now", "a#b", "a:b c", "ünï☃")
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_the_store_is_in_the_repository_whatever_its_folder_is_called(
-    blank: Project, tmp_path: Path, name: str
+    blank: Project, tmp_path: Path
 ) -> None:
+    name = "job%2Fx what? a#b c:d ünï☃"
     parent = tmp_path / "parent"
     parent.mkdir()
     project = with_stage(blank.copy(parent / name))
@@ -211,6 +207,7 @@ def test_a_server_that_never_ends_its_answer_is_told(
             time.sleep(0.25)
             asked.sendall(b" ")
 
+    monkeypatch.setattr(connection, "PATIENCE_S", 3.0)
     with answering(write) as uri:
         assert_told(project, uri, monkeypatch)
 
