@@ -59,8 +59,26 @@ def in_a_sentence() -> Iterator[None]:
     try:
         yield
     except foreign() as error:
-        who = next(name for kind, name in _foreign().items() if isinstance(error, kind))
-        raise SaidByOthersError(f"{who}: {reason(error)}") from error
+        raise SaidByOthersError(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    """What others raised, and what to do where a server went away meanwhile."""
+    gone = re.match(r"API request to (\w+://\S+?)/api/\S* failed with exception", str(error))
+    if gone:
+        return (
+            f"the tracking server at {bare_url(gone[1])} no longer answers"
+            f" ({reason(_first(error))}): start it again, and repeat the command."
+        )
+    who = next(name for kind, name in _foreign().items() if isinstance(error, kind))
+    return f"{who}: {reason(error)}"
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that all others came of."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 @cache

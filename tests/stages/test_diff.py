@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from tests.stages.conftest import Clone
 
@@ -75,14 +76,8 @@ def test_what_was_corrected_is_what_is_told(corrected: Clone) -> None:
 
 def test_hashes_paths_and_directories_name_the_same(corrected: Clone) -> None:
     expected = changes(corrected, "v1", "v2")["data/train"]
-    old = corrected.run("git", "show", "v1:dvc.lock").stdout
-    hashes = [line.split()[-1] for line in old.splitlines() if ".dir" in line]
-    (old_train,) = [
-        each
-        for each in hashes
-        if each not in (corrected.root / "dvc.lock").read_text()
-        and "data/train" in old.split(each)[0].rsplit("path:", 1)[1]
-    ]
+    old = YAML(typ="safe").load(corrected.run("git", "show", "v1:dvc.lock").stdout)["stages"]
+    (old_train,) = (out["md5"] for out in old["convert"]["outs"] if out["path"] == "data/train")
     for before, after in (
         ("data/train@v1", "data/train"),
         (old_train, "data/train@v2"),

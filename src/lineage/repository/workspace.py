@@ -203,8 +203,9 @@ def open_repo(workspace: Workspace, rev: str | None = None) -> Iterator[Any]:
     with dvc_of(workspace) as repo, ExitStack() as at:
         if rev:
             try:
+                if "\0" in rev:  # before which git would stop reading
+                    raise RevError(rev)
                 at.enter_context(switch(repo, rev))
-            # The second of what is no commit, the third of a NUL.
-            except (RevError, AttributeError, ValueError) as error:
+            except (RevError, AttributeError) as error:  # the second of what is no commit
                 raise LineageError(f"{rev} is no revision of this git repository.") from error
         yield repo

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from lineage.project import Project as Asked
 from lineage.verbs.sync import sync
 from lineage.verbs.verify import verify
+from tests.conftest import served_by_mlflow
 from tests.lineage.conftest import SHORT_LIVED, Project, hashes, tag, until
 
 pytestmark = pytest.mark.slow
@@ -323,6 +324,28 @@ def test_without_a_server_the_command_is_not_started(project: Project, silent: i
     done = project.run("dvc", "repro", ok=False, MLFLOW_TRACKING_URI=uri)
     assert f"lineage: no MLflow tracking store answers at {uri}" in done.stderr
     assert not (project.root / "out.txt").exists()
+
+
+def test_a_server_that_is_gone_at_the_end_is_told(
+    project: Project, empty_store: Path, tmp_path: Path
+) -> None:
+    with served_by_mlflow(tmp_path, empty_store) as uri:
+        port = uri.rpartition(":")[2]
+        group = next(
+            os.getpgid(each.pid) for each in psutil.Process().children() if port in each.cmdline()
+        )
+        stage(project, f"lineage run -- sh -c 'kill -9 -{group}; cp raw.txt out.txt'")
+        few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+        done = project.run("dvc", "repro", ok=False, MLFLOW_TRACKING_URI=uri, **few)
+    assert done.returncode
+    assert "Traceback" not in done.stderr
+    (sentence,) = (line for line in done.stderr.splitlines() if line.startswith("lineage: "))
+    assert sentence.startswith(f"lineage: the tracking server at {uri} no longer answers (")
+    assert sentence.endswith("): start it again, and repeat the command.")
+    assert not (project.root / "dvc.lock").exists()
+    # The work is not lost to who runs it again, where a server is.
+    project.run("dvc", "repro", "--quiet")
+    assert the_run(project).info.status == "FINISHED"
 
 
 WORDS = {

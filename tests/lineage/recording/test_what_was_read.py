@@ -146,7 +146,6 @@ def test_a_later_command_that_writes_to_an_output_is_told_as_such(
 
 
 OWN_RUNS: dict[str, tuple[str, str]] = {
-    "ended": ("import mlflow; mlflow.end_run()", "FINISHED"),
     "ended as failed": ("import mlflow; mlflow.end_run('FAILED')", "FINISHED"),
     "another after it": (
         "import mlflow; mlflow.end_run(); mlflow.start_run(run_name='own')",
