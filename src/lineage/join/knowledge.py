@@ -203,9 +203,12 @@ class Knowledge:
                 if item.path == data.path:
                     return item.kind
         written = self._runs.writing(data.hash)
+        here = [run for run in written if (did := self._runs.execution(run)) and did.wrote(data)]
+        if not here and self._history.keeps(data.path):
+            return "code"
         if not written:
-            return "code" if self._history.keeps(data.path) else "dataset"
-        return "dataset" if data.path in facts_of(written[0]).contexts else "report"
+            return "dataset"
+        return "dataset" if data.path in facts_of((here or written)[0]).contexts else "report"
 
     def _locked(self, execution: Execution) -> list[Locked]:
         observed = self._history.recorded(execution)

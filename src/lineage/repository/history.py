@@ -102,8 +102,12 @@ class History:
         return deps | {item.path for item in present.data}
 
     def keeps(self, path: str) -> bool:
-        """Whether git keeps the bytes of a path in the checked-out commit."""
-        return is_in_tree(self.commits.tree(self.commits.present), path)
+        """Whether git keeps the bytes of a path, in the checked-out commit or in another one.
+
+        Folders get other names, and a run may tell of a file by that which it had.
+        """
+        newest_first = (self.commits.present, *reversed(self.commits.by_id.values()))
+        return any(is_in_tree(self.commits.tree(commit), path) for commit in newest_first)
 
     @cached_property
     def code(self) -> CodeAt:

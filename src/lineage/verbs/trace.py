@@ -8,6 +8,7 @@ from lineage.join.graph import Graph, GraphBuilder, OriginNode
 from lineage.join.knowledge import Knowledge, Known
 from lineage.join.reference import DataRef, ModelRef, RevisionRef, RunRef, Subject, resolve_ref
 from lineage.project import Project
+from lineage.repository.commits import Commit
 from lineage.repository.snapshot import Snapshot
 from lineage.repository.whose import Whose
 from lineage.tracking.facts import VersionNode
@@ -29,8 +30,9 @@ def trace(project: Project, ref: str) -> Graph:
 def upstream(project: Project, subject: Subject) -> Graph:
     """Everything upstream of a thing.
 
-    Where several executions came to the same bytes, the one that stands in the same lock
-    is followed, else the one that ran first.
+    Where several executions came to the same bytes, the one that stands in the lock of the
+    revision that is asked about is followed, else in the same lock as who read them, else the
+    one that ran first.
     """
     walk = _Upstream(project)
     match subject:
@@ -39,10 +41,10 @@ def upstream(project: Project, subject: Subject) -> Graph:
         case RunRef(run):
             roots = [walk.execution(walk.knowledge.of_run(run))]
         case DataRef(digest, paths, commit):
-            snapshot = project.history.snapshot(commit) if commit else None
+            snapshot = walk.asked_about(commit) if commit else None
             roots = [walk.data(DataId(path, digest), snapshot) for path in paths]
         case RevisionRef(name, commit):
-            snapshot = project.history.snapshot(commit)
+            snapshot = walk.asked_about(commit)
             if not snapshot.data:
                 walk.builder.warn(f"{name} records no data: it has no dvc.lock and no .dvc file.")
             roots = [walk.execution(known, snapshot) for known in walk.knowledge.at(commit)]
@@ -57,8 +59,14 @@ class _Upstream:
         self.builder = GraphBuilder()
         self.knowledge = Knowledge(project)
         self._project = project
+        self._asked: Snapshot | None = None
         self._done: set[str] = set()
         self._prepared: set[str] = set()
+
+    def asked_about(self, commit: Commit) -> Snapshot:
+        """Follow from now on what the locks of this revision hold, before what others do."""
+        self._asked = self._project.history.snapshot(commit)
+        return self._asked
 
     def version(self, version: VersionNode) -> str:
         node = self.builder.add(version)
@@ -99,13 +107,15 @@ class _Upstream:
         if node in self._done:
             return node
         self._done.add(node)
-        producer, others = self._producer(data, snapshot)
+        holding = next(
+            (each for each in (self._asked, snapshot) if each and each.writer(data)), None
+        )
+        producer, others = self._producer(data, holding)
         producer = maker or producer
         item = snapshot.item(data.path) if snapshot else None
         self.builder.add(self.knowledge.data(data, item, others))
         if producer:
-            in_lock = snapshot and snapshot.writer(data)
-            self.builder.link(self.execution(producer, snapshot if in_lock else None), node)
+            self.builder.link(self.execution(producer, holding), node)
         else:
             self._sources(data, snapshot)
         return node

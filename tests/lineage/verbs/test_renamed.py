@@ -6,9 +6,11 @@ import pytest
 
 from lineage.project import Project as Asked
 from lineage.verbs.sync import sync
+from lineage.verbs.trace import trace
 from lineage.verbs.verify import verify
 from tests.conftest import Once
-from tests.lineage.conftest import Project
+from tests.lineage.conftest import Project, tag
+from tests.lineage.graphs import data_of
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +70,14 @@ def test_a_copy_beside_it_is_another_stage_that_did_not_run(project: Project) ->
         project.write(f"two/{name}", (project.root / "one" / name).read_text())
     project.release("v2")
     assert sync(Asked.find()).runs == ("two/dvc.yaml:make",)
+
+
+def test_code_of_a_run_that_no_lock_holds_is_code_under_its_old_name(project: Project) -> None:
+    project.write("one/raw.txt", "overtaken")
+    project.run("dvc", "repro", "--quiet", "one/dvc.yaml")
+    run = project.runs("make", "one/dvc.yaml")[-1]
+    project.run("git", "checkout", "--quiet", "--", "one")
+    folder_renamed(project)
+    project.release("v2")
+    assert set(tag(run, "dvc.deps")) == {"one/raw.txt"}
+    assert "one/raw.txt" not in {path for path, _ in data_of(trace(Asked.find(), run.info.run_id))}
