@@ -80,25 +80,34 @@ def _decision(
     if sayings.is_newest(project, said, earlier.get(evaluation)):
         found[evaluation] = canonical_json(dict(registration.metrics))
         earlier[evaluation] = said
-    if version and not said.commit and _says_so_already(version, recorded, found):
+    if version and not said.commit and _says_so_already(project, version, recorded, found):
         return {}
     return {**found, tags.SAID: sayings.as_tag(earlier)} if found else {}
 
 
 def _says_so_already(
-    version: "ModelVersion", recorded: Mapping[str, Saying], found: Mapping[str, str]
+    project: Project,
+    version: "ModelVersion",
+    recorded: Mapping[str, Saying],
+    found: Mapping[str, str],
 ) -> bool:
-    """Whether a working tree said the same before, and nobody anything since."""
-    return all(
+    """Whether a working tree said the same before, and nobody anything of the model since."""
+    is_same = all(
         version.tags.get(name) == value and (name not in recorded or not recorded[name].commit)
         for name, value in found.items()
     )
+    return is_same and _number_of_candidate(project, version.name) == str(version.version)
+
+
+def _number_of_candidate(project: Project, name: str) -> str | None:
+    number = project.client.get_registered_model(name).aliases.get(tags.CANDIDATE)
+    return None if number is None else str(number)
 
 
 def _candidate(project: Project, name: str) -> Saying | None:
     """When the present candidate got its verdict; None where there is none, or it has none."""
-    number = project.client.get_registered_model(name).aliases.get(tags.CANDIDATE)
+    number = _number_of_candidate(project, name)
     if number is None:
         return None
-    candidate = project.client.get_model_version(name, str(number))
+    candidate = project.client.get_model_version(name, number)
     return sayings.of_version(project, candidate).get(tags.VERDICT)
