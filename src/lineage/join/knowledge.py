@@ -15,7 +15,7 @@ from lineage.repository.items import Item, Observed
 from lineage.repository.snapshot import Snapshot
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
-from lineage.tracking.producer import Resolution, Status, find_producer
+from lineage.tracking.producer import Resolution, Status, find_producer, is_sound
 from lineage.tracking.tags import SIGNATURE_AFTER
 
 if TYPE_CHECKING:
@@ -31,12 +31,15 @@ class Known:
         observed: As the oldest lock recorded it; None where only MLflow knows of it.
         commits: The revisions whose lock holds it, oldest first.
         runs: Those runs that are known already to have its signature; oldest first.
+        is_one_run: Whether it is that of one run, under which something changed: another one with
+            its signature and its outputs may be sound, but is not what was asked about.
     """
 
     execution: Execution
     observed: Observed | None
     commits: tuple[Commit, ...]
     runs: "tuple[Run, ...]"
+    is_one_run: bool = False
 
     def names_read(self, digest: str) -> list[str]:
         """The paths under which the execution read these bytes."""
@@ -109,6 +112,8 @@ class Knowledge:
                 f"the run {run.info.run_id} names no data: no stage made it, and it logged no"
                 " dataset; log what it reads with mlflow.log_input(mlflow.data.from_dvc(path))."
             )
+        if not is_sound(run):
+            return Known(execution, None, (), (run,), is_one_run=True)
         return self._joined(self._locked(execution), [run])[0]
 
     def at(self, commit: Commit) -> list[Known]:
@@ -118,6 +123,12 @@ class Knowledge:
 
     def resolution(self, known: Known) -> Resolution:
         """From an execution to its run."""
+        if known.is_one_run:
+            (run,) = known.runs
+            found = self._runs.resolve(known.execution, is_locked=False)
+            came = [each for each in (found.producer, *found.confirmations) if each]
+            others = tuple(each for each in came if each.info.run_id != run.info.run_id)
+            return Resolution(Status.CHANGED, run, others)
         is_locked = known.observed is not None
         sound = find_producer(
             known.execution,

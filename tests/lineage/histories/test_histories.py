@@ -23,7 +23,7 @@ def templates(once: Once) -> Templates:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("seed", [44, 69])
+@pytest.mark.parametrize("seed", [44, 69, 274])
 def test_the_answers_after_every_step(seed: int, templates: Templates) -> None:
     failure = run(seed, templates)
     assert failure is None, str(failure)
