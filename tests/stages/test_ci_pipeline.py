@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
+from lineage.identity import signature
 from tests.conftest import S3Remote
 from tests.stages.conftest import Clone, tag
 
@@ -110,6 +111,7 @@ def test_the_first_rerun_leaves_data_runs_and_lock_where_others_find_them(
     assert len(shared.runs()) == len(STAGES)
     for run in shared.runs():
         entry = clone.lock()[run.data.tags["dvc.stage"]]
+        assert run.data.tags["dvc.signature"] == signature(entry)
         assert tag(run, "dvc.deps") == {each["path"]: each["md5"] for each in entry["deps"]}
         assert tag(run, "dvc.outs") == {each["path"]: each["md5"] for each in entry["outs"]}
         for each in run.inputs.dataset_inputs:
