@@ -31,9 +31,22 @@ ROOMS_FIRST = ("stages", "stories", "examples")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take long before the others; the order within a file stays."""
+    """Put the files that take long before the others; the order within a file stays.
+
+    The rooms take turns: files of one room have fixtures in common, and who begins beside the
+    one that makes them waits for them.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.parent.name not in ROOMS_FIRST, item.path not in slow))
+    rooms: dict[Path, dict[Path, int]] = {}
+    for item in items:
+        files = rooms.setdefault(item.path.parent, {})
+        files.setdefault(item.path, len(files))
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, int]:
+        room = item.path.parent
+        return room.name not in ROOMS_FIRST, item.path not in slow, rooms[room][item.path]
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session", autouse=True)
