@@ -16,7 +16,7 @@ from lineage.repository.snapshot import Snapshot
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.tracking.producer import Resolution, Status, find_producer, is_sound
-from lineage.tracking.tags import SIGNATURE_AFTER
+from lineage.tracking.tags import DIGEST_LIMIT, SIGNATURE_AFTER
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -190,7 +190,14 @@ class Knowledge:
             return False
         if known.observed is not None:
             return any(dep.path == path and dep.kind == "code" for dep in known.observed.deps)
-        return self._kind(DataId(path, known.execution.deps[path])) == "code"
+        told = [facts_of(run).contexts for run in known.runs if run.info.status == "FINISHED"]
+        if any(path in contexts for contexts in told):
+            return False
+        data = DataId(path, known.execution.deps[path])
+        if self._kind(data) == "code":
+            return True
+        # A run tells of all data that it read, if its hash is no longer than MLflow takes.
+        return bool(told) and 0 < len(data.hash) <= DIGEST_LIMIT and not self._writers(data)
 
     def snapshot(self, known: Known) -> Snapshot | None:
         """The oldest revision with the execution: it tells which bytes belong together."""
@@ -213,13 +220,17 @@ class Knowledge:
             for item in (*stage.outs, *stage.deps):
                 if item.path == data.path:
                     return item.kind
-        written = self._runs.writing(data.hash)
-        here = [run for run in written if (did := self._runs.execution(run)) and did.wrote(data)]
+        written, here = self._runs.writing(data.hash), self._writers(data)
         if not here and self._history.keeps(data.path):
             return "code"
         if not written:
             return "dataset"
         return "dataset" if data.path in facts_of((here or written)[0]).contexts else "report"
+
+    def _writers(self, data: DataId) -> "list[Run]":
+        """The runs that wrote these bytes to their path."""
+        written = self._runs.writing(data.hash)
+        return [run for run in written if (did := self._runs.execution(run)) and did.wrote(data)]
 
     def _locked(self, execution: Execution) -> list[Locked]:
         observed = self._history.recorded(execution)

@@ -81,3 +81,12 @@ def test_code_of_a_run_that_no_lock_holds_is_code_under_its_old_name(project: Pr
     project.release("v2")
     assert set(tag(run, "dvc.deps")) == {"one/raw.txt"}
     assert "one/raw.txt" not in {path for path, _ in data_of(trace(Asked.find(), run.info.run_id))}
+
+
+def test_code_of_a_run_is_code_where_no_commit_ever_had_its_folder(project: Project) -> None:
+    folder_renamed(project)
+    project.run("dvc", "repro", "--quiet", "--force", "two/dvc.yaml")
+    project.run("git", "mv", "two", "one")
+    run = project.runs("make", "two/dvc.yaml")[-1]
+    assert set(tag(run, "dvc.deps")) == {"two/raw.txt"}
+    assert "two/raw.txt" not in {path for path, _ in data_of(trace(Asked.find(), run.info.run_id))}
