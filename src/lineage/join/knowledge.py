@@ -190,13 +190,13 @@ class Knowledge:
             return False
         if known.observed is not None:
             return any(dep.path == path and dep.kind == "code" for dep in known.observed.deps)
-        told = [facts_of(run).contexts for run in known.runs if run.info.status == "FINISHED"]
+        told = [contexts for run in known.runs if (contexts := facts_of(run).contexts)]
         if any(path in contexts for contexts in told):
             return False
         data = DataId(path, known.execution.deps[path])
         if self._kind(data) == "code":
             return True
-        # A run tells of all data that it read, if its hash is no longer than MLflow takes.
+        # A run that tells of data tells of all, if their hash is no longer than MLflow takes.
         return bool(told) and 0 < len(data.hash) <= DIGEST_LIMIT and not self._writers(data)
 
     def snapshot(self, known: Known) -> Snapshot | None:
