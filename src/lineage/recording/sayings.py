@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lineage.errors import LineageError
 from lineage.identity import canonical_json
+from lineage.places import is_file
 from lineage.project import Project
 from lineage.recording.decision import LABEL, Registration
 from lineage.repository.commits import Commit
@@ -64,7 +65,7 @@ def of_working_tree(project: Project, registration: Registration) -> Saying:
     """When a registration was said last that a stage has made here, and perhaps not yet written."""
     present = project.history.commits.present
     for item in project.history.snapshot(present).data:
-        if LABEL in item.labels and item.location.is_file():
+        if LABEL in item.labels and is_file(item.location):
             try:
                 written = Registration.read(item.location)
             except LineageError:

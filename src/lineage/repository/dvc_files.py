@@ -7,6 +7,7 @@ from typing import Any
 
 from lineage.errors import LineageError
 from lineage.identity import from_root
+from lineage.places import is_file
 from lineage.repository.commits import Commit, Commits
 from lineage.repository.git import git
 from lineage.repository.snapshot import is_dvc_file
@@ -171,7 +172,7 @@ class FilesOnDisk:
 
     def identity(self, path: str) -> Hashable | None:
         """The file itself; None where there is none."""
-        return path if (self._top / path).is_file() else None
+        return path if is_file(self._top / path) else None
 
     def text(self, path: str) -> bytes:
         """What it holds now."""

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from errno import EINVAL
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.errors import LineageError, reason
+from lineage.places import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -90,12 +93,14 @@ def _resolver() -> type:
 
 @cache
 def bound_dvc() -> None:
-    """From now on, DVC's own reader refuses what is too deep, too, and ends no process.
+    """From now on, DVC's own reader refuses what is too deep, too, and what never ends.
 
-    It reads more than the files that say what it tracks: params, metrics, and what `vars` names.
+    It reads more than the files that say what it tracks: params, metrics, what `vars` names, and
+    the objects of its cache. A device or a pipe among them would take all memory, or the process.
     """
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
+    from dvc_objects.fs.local import FsspecLocalFileSystem
     from ruamel.yaml.error import YAMLError
 
     read = _yaml.parse_yaml
@@ -107,6 +112,17 @@ def bound_dvc() -> None:
         return read(text, path, typ)
 
     _yaml.parse_yaml = strictyaml.parse_yaml = parse_yaml
+
+    opened = FsspecLocalFileSystem.open
+
+    def open_file(self: Any, path: str, mode: str = "r", **options: Any) -> Any:
+        place = Path(path)
+        has_end = is_file(place) or is_folder(place) or not is_there(place)
+        if mode.startswith("r") and not has_end:
+            raise OSError(EINVAL, "it is no file", path)
+        return opened(self, path, mode, **options)
+
+    FsspecLocalFileSystem.open = open_file
 
 
 def refuse_endless(read: Mapping[str, Any] | bytes, path: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.identity import DataId, Execution, canonical_json
+from lineage.places import is_file, is_folder
 from lineage.repository.code_at import CodeAt
 from lineage.repository.commits import Commit, Commits
 from lineage.repository.dvc_files import DvcFiles
@@ -93,7 +94,7 @@ class History:
         place = self.workspace.git_root / data.path
         # The place itself may be a link into the DVC cache.
         is_inside = Path(os.path.realpath(place.parent)).is_relative_to(self.workspace.git_root)
-        return is_inside and (place.is_file() or place.is_dir())
+        return is_inside and (is_file(place) or is_folder(place))
 
     @cached_property
     def _paths_here(self) -> set[str]:

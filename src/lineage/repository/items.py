@@ -46,6 +46,9 @@ class Item:
         return PurePosixPath(self.path).stem
 
 
+KINDS_OF_HASH = (None, "md5-dos2unix", *HASH_KEYS)
+"""What DVC can say that a hash is; the first two are those of before DVC 3."""
+
 SIZES = ("size", "nfiles")
 """What a lock says of an amount of data, beside its hash."""
 
@@ -60,6 +63,8 @@ def check_written(item: Mapping[str, Any]) -> None:
     check_path(item["path"])
     if not all(isinstance(item.get(key), str | int | None) for key in HASH_KEYS):
         raise TypeError("a hash is text")
+    if item.get("hash") not in KINDS_OF_HASH:
+        raise ValueError("no kind of hash that DVC has")
     for key in SIZES:
         amount = item.get(key)
         if amount is not None and (type(amount) is not int or amount < 0):

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from lineage.errors import LineageError
+from lineage.places import is_file
 from lineage.repository import dvc_yaml
 from lineage.repository.commits import Commit, Commits
 from lineage.repository.dvc_files import DvcFiles, FilesOfCommit, FilesOnDisk, blob_in
@@ -86,7 +87,7 @@ class Snapshots:
 
         def is_kept(path: str) -> bool:
             # A file that git neither tracks nor ignores is code that was not added yet.
-            is_new = (self._workspace.git_root / path).is_file()
+            is_new = is_file(self._workspace.git_root / path)
             return is_in_list(tracked, path) or (is_new and not git.path_is_ignored(path))
 
         on_disk = FilesOnDisk(self._workspace.git_root)

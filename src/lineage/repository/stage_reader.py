@@ -8,6 +8,7 @@ from typing import Any
 
 from lineage.errors import LineageError
 from lineage.identity import StageId, from_root, hash_of
+from lineage.places import is_folder
 from lineage.repository.git import git
 from lineage.repository.items import Item, Observed, files_of, why_unpushed
 from lineage.repository.processes import dvc_process
@@ -162,7 +163,7 @@ class StageReader:
         top = self._workspace.git_root
         if not path.is_relative_to(top):
             return False
-        if path.is_dir() and not git(top, "ls-files", "--", str(path)):
+        if is_folder(path) and not git(top, "ls-files", "--", str(path)):
             return False
         ignored = git(
             top, "ls-files", "--others", "--ignored", "--exclude-standard", "--", str(path)

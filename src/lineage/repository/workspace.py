@@ -181,7 +181,7 @@ def as_dvc_reads(root: Path | str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, AttributeError, *PYTHONS_OWN) as error:
+    except (OSError, AttributeError, NotImplementedError, *PYTHONS_OWN) as error:
         place = getattr(error, "filename", None) or root
         raise LineageError(
             f"DVC cannot read its files at {place} ({type(error).__name__}: {reason(error)}):"

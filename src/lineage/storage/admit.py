@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from lineage.errors import LineageError
+from lineage.places import is_file, is_folder
 
 FOLDER = ".dir"
 """How the DVC hash of a folder ends: it is the hash of a listing of its files."""
@@ -145,8 +146,7 @@ def admit_path(root: Path, name: str) -> Path | None:
         return None
     place = root / name
     # Nothing is opened that never ends, as /dev/zero does.
-    is_there = os.path.isfile(place) or os.path.isdir(place)  # noqa: PTH112,PTH113 - never raise
-    return place if is_there else None
+    return place if is_file(place) or is_folder(place) else None
 
 
 def admit_free(root: Path, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lineage.errors import bare_url
 from lineage.identity import StageId, from_root
+from lineage.places import is_there
 from lineage.repository.commits import Commit
 from lineage.repository.history import History
 from lineage.repository.snapshot import Snapshot
@@ -60,7 +61,7 @@ def differences(repo: Any, snapshot: Snapshot, workspace: Workspace) -> Iterator
                 if is_data and state in ("deleted", "not in cache"):
                     continue
                 parts = [each for each in tracked if each.is_relative_to(place)]
-                if not is_data and not all(part.exists() for part in parts):
+                if not is_data and not all(is_there(part) for part in parts):
                     continue
                 named = bare_url(path)
                 yield Break(

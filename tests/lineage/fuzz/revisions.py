@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pygit2
+
 from tests.lineage.fuzz.from_python import from_dvc
 from tests.lineage.fuzz.mutate import HASHES, PATHS, TEXTS, edited
 from tests.lineage.fuzz.playground import Playground
@@ -58,7 +60,7 @@ def git_object(rng: random.Random, playground: Playground) -> Spoilt:
             ]
             try:
                 commit(playground, {"/".join([*parts[:5], "odd.dvc"]): text})
-            except (ValueError, UnicodeEncodeError) as error:
+            except (ValueError, pygit2.GitError) as error:
                 return Spoilt(f"refused by git: {error}", [["log"]])
             return Spoilt(f"the folder {path!r}", [*of_revision(BRANCH), *of_all()])
         case _:

@@ -15,6 +15,9 @@ MALFORMED = {
     "an output that is a word": "outs:\n- foo\n",
     "a path that is a number": "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: 5\n",
     "a size that is a word": "outs:\n- md5: 0123\n  path: extra.txt\n  size: many\n",
+    "a kind of hash that is none": (
+        "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  hash: ../../x\n  path: extra.txt\n"
+    ),
     "a source that is a word": "deps: foo\nouts:\n- md5: 0123\n  path: extra.txt\n",
 }
 
@@ -50,6 +53,16 @@ def test_a_malformed_file_of_today_is_one_sentence(copied: Project, said: Said, 
     copied.write("extra.txt.dvc", text)
     for words in (["log"], ["log", "data/made.txt"], ["trace", "data/made.txt"]):
         assert "extra.txt.dvc is not as DVC writes it" in said(*words)
+
+
+def test_a_path_that_no_file_can_have_is_read_as_any_other(copied: Project) -> None:
+    name = "data/" + "long" * 100
+    lock = (copied.root / "dvc.lock").read_text()
+    path = copied.lock()["copy"]["deps"][0]["path"]
+    copied.write("dvc.lock", lock.replace(f"path: {path}\n", f"path: {name}\n"))
+    asked = Asked.find(copied.root)
+    present = asked.history.snapshot(asked.history.commits.present)
+    assert name in {dep.path for stage in present.stages for dep in stage.deps}
 
 
 # How many files.

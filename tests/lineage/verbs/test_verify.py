@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -294,15 +295,31 @@ def test_a_link_to_itself_is_data_that_are_not_here(copy: Project) -> None:
     assert broken(copy) == []
 
 
-def test_a_folder_in_the_place_of_an_object_is_a_sentence(pushed: Project, tmp_path: Path) -> None:
+def device(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, device])
+def test_what_is_no_file_in_the_place_of_an_object_is_a_sentence(
+    put: Callable[[Path], None], pushed: Project, tmp_path: Path
+) -> None:
     project = pushed.copy(tmp_path / "project")
     digest = hashlib.md5(b"same").hexdigest()
     place = project.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
     place.unlink()
-    place.mkdir()
+    put(place)
     (project.root / "pictures/deep/b.txt").unlink()
     with pytest.raises(LineageError, match=f"DVC cannot read its files at .*{digest[2:]}"):
         verify(Asked.find(project.root))
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, device])
+def test_params_that_never_end_are_a_sentence(put: Callable[[Path], None], copy: Project) -> None:
+    place = copy.root / "params.yaml"
+    place.unlink()
+    put(place)
+    with pytest.raises(LineageError, match=r"DVC cannot read its files at .*params\.yaml"):
+        verify(Asked.find(copy.root))
 
 
 def test_the_repository_that_an_import_names_is_not_asked_for(
