@@ -109,7 +109,10 @@ def bound_dvc() -> None:
         with suppress(YAMLError):  # which the reader will say
             if _is_deep(text):
                 raise _unreadable(text, path, _TOO_DEEP)
-        return read(text, path, typ)
+        data = read(text, path, typ)
+        if "&" in text and "*" in text:  # aliases, perhaps
+            refuse_endless(data, path)
+        return data
 
     _yaml.parse_yaml = strictyaml.parse_yaml = parse_yaml
 

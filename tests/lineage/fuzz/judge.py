@@ -31,7 +31,7 @@ WRITING = {"sync": r"project/(mlflow\.db(-journal|-wal|-shm)?|mlartifacts(/.*)?)
 WORKTREE = r"project/\.git/(worktrees(/.*)?|config|objects/.*)"
 
 ALWAYS = (
-    r"project/\.dvc/tmp(/.*)?|project/\.dvc/cache/files(/.*)?|tmp|out|project/\.git/index"
+    r"project/\.dvc/tmp(/.*)?|project/\.dvc/cache/(files|[0-9a-f]{2})(/.*)?|tmp|out|project/\.git/index"
     r"|project/mlflow\.db-(journal|wal|shm)"
 )
 

@@ -67,3 +67,19 @@ def test_dvc_is_not_ended_by_what_is_too_deep_at_a_revision(project: Project, pa
     assert done.returncode == 1
     assert "more than 1000 levels of it lie in each other" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "names.yaml"])
+def test_dvc_does_not_write_out_what_aliases_stand_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    with_stage(project)
+    project.write("names.yaml", "a: 1\n")
+    project.write("dvc.yaml", "vars: [names.yaml]\n" + (project.root / "dvc.yaml").read_text())
+    levels = [f"z{n}: &z{n} [*z{n - 1}, *z{n - 1}, *z{n - 1}]" for n in range(1, 40)]
+    project.write(path, "z0: &z0 [lol, lol]\n" + "\n".join(levels))
+    monkeypatch.chdir(project.root)
+    assert main(["verify"]) == 1
+    said = capsys.readouterr().err
+    assert path in said
+    assert "holds more than 1,000,000 values with its aliases written out" in said
