@@ -8,6 +8,7 @@ from lineage.tracking import artifacts, outside
 from lineage.tracking.dataset_inputs import datasets_of, path_of
 from lineage.tracking.outside import PassedOver, run_named
 from lineage.tracking.producer import stage_of
+from lineage.tracking.tag_values import hashes_tag
 from lineage.tracking.tags import DEPS, ORIGINS, OUTPUT, OUTS, RECORD, SIGNATURE
 
 if TYPE_CHECKING:
@@ -73,7 +74,14 @@ class Executions:
             return self._passed.checked(
                 outside.hashes, text, run_named(run_id), f"its tag {tag}", {}
             )
-        return self._from_artifact(run_id, RECORD, lambda whole: outside.items(whole, side), {})
+
+        def read(whole: Mapping[str, Any]) -> Mapping[str, str]:
+            found = outside.items(whole, side)
+            if hashes_tag(found) != text:
+                raise ValueError(f"not what {tag} is the hash of")
+            return found
+
+        return self._from_artifact(run_id, RECORD, read, {})
 
     def _from_artifact(
         self, run_id: str, name: str, read: Callable[[Mapping[str, Any]], T], otherwise: T

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from lineage.cli import main
 from lineage.tracking import artifacts, outside
+from lineage.tracking.executions import Executions
 from lineage.tracking.outside import PassedOver
+from lineage.tracking.tag_values import hashes_tag
 from tests.lineage.conftest import Project
 
 HASH = "0123456789abcdef0123456789abcdef"
@@ -96,6 +100,26 @@ def test_of_thousands_only_some_are_named() -> None:
 
 
 # Real stores.
+
+
+def test_hashes_beside_a_tag_are_those_that_the_tag_is_the_hash_of(
+    empty_store: Path, tmp_path: Path
+) -> None:
+    many = {f"data/{number:04}.txt": HASH for number in range(300)}
+    record = {"outs": [{"path": path, "hash": digest} for path, digest in many.items()]}
+    claimed = {"outs": [*record["outs"], {"path": "raw.txt", "hash": HASH}]}
+    client = MlflowClient(f"sqlite:///{shutil.copy(empty_store, tmp_path)}")
+    experiment = client.create_experiment("any", artifact_location=str(tmp_path / "artifacts"))
+    tags = {"dvc.signature": HASH, "dvc.stage": "make", "dvc.outs": hashes_tag(many)}
+    for whole, read, warnings in ((record, many, 0), (claimed, {}, 1)):
+        run = client.create_run(experiment, tags=tags)
+        client.log_dict(run.info.run_id, whole, "lineage.json")
+        passed = PassedOver()
+        execution = Executions(client, passed).of(client.get_run(run.info.run_id))
+        assert execution is not None
+        assert execution.outs == read
+        assert len(passed.sentences) == warnings
+
 
 TAGS = (
     *("dvc.deps", "dvc.outs", "dvc.signature", "dvc.signature.after", "dvc.stage", "dvc.pipeline"),
