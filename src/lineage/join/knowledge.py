@@ -197,7 +197,7 @@ class Knowledge:
         if self._kind(data) == "code":
             return True
         # A run that tells of data tells of all, if their hash is no longer than MLflow takes.
-        return bool(told) and 0 < len(data.hash) <= DIGEST_LIMIT and not self._writers(data)
+        return bool(told) and 0 < len(data.hash) <= DIGEST_LIMIT and not self._runs.writing_to(data)
 
     def snapshot(self, known: Known) -> Snapshot | None:
         """The oldest revision with the execution: it tells which bytes belong together."""
@@ -220,17 +220,12 @@ class Knowledge:
             for item in (*stage.outs, *stage.deps):
                 if item.path == data.path:
                     return item.kind
-        written, here = self._runs.writing(data.hash), self._writers(data)
+        written, here = self._runs.writing(data.hash), self._runs.writing_to(data)
         if not here and self._history.keeps(data.path):
             return "code"
         if not written:
             return "dataset"
         return "dataset" if data.path in facts_of((here or written)[0]).contexts else "report"
-
-    def _writers(self, data: DataId) -> "list[Run]":
-        """The runs that wrote these bytes to their path."""
-        written = self._runs.writing(data.hash)
-        return [run for run in written if (did := self._runs.execution(run)) and did.wrote(data)]
 
     def _locked(self, execution: Execution) -> list[Locked]:
         observed = self._history.recorded(execution)

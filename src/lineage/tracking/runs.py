@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lineage.identity import Execution
+from lineage.identity import DataId, Execution
 from lineage.repository.whose import Here, Whose
 from lineage.tracking.dataset_inputs import content_of, datasets_of
 from lineage.tracking.executions import Executions
@@ -133,6 +133,11 @@ class Runs:
             for run in self._lookup.writing(digest)
             if run.info.status == "FINISHED" and digest in self._executions.written(run)
         ]
+
+    def writing_to(self, data: DataId) -> "list[Run]":
+        """Those of them that wrote these bytes to this path."""
+        written = self.writing(data.hash)
+        return [run for run in written if (did := self.execution(run)) and did.wrote(data)]
 
     def reading(self, digest: str) -> "list[Run]":
         """Runs of any status that read these bytes, those of users' own scripts too."""
