@@ -119,13 +119,16 @@ def bound_dvc() -> None:
     opened = FsspecLocalFileSystem.open
 
     def open_file(self: Any, path: str, mode: str = "r", **options: Any) -> Any:
-        place = Path(path)
-        has_end = is_file(place) or is_folder(place) or not is_there(place)
-        if mode.startswith("r") and not has_end:
+        if mode.startswith("r") and _has_no_end(Path(path)):
             raise OSError(EINVAL, "it is no file", path)
         return opened(self, path, mode, **options)
 
     FsspecLocalFileSystem.open = open_file
+
+
+def _has_no_end(place: Path) -> bool:
+    """Whether what lies there is neither a file nor a folder; one look where it is a file."""
+    return not (is_file(place) or is_folder(place)) and is_there(place)
 
 
 def refuse_endless(read: Mapping[str, Any] | bytes, path: str) -> None:
