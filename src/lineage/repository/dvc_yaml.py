@@ -2,14 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from errno import EINVAL
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.errors import LineageError, reason
-from lineage.places import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -32,7 +28,6 @@ LARGEST = 1_000_000
 """Values that a file may hold with its aliases written out: a few lines can stand for more than
 any memory holds."""
 
-_TOO_DEEP = f"more than {DEEPEST} levels of it lie in each other"
 _INDENTED = re.compile(rf"^[ \t?:-]{{{DEEPEST}}}", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
 
@@ -55,8 +50,7 @@ def parse(text: str | bytes, path: str) -> dict[Any, Any]:
     try:
         content = text.decode() if isinstance(text, bytes) else text
         # As `dvc.utils.serialize.parse_yaml` does, whose import alone would take 0.4 s.
-        if _is_deep(content):
-            raise _unreadable(text, path, _TOO_DEEP)
+        refuse_deep(content, path)
         read = _loader().load(content) or {}
     except YAMLError as error:
         raise _unreadable(text, path, _problem(error)) from error
@@ -91,62 +85,37 @@ def _resolver() -> type:
     return OneVersion
 
 
-@cache
-def bound_dvc() -> None:
-    """From now on, DVC's own reader refuses what is too deep, too, and what never ends.
-
-    It reads more than the files that say what it tracks: params, metrics, what `vars` names, and
-    the objects of its cache. A device or a pipe among them would take all memory, or the process.
-    """
-    from dvc.utils import strictyaml
-    from dvc.utils.serialize import _yaml
-    from dvc_objects.fs.local import FsspecLocalFileSystem
-    from ruamel.yaml.error import YAMLError
-
-    read = _yaml.parse_yaml
-
-    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
-        with suppress(YAMLError):  # which the reader will say
-            if _is_deep(text):
-                raise _unreadable(text, path, _TOO_DEEP)
-        data = read(text, path, typ)
-        if "&" in text and "*" in text:  # aliases, perhaps
-            refuse_endless(data, path)
-        return data
-
-    _yaml.parse_yaml = strictyaml.parse_yaml = parse_yaml
-
-    opened = FsspecLocalFileSystem.open
-
-    def open_file(self: Any, path: str, mode: str = "r", **options: Any) -> Any:
-        if mode.startswith("r") and _has_no_end(Path(path)):
-            raise OSError(EINVAL, "it is no file", path)
-        return opened(self, path, mode, **options)
-
-    FsspecLocalFileSystem.open = open_file
-
-
-def _has_no_end(place: Path) -> bool:
-    """Whether what lies there is neither a file nor a folder; one look where it is a file."""
-    return not (is_file(place) or is_folder(place)) and is_there(place)
-
-
-def refuse_endless(read: Mapping[str, Any] | bytes, path: str) -> None:
-    """Refuse what is too deep, or too large with its aliases written out, for DVC to go through.
+def refuse_deep(text: str, path: str) -> None:
+    """Refuse what is nested deeper than `DEEPEST`, for whoever parses it.
 
     Args:
-        read: A file's content, or what was parsed of it.
+        text: A file's content.
         path: The file, for the error.
 
     Raises:
         LineageError: If it is.
+        ruamel.yaml.error.YAMLError: If it looks as if it were, and is malformed before that.
     """
-    if isinstance(read, bytes):
-        may_repeat = b"&" in read and b"*" in read
-        if not may_repeat and not _may_be_deep(read.decode(errors="replace")):
-            return
-        read = parse(read, path)
-    if _values_in(read, {}) > LARGEST:
+    if _is_deep(text):
+        raise _unreadable(text, path, f"more than {DEEPEST} levels of it lie in each other")
+
+
+def refuse_endless(text: str | bytes, path: str, read: Mapping[str, Any] | None = None) -> None:
+    """Refuse what is too deep, or too large with its aliases written out, for DVC to go through.
+
+    Args:
+        text: A file's content.
+        path: The file, for the error.
+        read: What was parsed of it, where that is done: it is not too deep, then.
+
+    Raises:
+        LineageError: If it is.
+    """
+    content = text.decode(errors="replace") if isinstance(text, bytes) else text
+    has_aliases = "&" in content and "*" in content  # perhaps; DVC writes none
+    if not has_aliases and (read is not None or not _may_be_deep(content)):
+        return
+    if _values_in(parse(text, path) if read is None else read, {}) > LARGEST:
         raise LineageError(
             f"{path} holds more than {LARGEST:,} values with its aliases written out: write it"
             " without them."

@@ -80,7 +80,7 @@ class SnapshotReader:
                     " one from git, or run `dvc repro` after you removed it."
                 )
             try:
-                _refuse_endless(texts[lock], locked, lock)
+                dvc_yaml.refuse_endless(texts[lock], lock, locked)
                 entries = list(_joined(path, locked.get("stages") or {}, pipeline))
             except NOT_AS_WRITTEN as error:
                 raise LineageError(
@@ -125,11 +125,6 @@ def _check(entry: Mapping[str, Any]) -> None:
         if not isinstance(values, Mapping):
             raise TypeError("params are by name")
     Observed.of_entry(StageId("", ""), entry, ".", (), ())
-
-
-def _refuse_endless(text: bytes, read: Mapping[str, Any], path: str) -> None:
-    if b"&" in text and b"*" in text:  # aliases, perhaps; DVC writes none
-        dvc_yaml.refuse_endless(read, path)
 
 
 def _snapshot(
@@ -201,7 +196,7 @@ def _added(workspace: Workspace, file: str, text: bytes) -> list[Added]:
     """What a ``.dvc`` file tracks."""
     read = dvc_yaml.parse(text, file)
     try:
-        _refuse_endless(text, read, file)
+        dvc_yaml.refuse_endless(text, file, read)
         return list(_outs_of_file(workspace, file, read))
     except NOT_AS_WRITTEN as error:
         raise LineageError(

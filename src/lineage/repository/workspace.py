@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import LineageError, reason
-from lineage.repository.dvc_yaml import PYTHONS_OWN, bound_dvc
+from lineage.repository.dvc_bounds import bound_dvc
+from lineage.repository.dvc_yaml import PYTHONS_OWN
 from lineage.repository.git import git, run_git
 from lineage.repository.items import Item, files_of
 
