@@ -115,7 +115,11 @@ def refuse_endless(text: str | bytes, path: str, read: Mapping[str, Any] | None 
     has_aliases = "&" in content and "*" in content  # perhaps; DVC writes none
     if not has_aliases and (read is not None or not _may_be_deep(content)):
         return
-    if _values_in(parse(text, path) if read is None else read, {}) > LARGEST:
+    try:
+        values = _values_in(parse(text, path) if read is None else read, {})
+    except RecursionError as error:
+        raise _unreadable(text, path, reason(error)) from error
+    if values > LARGEST:
         raise LineageError(
             f"{path} holds more than {LARGEST:,} values with its aliases written out: write it"
             " without them."

@@ -80,7 +80,9 @@ class Pipelines:
 
     def _pipeline(self, path: str, text: bytes, files: "Files") -> Pipeline:
         if (path, text) not in self._parsed:
-            self._parsed[path, text] = dvc_yaml.parse(text, path)
+            read = dvc_yaml.parse(text, path)
+            dvc_yaml.refuse_endless(text, path, read)
+            self._parsed[path, text] = read
         content = self._parsed[path, text]
         try:
             if any(sign in text for sign in TEMPLATES):

@@ -49,7 +49,6 @@ def resolve(content: Mapping[str, Any], path: str, files: Files) -> dict[str, An
     # DVC's config says how a dictionary is spelled in a command, which the lock has.
     repository = SimpleNamespace(fs=_FileSystem(files), config={})
     try:
-        dvc_yaml.refuse_endless(content, path)
         resolver = DataResolver(repository, posixpath.dirname(path), content)
         return {name: resolver.resolve_one(name)[name] for name in resolver.get_keys()}
     except (DvcException, AttributeError, *dvc_yaml.PYTHONS_OWN) as error:

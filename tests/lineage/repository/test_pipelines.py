@@ -254,6 +254,25 @@ def test_values_that_nothing_can_hold_are_refused(tmp_path: Path, params: str) -
         Pipelines(tmp_path).pipeline("dvc.yaml", text, FilesOnDisk(tmp_path))
 
 
+@pytest.mark.parametrize("command", ["x", "${a}"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        "a: &b0 [1, 1]\n"
+        + "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 10)}]\n" for n in range(1, 9)),
+        "a: &a {b: [*a]}\n",
+        "a: &a " + "[" * 900 + "]" * 900 + "\nb: *a\n",
+    ],
+    ids=["many", "itself", "deep"],
+)
+def test_a_pipeline_that_nothing_can_hold_is_refused(
+    tmp_path: Path, values: str, command: str
+) -> None:
+    text = f"{values}stages: {{x: {{cmd: '{command}', outs: [o]}}}}\n".encode()
+    with pytest.raises(LineageError, match=r"^dvc.yaml (holds more than|cannot be read)"):
+        Pipelines(tmp_path).pipeline("dvc.yaml", text, FilesOnDisk(tmp_path))
+
+
 def test_an_absolute_path_inside_is_the_relative_one_that_the_lock_has(
     new_project: Callable[[], Project],
 ) -> None:
