@@ -290,6 +290,14 @@ def test_missing_images_are_one_error_or_skipped(tmp_path: Path, converted: Conv
     assert [one["image_id"] for one in read_document(train, "instances")["annotations"]] == [7]
 
 
+def test_what_is_near_a_missing_image_is_said(tmp_path: Path, converted: Convert) -> None:
+    files = official([1, 2], "train") | official([3], "val")
+    files["annotations/instances_train.json"]["images"][0]["file_name"] = "1.heic"
+    message = r"1 of 2 images of train are missing in train/: 1\.heic \(there is 1\.jpg\); add"
+    with pytest.raises(UserError, match=message):
+        converted(write_files(tmp_path / "raw", files))
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_truncated_image_is_named(tmp_path: Path, converted: Convert, zipped: bool) -> None:
     files = official(range(40), "train") | official([50], "val")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cocopipe.export.coco import export
+from cocopipe.split.images import ImageStore
 from tests.coco_files import (
     instances,
     official,
@@ -104,6 +105,44 @@ def test_images_in_folders_and_zips(converted: Convert, tmp_path: Path) -> None:
     out = exported(converted(tmp_path / "raw"), tmp_path / "out")
     assert documents(out)["instances_train.json"] == document
     assert (out / "train/deep/er/2.jpg").read_bytes() == picture(2)
+
+
+ELSEWHERE = {
+    1: "images\\1.jpg",
+    2: "2.JPG",
+    3: "train/a%20b.jpg",
+    4: "https://example.org/upload/4.jpg?token=1",
+    5: "C:\\pictures\\5.jpg",
+    6: "../../6.jpg",
+    7: "/data/upload/7.jpg",
+    8: "8.jpg",
+}
+"""Names as tools on other machines write them; the files are called after the id, 3 ``a b.jpg``."""
+
+
+def test_names_of_another_machine_stay_as_they_are_written(
+    converted: Convert, tmp_path: Path
+) -> None:
+    document = instances([*ELSEWHERE])
+    for image in document["images"]:
+        image["file_name"] = ELSEWHERE[image["id"]]
+    files = {f"train/{number}.jpg": picture(number) for number in ELSEWHERE if number != 3}
+    files |= {"train/a b.jpg": picture(3), "annotations/instances_train.json": document}
+    raw = write_files(tmp_path / "raw", {**files, **official([9], "val")})
+    conversion, train, val = converted(raw)
+    assert conversion.read_otherwise == {
+        "train: as a path of another place": 1,
+        "train: in another letter case": 1,
+        "train: in another folder": 5,
+    }
+    assert ImageStore(train).read(3) == picture(3)
+    out = exported((conversion, train, val), tmp_path / "out")
+    assert documents(out)["instances_train.json"] == document
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
+    assert {"train/images/1.jpg", "train/pictures/5.jpg", "train/6.jpg"} < there
+    assert len(there) + len([*out.rglob("*.JPG")]) == 9
+    _, again, _ = converted(out)
+    assert [image.data for image in ImageStore(again)] == [picture(each) for each in ELSEWHERE]
 
 
 def test_a_document_is_written_with_the_bytes_that_it_always_had(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cocopipe.coco.json_pieces import NotInPiecesError, pieces
-from cocopipe.coco.names import is_unicode, leads_out
+from cocopipe.coco.names import is_unicode
 from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
@@ -261,11 +261,6 @@ def _check_images(images: list[Any], where: str, first: int) -> None:
         name = image.get("file_name")
         if not isinstance(name, str) or not name:
             raise UserError(f"{where}: image {image['id']} has no file_name; give it one")
-        if leads_out(name):
-            raise UserError(
-                f"{where}: image {image['id']} has the file name {name!r}, which leads out of the "
-                "image folder; make it relative to the folder"
-            )
         if not is_unicode(name):
             raise UserError(f"{where}: image {image['id']} has a file name that is not Unicode")
 

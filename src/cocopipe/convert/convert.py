@@ -1,7 +1,6 @@
 """Raw COCO data to two converted splits."""
 
 import gc
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,8 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from cocopipe.coco.layout import Raw, RawSplit, open_raw
+from cocopipe.coco.naming import meant, near
+from cocopipe.coco.paths import path_of
 from cocopipe.convert.columns import Annotations, DocumentColumns, read
 from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
 from cocopipe.convert.settings import ConvertSettings
@@ -51,6 +52,8 @@ class Conversion:
     val: SplitConversion
     skipped: tuple[str, ...]
     """Listed images that are missing in the raw data, as ``<split>/<file name>``."""
+    read_otherwise: Mapping[str, int]
+    """How file names were read that are not those of files, as ``<split>: <how>`` -> how many."""
     ignored: tuple[str, ...]
     """Splits, documents without images or of panoptic segments, image folders without documents."""
 
@@ -91,6 +94,11 @@ def convert(
         chosen, ignored = _choose(raw, source)
         taken = [_take(split, settings) for split in chosen]
         skipped = tuple(f"{part.source.name}/{name}" for part in taken for name in part.skipped)
+        readings = {
+            f"{part.source.name}: {how}": many
+            for part in taken
+            for how, many in part.readings.items()
+        }
         ignored += [where for part in taken for where in part.ignored]
         if len(taken) == 1:
             taken = _divide(taken[0], settings.validation_fraction)
@@ -105,7 +113,11 @@ def convert(
             f" {some(mismatched)}: correct width and height, or set convert.on_mismatch to keep"
         )
     return Conversion(
-        train=done[0], val=done[1], skipped=skipped, ignored=(*ignored, *source.ignored)
+        train=done[0],
+        val=done[1],
+        skipped=skipped,
+        read_otherwise=readings,
+        ignored=(*ignored, *source.ignored),
     )
 
 
@@ -146,6 +158,8 @@ class _Part:
     source: RawSplit
     documents: tuple[DocumentColumns, ...]
     images: FoundImages
+    readings: Mapping[str, int]
+    """How file names were read that are not those of files -> how many."""
     skipped: tuple[str, ...] = ()
     """File names of listed images that are missing."""
     ignored: tuple[str, ...] = ()
@@ -161,33 +175,43 @@ def _take(split: RawSplit, settings: ConvertSettings) -> _Part:
     documents, ignored = _documents(split)
     give_back_memory()
     listed = dict(islice(_union(documents, split).items(), settings.subset))
-    images = _find(listed, split)
+    images, readings = _find(listed, split)
     is_there = images.rows >= 0
     missing = set(images.image_ids[~is_there].tolist())
     skipped = [image.file_name for image_id, image in listed.items() if image_id in missing]
     if skipped and settings.on_missing != "skip":
         raise UserError(
             f"{len(skipped)} of {len(listed)} images of {split.name} are missing in "
-            f"{split.folder}/: {some(skipped)}; add them, or set convert.on_missing to skip"
+            f"{split.folder}/: {_with_near(skipped, split)}; add them, or set convert.on_missing to"
+            " skip"
         )
-    return _Part(split, tuple(documents), images.only(is_there), tuple(skipped), tuple(ignored))
+    found = images.only(is_there)
+    return _Part(split, tuple(documents), found, readings, tuple(skipped), tuple(ignored))
 
 
-def _find(images: "Mapping[int, _Listed]", split: RawSplit) -> FoundImages:
-    """The images by id, with their files; the row of one that is missing is -1."""
+def _with_near(names: list[str], split: RawSplit) -> str:
+    """The first few of some missing images, and what is there that may be the first."""
+    there = near(names[0], split.images)
+    return some(names) + (f" (there is {there})" if there else "")
+
+
+def _find(
+    images: "Mapping[int, _Listed]", split: RawSplit
+) -> tuple[FoundImages, Mapping[str, int]]:
+    """The images by id, with their files; the row of one that is missing is -1.
+
+    And how their names were read that are not a file's own, with how many of them.
+    """
     image_ids = sorted(images)
     names = [images[image_id].file_name for image_id in image_ids]
-    rows = split.images.rows(pa.array(names, pa.string()))
-    unknown = np.flatnonzero(rows < 0)
-    normal = [posixpath.normpath(names[each]) for each in unknown]
-    rows[unknown] = split.images.rows(pa.array(normal, pa.string()))
+    found = meant(names, split.images)
     return FoundImages(
         np.array(image_ids, np.int64),
         pa.array(names, pa.string()),
         np.array([images[each].size or (0, 0) for each in image_ids], np.int32).reshape(-1, 2),
         split.images,
-        rows,
-    )
+        found.rows,
+    ), found.readings
 
 
 def _documents(split: RawSplit) -> tuple[list[DocumentColumns], list[str]]:
@@ -214,7 +238,7 @@ def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, 
     for document in documents:
         for image_id, image in _listed(document):
             known = images.setdefault(image_id, image)
-            if known.file_name != image.file_name:
+            if path_of(known.file_name) != path_of(image.file_name):
                 raise UserError(
                     f"{document.coco.where}: image {image_id} is "
                     f"{image.file_name}, but {known.file_name} in another document of "
@@ -222,7 +246,7 @@ def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, 
                 )
     names: dict[str, int] = {}
     for image_id, image in images.items():
-        other = names.setdefault(posixpath.normpath(image.file_name), image_id)
+        other = names.setdefault(path_of(image.file_name), image_id)
         if other != image_id:
             raise UserError(
                 f"the images {other} and {image_id} of {split.name} are both "

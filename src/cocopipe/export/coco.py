@@ -12,7 +12,6 @@ entry, so that their size does not matter.
 
 import io
 import json
-import posixpath
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cocopipe.coco.paths import path_of
 from cocopipe.errors import UserError
 from cocopipe.files import zip_member
 from cocopipe.split import fields, tables
@@ -111,7 +111,7 @@ class _Directory:
     folder: Path
 
     def add_image(self, split: str, file_name: str, data: bytes) -> None:
-        path = self.folder / split / file_name
+        path = self.folder / split / path_of(file_name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
@@ -128,8 +128,8 @@ class _Zip:
     """The folder in which documents wait."""
 
     def add_image(self, split: str, file_name: str, data: bytes) -> None:
-        name = posixpath.normpath(file_name)
-        self.archive.writestr(zip_member(f"images/{split}/{name}", zipfile.ZIP_STORED), data)
+        member = zip_member(f"images/{split}/{path_of(file_name)}", zipfile.ZIP_STORED)
+        self.archive.writestr(member, data)
 
     @contextmanager
     def new_document(self, file_name: str) -> Iterator[TextIO]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from cocopipe.coco.paths import path_of
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.export import detection
@@ -114,7 +115,7 @@ def export_yolo(
 
 
 def _image_path(split: str, file_name: str) -> str:
-    return f"images/{split}/{posixpath.normpath(file_name)}"
+    return f"images/{split}/{path_of(file_name)}"
 
 
 def _label_path(image_path: str) -> str:

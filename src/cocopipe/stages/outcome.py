@@ -55,6 +55,9 @@ def _convert(conversion: "Conversion") -> list[str]:
     if conversion.skipped:
         skipped = count(len(conversion.skipped), "missing image")
         said.append(f"{skipped} skipped: {some([*conversion.skipped])}")
+    if conversion.read_otherwise:
+        names = [f"{how} ({many:,})" for how, many in conversion.read_otherwise.items()]
+        said.append(f"file names were read otherwise than written: {some(names)}")
     if conversion.ignored:
         said.append(f"not taken: {some([*conversion.ignored])}")
     return said

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 
+from cocopipe.coco.paths import path_of
 from cocopipe.drawing.sheets import pictures_of
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import documents, read_document
@@ -42,6 +43,6 @@ def _write_documents(split: Path, out: Path) -> None:
 
 def _write_images(split: Path, out: Path) -> None:
     for image in ImageStore(split):
-        path = out / image.file_name
+        path = out / path_of(image.file_name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)
