@@ -6,7 +6,7 @@ import pytest
 from cocopipe.coco.layout import open_raw
 from cocopipe.errors import UserError
 from tests.coco.reading import DOC, JPG, read
-from tests.coco_files import official, write_files, write_zip
+from tests.coco_files import instances, official, picture, write_files, write_zip
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,25 @@ def test_a_split_name_may_hold_underscores(tmp_path: Path) -> None:
     write_files(
         tmp_path, {"annotations/person_keypoints_train_v2.json": DOC, "train_v2/a/1.jpg": JPG}
     )
-    assert read(tmp_path) == {"train_v2": (["person_keypoints"], {"a/1.jpg": JPG})}
+    assert read(tmp_path) == {"train_v2": (["instances"], {"a/1.jpg": JPG})}
 
 
 def test_flat_images_serve_every_document(tmp_path: Path) -> None:
     documents = {f"annotations/instances_{split}.json": DOC for split in ("train", "val")}
     write_files(tmp_path, documents | {"images/1.jpg": JPG})
     assert read(tmp_path) == dict.fromkeys(("train", "val"), (["instances"], {"1.jpg": JPG}))
-    write_files(tmp_path, {"train/1.jpg": JPG})
-    assert list(read(tmp_path)) == ["train"]
+    write_files(tmp_path, {"train/1.jpg": picture(2)})
+    assert {name: images["1.jpg"] for name, (_, images) in read(tmp_path).items()} == {
+        "train": picture(2),
+        "val": JPG,
+    }
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPG"])
 def test_suffixes_of_images(tmp_path: Path, suffix: str) -> None:
-    write_files(tmp_path, {"annotations/instances_val.json": DOC, f"val/1.{suffix}": JPG})
+    document = instances([1])
+    document["images"][0]["file_name"] = f"1.{suffix}"
+    write_files(tmp_path, {"annotations/instances_val.json": document, f"val/1.{suffix}": JPG})
     assert read(tmp_path)["val"][1] == {f"1.{suffix}": JPG}
 
 
@@ -78,11 +83,11 @@ def test_image_folder_without_document_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "has no COCO annotations: expected annotations/<document>_<split>.json"),
+        ({}, "has no COCO annotations: expected a JSON file"),
         ({"train/1.jpg": JPG}, "has no COCO annotations"),
         (
             {"annotations/instances_train.json": DOC},
-            "annotations for train but no images for them: put them into train/, images/train/ or",
+            r"instances_train\.json lists 1 picture, and none was found: looked beside",
         ),
         (
             {
@@ -90,7 +95,7 @@ def test_image_folder_without_document_is_reported(tmp_path: Path) -> None:
                 "train/_annotations.coco.json": DOC,
                 "train/1.jpg": JPG,
             },
-            "two instances documents of split train",
+            "are both the instances of split train",
         ),
     ],
 )

@@ -82,7 +82,10 @@ def test_nothing_of_real_data_is_lost(real_data: Path, converted: Convert, name:
     for split, key in ((train, "train"), (val, "train" if divided else "val")):
         assert ids(split) == sorted(ids(split))
         for document in documents(split):
-            original = json.loads((raw / fixed[key].format(document)).read_text())
+            path = raw / fixed[key].format(document)
+            if not path.exists():  # the only one with boxes, whatever it is called
+                (path,) = path.parent.glob(f"*_{split.name}.json")
+            original = json.loads(path.read_text())
             assert read_document(split, document) == share_of(original, ids(split))
         for image in ImageStore(split):
             (path,) = raw.rglob(image.file_name)
@@ -124,15 +127,14 @@ def test_a_real_export_without_its_images_is_one_error(
     real_data: Path, converted: Convert, tmp_path: Path
 ) -> None:
     source = real_data / "edge_cases" / "images_missing"
-    with pytest.raises(UserError, match="annotations for train2017 but no images"):
+    message = r"instances_train2017\.json lists 600 pictures, and none was found: looked beside it"
+    with pytest.raises(UserError, match=message):
         converted(source)
     (tmp_path / "raw" / "annotations").mkdir(parents=True)
     shutil.copy(source / "instances_train2017.json", tmp_path / "raw" / "annotations")
     write_files(tmp_path / "raw", {"train2017/other.jpg": picture(1)})
-    with pytest.raises(UserError, match="600 of 600 images of train2017 are missing") as error:
-        converted(tmp_path / "raw")
-    assert str(error.value).count(".jpg") == 5
-    assert "and 595 more" in str(error.value)
+    with pytest.raises(UserError, match=message):
+        converted(tmp_path / "raw", on_missing="skip")
 
 
 def test_more_images_never_move_others_across(tmp_path: Path, converted: Convert) -> None:

@@ -18,7 +18,7 @@ from lineage import Registration
 ORIGIN = Origin("sample", "sample:", 270_300, "seed:0")
 STORED = Stored(images=31, size_bytes=1, shards=1)
 TRAIN = SplitConversion("train", STORED, {"instances": 1084}, OddBoxes())
-CONVERSION = Conversion(TRAIN, replace(TRAIN, annotations={"captions": 5}), (), ())
+CONVERSION = Conversion(TRAIN, replace(TRAIN, annotations={"captions": 5}), (), {}, ())
 FIGURES = {
     "images": 31.0,
     "annotations": 84.0,
@@ -60,6 +60,12 @@ def ends(*losses: float) -> list[EpochEnd]:
             replace(CONVERSION, skipped=("train/a.jpg",), ignored=("test",)),
             "train 31 images, 1,084 boxes · val 31 images, captions"
             " · 1 missing image skipped: train/a.jpg · not taken: test",
+        ),
+        (
+            "convert",
+            replace(CONVERSION, read_otherwise={"train: in another letter case": 1200}),
+            "train 31 images, 1,084 boxes · val 31 images, captions"
+            " · file names were read otherwise than written: train: in another letter case (1,200)",
         ),
         (
             "inspect",

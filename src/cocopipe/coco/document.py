@@ -5,28 +5,21 @@ a piece is the reader's business, who is given one at a time: so a document of 4
 memory of a piece.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cocopipe.coco.json_pieces import NotInPiecesError, pieces
+from cocopipe.coco.json_pieces import NotInPiecesError
 from cocopipe.coco.names import is_unicode
+from cocopipe.coco.parts import Parts, as_a_whole, in_pieces, require_json
 from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 
 INT64 = range(-(2**63), 2**63)
-
-_LISTS = ("images", "annotations")
-_CHUNK = 4096
-"""Elements of a list that are a part, where the document had to be parsed as a whole."""
-
 
 Encoded = TypeVar("Encoded")
 Encode = Callable[[Sequence[Mapping[str, Any]], int], Encoded]
@@ -49,7 +42,7 @@ class Document:
     image_ids: npt.NDArray[np.int64]
     has_annotations: bool
     _entry: Entry
-    _parts: "_Parts"
+    _parts: "Parts"
 
     @property
     def where(self) -> str:
@@ -92,7 +85,7 @@ class Document:
                 del annotations  # else they are here until the next ones are
                 yield encoded
         except NotInPiecesError as error:
-            _require_json(self._entry)
+            require_json(self._entry)
             raise UserError(f"{self.where} is not JSON ({error}): correct the file") from error
         check.once(np.concatenate(ids))
 
@@ -116,9 +109,9 @@ def read(
             there twice, a file name that leads out.
     """
     try:
-        return _read(entry, name, encode, _in_pieces)
+        return _read(entry, name, encode, in_pieces)
     except NotInPiecesError:
-        return _read(entry, name, encode, _as_a_whole)
+        return _read(entry, name, encode, as_a_whole)
     except UserError:
         for _ in entry.blocks():  # of what is damaged in its zip, nothing else is told
             pass
@@ -126,7 +119,7 @@ def read(
 
 
 def _read(
-    entry: Entry, name: str, encode: Encode[Encoded], parts: "_Parts"
+    entry: Entry, name: str, encode: Encode[Encoded], parts: "Parts"
 ) -> tuple[Document, list[Encoded]] | None:
     top: dict[str, Any] = {}
     images: list[Encoded] = []
@@ -161,63 +154,6 @@ def _is_panoptic(annotations: list[Any]) -> bool:
     return bool(annotations) and all(
         isinstance(each, dict) and "segments_info" in each for each in annotations
     )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A field of a document, or some elements of one that is a list."""
-
-    name: str
-    is_part: bool
-    parse: Callable[[], Any]
-
-
-_Parts = Callable[[Entry], Iterator[_Part]]
-
-
-def _in_pieces(entry: Entry) -> Iterator[_Part]:
-    for piece in pieces(entry.blocks(), _LISTS):
-        yield _Part(piece.name, piece.is_part, partial(_parsed, piece.text))
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    try:
-        # Takes what the standard does not allow: NaN, halves of surrogates, endless depth.
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NotInPiecesError(str(error)) from error
-
-
-def _as_a_whole(entry: Entry) -> Iterator[_Part]:
-    content = _require_json(entry)
-    if not isinstance(content, dict):
-        raise UserError(f"{entry.where} is not a COCO document: it has no list of images")
-    for name, value in content.items():
-        if name not in _LISTS or not isinstance(value, list):
-            yield _Part(name, False, partial(_same, value))
-            continue
-        for start in range(0, max(1, len(value)), _CHUNK):
-            yield _Part(name, True, partial(_same, value[start : start + _CHUNK]))
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _require_json(entry: Entry) -> Any:
-    try:
-        return json.loads(entry.read())
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise UserError(
-            f"{entry.where} is not JSON: {error.msg} at {place}; correct the file"
-        ) from error
-    except (ValueError, RecursionError) as error:  # no Unicode, endless digits, endless depth
-        raise UserError(f"{entry.where} is not JSON ({error}): correct the file") from error
 
 
 def _ids_of(items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.int64]:

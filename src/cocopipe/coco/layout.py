@@ -1,28 +1,28 @@
 """Raw COCO data as a directory, zips in it included, read in place.
 
-The files of the directory and the members of its zips form one tree, in which
-the splits are found::
+The files of the directory and the members of its zips form one tree. A document is any JSON file
+in it that is COCO by its content, wherever it lies; its images are where its file names lead:
+beside it, in a folder ``images`` or ``data`` or one named like the split, or around those. A
+split's name is that of the document, or of the folder that it lies in.
 
-    annotations/<document>_<split>.json     with images in <split>/ or images/<split>/,
-                                            or in images/ where no split has its own folder
-    <split>/_annotations.coco.json          with the images beside it; or in images/<split>/
-
-A zip's members stand beside the zip, as if it had been unpacked there; one that
-holds images without a folder of their own stands for the folder of its name.
-Nothing is extracted: a member is read, and its CRC checked, where it lies.
+A zip's members stand beside the zip, as if it had been unpacked there; one that holds images
+without a folder of their own stands for the folder of its name. Nothing is extracted: a member is
+read, and its CRC checked, where it lies.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cocopipe.coco.file_columns import Files
-from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
+from cocopipe.coco.names import IMAGE_SUFFIXES
+from cocopipe.coco.places import BESIDE, Asked, Pictures
+from cocopipe.coco.sniff import Look, listed, look
+from cocopipe.coco.titles import Title, titles
 from cocopipe.coco.tree import tree
-from cocopipe.coco.zips import Entry
-from cocopipe.documents import PRIMARY
-from cocopipe.errors import UserError, some
+from cocopipe.coco.zips import Entry, ZipMember
+from cocopipe.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Raw:
     splits: tuple[RawSplit, ...]
     """The splits that have both documents and images, in the order of their names."""
     ignored: tuple[str, ...]
-    """Documents without images, and image folders without documents."""
+    """Documents of an archive of more splits than have images here, and image folders that no
+    document is about."""
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def open_raw(raw: Path) -> Iterator[Raw]:
     """Find the splits of ``raw`` and keep its zips open inside the block.
 
     Raises:
-        UserError: nothing there, no documents, no images for any of them, a
+        UserError: nothing there, no documents, no images for one of them, a
             broken zip, a name or link that leads out of the directory, one
             path found twice.
     """
@@ -63,84 +64,82 @@ def open_raw(raw: Path) -> Iterator[Raw]:
 
 
 def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
-    folders = _image_folders(tree)
-    documents = _documents(raw, tree, folders)
-    if not documents:
+    pictures = Pictures({path: entry for path, entry in tree.items() if _is_image(path)})
+    looks = {
+        path: seen
+        for path, entry in tree.items()
+        if path.lower().endswith(".json") and (seen := look(entry))
+    }
+    if not looks:
         raise UserError(
-            f"{raw} has no COCO annotations: expected annotations/<document>_<split>.json "
-            f"or <split>/{BESIDE}"
+            f"{raw} has no COCO annotations: expected a JSON file with images and annotations, "
+            "such as annotations/instances_<split>.json or <split>/_annotations.coco.json"
         )
-    if "images" in folders and folders.keys().isdisjoint(documents):
-        folders |= dict.fromkeys(documents, "images")
+    last_parts = {path.rpartition("/")[2] for path in pictures.folders} - {""}
+    documents = _documents(titles(looks, last_parts), tree)
+    asked = [_asked(split, its, looks) for split, its in sorted(documents.items())]
+    folders = pictures.folders_of(asked)
+    absent = [each for each in asked if each.name not in folders]
+    here = [tree[path] for each in asked if each.name in folders for path in each.documents]
+    for each in absent:
+        if not all(_is_one_of_more(tree[path], here) for path in each.documents):
+            raise _absent(each, tree)
     splits = tuple(
-        RawSplit(name, found, _below(tree, folders[name]), folders[name])
-        for name, found in sorted(documents.items())
-        if name in folders
-    )
-    if not splits:
-        names = sorted(documents)
-        raise UserError(
-            f"{raw} has annotations for {some(names)} but no images for them: put them into "
-            f"{names[0]}/, images/{names[0]}/ or {names[0]}.zip"
+        RawSplit(
+            each.name,
+            {document: tree[path] for document, path in documents[each.name].items()},
+            pictures.below(folders[each.name]),
+            folders[each.name],
         )
-    used = {split.folder for split in splits}
-    without_images = [
-        entry.where
-        for name, found in sorted(documents.items())
-        if name not in folders
-        for entry in found.values()
-    ]
-    without_documents = [f"{path}/" for path in sorted(set(folders.values())) if path not in used]
-    return Raw(splits, tuple(without_images + without_documents))
+        for each in asked
+        if each.name in folders
+    )
+    left = [tree[path].where for each in absent for path in each.documents]
+    unused = pictures.unused(
+        folders[each.name] for each in asked if each.names and each.name in folders
+    )
+    return Raw(splits, tuple(left + [f"{folder}/" for folder in unused]))
 
 
-def _image_folders(tree: Mapping[str, Entry]) -> dict[str, str]:
-    """Split name to the folder of its images; ``images`` itself is there if it holds any."""
-    folders: dict[str, str] = {}
-    for path in tree:
-        parts = path.split("/")
-        if PurePosixPath(path).suffix.lower() not in IMAGE_SUFFIXES or len(parts) == 1:
-            continue
-        if parts[0] != "images":
-            folders[parts[0]] = parts[0]
-        elif len(parts) == 2:
-            folders["images"] = "images"
-        else:
-            folders.setdefault(parts[1], f"images/{parts[1]}")
-    return folders
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _documents(
-    raw: Path, tree: Mapping[str, Entry], folders: Mapping[str, str]
-) -> dict[str, dict[str, Entry]]:
-    """Split name to its documents by name."""
-    documents: dict[str, dict[str, Entry]] = {}
-    for path, entry in tree.items():
-        parts = path.split("/")
-        if len(parts) > 1 and parts[-1] == BESIDE and parts[:-2] in ([], ["images"]):
-            split, document = parts[-2], PRIMARY
-        elif path.endswith(".json") and (len(parts) == 1 or parts[:-1] == ["annotations"]):
-            stem = parts[-1].removesuffix(".json")
-            known = [name for name in folders if stem.endswith(f"_{name}")]
-            # A split's own name may hold underscores: its folder tells.
-            split = max(known, key=len) if known else stem.rpartition("_")[2]
-            document = stem.removesuffix(split).removesuffix("_")
-            if not document:
-                continue
-        else:
-            continue
-        found = documents.setdefault(split, {})
-        if document in found:
+def _documents(titles: Iterable[Title], tree: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
+    """Split -> its documents by name, as paths."""
+    documents: dict[str, dict[str, str]] = {}
+    for each in titles:
+        found = documents.setdefault(each.split, {})
+        if each.document in found:
+            one, other = tree[found[each.document]].where, tree[each.path].where
             raise UserError(
-                f"{raw} has two {document} documents of split {split}, {found[document].where} and "
-                f"{entry.where}: remove one of them"
+                f"{one} and {other} are both the {each.document} of split {each.split}: remove one"
+                " of them, or say in download.directory.splits what is what, such as "
+                f"{each.split}: {{images: <folder>, annotations: {each.path}}}"
             )
-        found[document] = entry
+        found[each.document] = each.path
     return documents
 
 
-def _below(tree: Mapping[str, Entry], folder: str) -> Files:
-    prefix = f"{folder}/"
-    return Files(
-        {path.removeprefix(prefix): each for path, each in tree.items() if path.startswith(prefix)}
+def _asked(split: str, documents: Mapping[str, str], looks: Mapping[str, Look]) -> Asked:
+    names = [name for path in documents.values() for name in looks[path].names]
+    return Asked(split, tuple(documents.values()), tuple(dict.fromkeys(names)))
+
+
+def _is_one_of_more(entry: Entry, here: Iterable[Entry]) -> bool:
+    """Whether a document lies in a zip with others, whose images are here.
+
+    The official archive has the annotations of all splits, of which some were fetched.
+    """
+    return isinstance(entry, ZipMember) and any(entry.origin == each.origin for each in here)
+
+
+def _absent(split: Asked, tree: Mapping[str, Entry]) -> UserError:
+    path = split.documents[0]
+    many = listed(tree[path])
+    return UserError(
+        f"{tree[path].where} lists {many:,} picture{'s' * (many != 1)}, and none was found: looked"
+        f" beside it and around it, in folders named {split.name} and {BESIDE[0]}; put them"
+        " there, or name their folder in params.yaml, as download.directory.splits:"
+        f" {{{split.name}: {{images: <folder>, annotations: {path}}}}}"
     )

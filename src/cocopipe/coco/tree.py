@@ -18,6 +18,8 @@ def tree(raw: Path, open_zips: ExitStack) -> dict[str, Entry]:
     """Every file and zip member by its path relative to ``raw``, in sorted order."""
     found: dict[str, Entry] = {}
     for name, path in _walk(raw, raw.resolve(), ""):
+        if _is_of_macos(name):
+            continue
         if path.suffix.lower() == ".zip":
             there: Mapping[str, Entry] = dict(_members(path, name, open_zips))
         else:
@@ -71,15 +73,16 @@ def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str,
     for member in _directory(path, archive):
         if leads_out(member.name):
             raise UserError(f"{path} has a member named {member.name!r}: remove it from the zip")
-        if member.name in members:
-            raise UserError(f"{path} has two members named {member.name}: make it again")
-        members[member.name] = member
+        inside = member.name.replace("\\", "/")
+        if inside in members:
+            raise UserError(f"{path} has two members named {inside}: make it again")
+        members[inside] = member
     parent, _, _ = name.rpartition("/")
     root = f"{parent}/" if parent else ""
     if not any(_is_layout(member, path.stem) for member in members):
         root += f"{path.stem}/"
-    for member in members.values():
-        yield root + member.name, member
+    for inside, member in members.items():
+        yield root + inside, member
 
 
 def _directory(path: Path, archive: OpenZip) -> list[ZipMember]:
@@ -89,10 +92,15 @@ def _directory(path: Path, archive: OpenZip) -> list[ZipMember]:
             return [
                 ZipMember.of(archive, info)
                 for info in directory.infolist()
-                if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+                if not info.is_dir() and not _is_of_macos(info.filename)
             ]
     except UNREADABLE_ZIP as error:
         raise UserError(f"{path} is no readable zip ({error}): fetch or make it again") from error
+
+
+def _is_of_macos(name: str) -> bool:
+    """Whether a file holds what macOS knows of another one."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
 
 
 def _is_layout(member: str, stem: str) -> bool:

@@ -9,16 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES, UNREADABLE_ZIP
+from cocopipe.coco.names import IMAGE_SUFFIXES, UNREADABLE_ZIP
 from cocopipe.errors import UserError, some
 from cocopipe.sources.disk import require_space, take_file
 from cocopipe.sources.names import require_split_name
 from cocopipe.sources.origin import Origin
-
-_LAYOUTS = (
-    "annotations/instances_<split>.json with its images in <split>/ or images/<split>/, "
-    "or <split>/_annotations.coco.json beside its images"
-)
 
 
 def copy_directory(
@@ -32,7 +27,7 @@ def copy_directory(
     Args:
         source: The dataset's folder.
         out: Existing, empty folder, outside of ``source``.
-        splits: Empty where ``source`` is in a layout that the converter knows. Else, per
+        splits: Empty where the documents' file names lead to the images. Else, per
             split, ``images`` (a folder) and ``annotations`` (a file, or a list of files),
             relative to ``source``; they are written in the official layout.
 
@@ -78,88 +73,41 @@ def _root(source: Path, out: Path) -> Path:
             "a folder of its own."
         )
     if all(entry.name.startswith(".") for entry in root.iterdir()):
-        raise UserError(f"{source} is empty; put a COCO dataset there: {_LAYOUTS}.")
+        raise UserError(f"{source} is empty; put a COCO dataset there, its JSON and its images.")
     return root
 
 
 def _found(root: Path, source: Path) -> dict[PurePosixPath, Path]:
-    """Choose the files of a layout that the converter knows, under the names they have."""
-    documents = _documents(root)
-    archives = {path: _members(_inside(path, root)) for path in sorted(root.glob("[!.]*.zip"))}
-    names = {path.stem for path in documents}.union(*(held for held, _ in archives.values()))
-    beside = {folder / BESIDE for folder in _folders(root) if (folder / BESIDE).is_file()}
-    if not names and not beside:
+    """Choose all files that may be of the dataset, under the names they have."""
+    files = list(_files(root, root))
+    held = {path: _members(path) for path in files if path.suffix.lower() == ".zip"}
+    members = [member for names in held.values() for member in names]
+    if not any(_is_document(path) for path in [*files, *members]):
         raise UserError(
-            f"{source} has no COCO annotations where they are looked for: {_LAYOUTS}; name other "
-            "places in download.directory.splits."
+            f"{source} has no COCO annotations: a JSON file with images and annotations, beside "
+            "the images, around them or in a zip."
         )
-
-    images: dict[str, list[Path]] = {}
-    for folder in _folders(root):
-        if folder / BESIDE in beside or _annotates(names, folder.name):
-            images.setdefault(folder.name, []).extend(_images(folder, root))
-    for path, (held, has_images) in archives.items():
-        if has_images and (held or _annotates(names, path.stem)):
-            images.setdefault(path.stem, []).append(path)
-    if not any(images.values()) and (root / "images").is_dir():
-        flat = _images(root / "images", root)
-        images = {name.rpartition("_")[2]: flat for name in names}
-    splits = {split for split, paths in images.items() if paths}
-    if not splits:
-        listed = names | {path.relative_to(root).as_posix() for path in beside}
+    if not any(_is_image(path) for path in [*files, *members]):
+        names = [_name(path, root).as_posix() for path in files if path not in held]
         raise UserError(
-            f"{source} has annotations ({some(sorted(listed))}) but no images for them: "
-            f"{_LAYOUTS}; name other places in download.directory.splits."
+            f"{source} has annotations ({some(names or [path.name for path in held])}) but no "
+            f"images: those that are read are called {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
-
-    chosen = [path for path in documents if any(_annotates({path.stem}, split) for split in splits)]
-    chosen += [path for path in beside if path.parent.name in splits]
-    chosen += [path for path, (held, _) in archives.items() if held]
-    chosen += [path for paths in images.values() for path in paths]
-    return {_name(path, root): path for path in chosen}
+    return {_name(path, root): path for path in files if held.get(path, True)}
 
 
-def _documents(root: Path) -> list[Path]:
-    folder = root / "annotations"
-    if not folder.is_dir():
-        return []
-    return [
-        path
-        for path in _files(folder, root)
-        if path.parent == folder and path.suffix == ".json" and "_" in path.stem
-    ]
-
-
-def _annotates(names: set[str], split: str) -> bool:
-    """Tell whether a document of these names, ``<document>_<split>``, is of this split."""
-    return any(name.endswith(f"_{split}") for name in names)
+def _members(archive: Path) -> list[PurePosixPath]:
+    """Return the images and documents in a zip."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [PurePosixPath(name.replace("\\", "/")) for name in opened.namelist()]
+    except UNREADABLE_ZIP as error:
+        raise UserError(f"{archive} is no readable zip ({error}); replace it.") from error
+    return [path for path in members if _is_image(path) or _is_document(path)]
 
 
 def _images(folder: Path, root: Path) -> list[Path]:
     return [path for path in _files(folder, root) if _is_image(path)]
-
-
-def _folders(root: Path) -> list[Path]:
-    """Folders that may hold the images of the split they are named after."""
-    candidates = [*root.iterdir()]
-    if (root / "images").is_dir():
-        candidates += _inside(root / "images", root).iterdir()
-    return [path for path in sorted(candidates) if path.is_dir() and path.name[0] != "."]
-
-
-def _members(archive: Path) -> tuple[set[str], bool]:
-    """Return the names of the annotation documents in a zip, and whether it has images."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [PurePosixPath(name) for name in opened.namelist()]
-    except UNREADABLE_ZIP as error:
-        raise UserError(f"{archive} is no readable zip ({error}); replace it.") from error
-    documents = {
-        path.stem
-        for path in members
-        if path.parent.name == "annotations" and path.suffix == ".json" and "_" in path.stem
-    }
-    return documents, any(_is_image(path) for path in members)
 
 
 def _named(
@@ -220,7 +168,7 @@ def _files(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[P
             continue
         if path.is_dir():
             yield from _files(path, root, (*above, real))
-        elif _is_image(path) or path.suffix == ".json":
+        elif _is_image(path) or _is_document(path) or path.suffix.lower() == ".zip":
             _inside(path, root)
             yield path
 
@@ -240,6 +188,10 @@ def _inside(path: Path, root: Path) -> Path:
 
 def _is_image(path: PurePath) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _is_document(path: PurePath) -> bool:
+    return path.suffix.lower() == ".json" and not path.name.startswith(".")
 
 
 def _name(path: Path, folder: Path) -> PurePosixPath:
