@@ -42,7 +42,7 @@ class Document:
     image_ids: npt.NDArray[np.int64]
     has_annotations: bool
     _entry: Entry
-    _parts: "Parts"
+    _parts: Parts
 
     @property
     def where(self) -> str:
@@ -106,7 +106,7 @@ def read(
 
     Raises:
         UserError: not JSON, not COCO, an id that is missing, no integer or
-            there twice, a file name that leads out.
+            there twice, an image without a file name.
     """
     try:
         return _read(entry, name, encode, in_pieces)
@@ -119,7 +119,7 @@ def read(
 
 
 def _read(
-    entry: Entry, name: str, encode: Encode[Encoded], parts: "Parts"
+    entry: Entry, name: str, encode: Encode[Encoded], parts: Parts
 ) -> tuple[Document, list[Encoded]] | None:
     top: dict[str, Any] = {}
     images: list[Encoded] = []

@@ -98,7 +98,7 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
     unused = pictures.unused(
         folders[each.name] for each in asked if each.names and each.name in folders
     )
-    return Raw(splits, tuple(left + [f"{folder}/" for folder in unused]))
+    return Raw(splits, tuple(left + [f"{folder or '.'}/" for folder in unused]))
 
 
 def _is_image(path: str) -> bool:

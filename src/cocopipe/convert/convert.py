@@ -182,8 +182,8 @@ def _take(split: RawSplit, settings: ConvertSettings) -> _Part:
     if skipped and settings.on_missing != "skip":
         raise UserError(
             f"{len(skipped)} of {len(listed)} images of {split.name} are missing in "
-            f"{split.folder}/: {_with_near(skipped, split)}; add them, or set convert.on_missing to"
-            " skip"
+            f"{split.folder or '.'}/: {_with_near(skipped, split)}; add them, or set"
+            " convert.on_missing to skip"
         )
     found = images.only(is_there)
     return _Part(split, tuple(documents), found, readings, tuple(skipped), tuple(ignored))
@@ -238,7 +238,9 @@ def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, 
     for document in documents:
         for image_id, image in _listed(document):
             known = images.setdefault(image_id, image)
-            if path_of(known.file_name) != path_of(image.file_name):
+            if known.file_name != image.file_name and (
+                path_of(known.file_name) != path_of(image.file_name)
+            ):
                 raise UserError(
                     f"{document.coco.where}: image {image_id} is "
                     f"{image.file_name}, but {known.file_name} in another document of "
