@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,22 @@ import numpy as np
 from PIL import Image
 
 Files = Mapping[str, "bytes | Mapping[str, Any]"]
+
+HEIC = b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA"
+    "AAAAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAAIsAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34"
+    "+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5"
+    "uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAA"
+    "AAAAAAEAAQWBAgMFhAAAAJNtZGF0AAAAhygBrwngOSMkv//40n//9/QeQ/YKWcF//n6Uff4V/n/+ze9RXZVzY04C"
+    "CnEQdbNmkv7fEv9z6C9QliwNWI1POyr67cKEP4/9DEVKFg5hkhjcp2QFZ9R8ac7pW7tJC5IhlRaNokRGI6pBKaeJ"
+    "2Vz6k3TApFEKXj3Xcib0Exr6tCeDFO7z+WULng=="
+)
+"""A picture of 64 x 48 pixels, its left half red and its right half blue, as phones write them.
+
+By pillow-heif, since what this project reads them with has no encoder.
+"""
 
 
 def picture(seed: int, size: tuple[int, int] = (20, 12), kind: str = "JPEG") -> bytes:

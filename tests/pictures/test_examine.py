@@ -71,18 +71,18 @@ def test_more_pixels_than_anyone_wants() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize(("orientation", "is_turned"), [(None, False), (1, False), (6, True)])
+@pytest.mark.parametrize(("orientation", "turn"), [(None, 1), (1, 1), (6, 6), (0, 1), (9, 1)])
 def test_what_exif_asks_for_is_told_and_not_done(
-    kind: str, orientation: int | None, is_turned: bool
+    kind: str, orientation: int | None, turn: int
 ) -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
-    if orientation:
+    if orientation is not None:
         exif[0x0112] = orientation
     buffer = io.BytesIO()
     Image.new("RGB", (30, 10)).save(buffer, kind, exif=exif)
     for whole in (False, True):
-        assert examine(buffer.getvalue(), decode=whole) == Examined((30, 10), is_turned)
+        assert examine(buffer.getvalue(), decode=whole) == Examined((30, 10), turn)
 
 
 def test_decoding_finds_what_headers_do_not_tell() -> None:

@@ -17,6 +17,23 @@ def test_of_sixteen_bits_the_upper_eight_are_kept(kind: str) -> None:
     assert np.array_equal(pixels, np.stack([ramp // 256] * 3, axis=2))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_twelve_bits_in_sixteen_are_shown_by_their_range(kind: str) -> None:
+    """By what trains and by what draws alike."""
+    ramp = np.arange(0, 4096, 4, dtype=np.uint16).reshape(16, 64)
+    file = io.BytesIO()
+    Image.fromarray(ramp).save(file, kind)
+    with Image.open(file) as image:
+        pixels = np.asarray(rgb(image))
+    assert np.array_equal(pixels, np.stack([ramp // 16] * 3, axis=2))
+    import torch  # slow, and nothing else here needs it
+
+    from cocopipe.detect.reading.decoding import decode
+
+    found = decode(torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)).pixels
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), pixels)
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "CMYK", "RGBA", "P"])
 def test_other_pictures_are_as_pillow_converts_them(mode: str) -> None:
     image = Image.linear_gradient("L").convert(mode)

@@ -1,6 +1,5 @@
 """Image bytes: whether they are a whole picture, and its pixels."""
 
-import io
 import math
 import struct
 import zlib
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+from cocopipe.pictures.opening import opened
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF")
 """What is taken for an image, told by content, not by the file's name."""
 
 _END_OF_PNG = b"IEND\xae\x42\x60\x82"
@@ -48,8 +49,13 @@ class Examined:
 
     size: tuple[int, int]
     """(width, height) in pixels, as stored."""
-    is_turned: bool = False
-    """Whether its EXIF asks viewers to turn or mirror it."""
+    turn: int = 1
+    """How its EXIF asks viewers to turn or mirror it, by the standard's number; 1: not at all."""
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether viewers are asked to turn or mirror it."""
+        return self.turn != 1
 
 
 def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
@@ -69,7 +75,7 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
     if found is not None:
         return found
     with _opened(data) as image:
-        is_turned = _is_turned(image.info.get("exif", b""))
+        turn = _turn(image.info.get("exif", b""))
         is_jpeg = image.format in ("JPEG", "MPO")
         if image.format == "PNG" and _END_OF_PNG not in bytes(data):
             raise UnreadableImageError("its end is missing")
@@ -77,13 +83,14 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
             image.verify()
         elif decode or not is_jpeg or not _ends_like_a_jpeg(data):
             image.load()
-        return Examined(image.size, is_turned)
+        return Examined(image.size, turn)
 
 
-def _is_turned(exif: bytes) -> bool:
+def _turn(exif: bytes) -> int:
     read = Image.Exif()
     read.load(exif)
-    return read.get(_ORIENTATION, 1) not in (0, 1)
+    turn = read.get(_ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
 
 
 def decode(data: bytes) -> Image.Image:
@@ -119,19 +126,19 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
     """
     if data[:2] != _START_OF_JPEG:
         return None
-    size, is_turned = None, False
+    size, turn = None, 1
     place, last = 2, len(data) - 2 - _FRAME_HEADER.size
     while place <= last and data[place] == _MARKER:
         kind = data[place + 1]
         length_bytes, height, width = _FRAME_HEADER.unpack_from(data, place + 2)
         if kind == _SCAN:
             is_usual = size and 0 < size[0] * size[1] <= (Image.MAX_IMAGE_PIXELS or math.inf)
-            return Examined(size, is_turned) if size and is_usual else None
+            return Examined(size, turn) if size and is_usual else None
         if kind in _FRAMES:
             size = (width, height)
         elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
             try:
-                is_turned = _is_turned(bytes(data[place + 4 : place + 2 + length_bytes]))
+                turn = _turn(bytes(data[place + 4 : place + 2 + length_bytes]))
             except UNREADABLE:
                 return None
         elif kind not in _WITH_LENGTH:
@@ -144,10 +151,10 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
 def _opened(data: bytes | memoryview) -> Iterator[Image.Image]:
     """Open a picture; what goes wrong with it inside the block is one error."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with opened(data, FORMATS) as image:
             yield image
     except UnidentifiedImageError:
-        message = "it is no JPEG, PNG, WebP, BMP, GIF or TIFF"
+        message = "it is no JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, PPM or HEIC"
         raise UnreadableImageError(message) from None
     except UNREADABLE as error:
         raise UnreadableImageError(str(error)) from error
