@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+ABSENT = "cocopipe:absent"
+"""The key, beside an entry's values as they were written, that lists those that were not."""
+
 PRIMARY = "instances"
 """The document that detection reads; its order of images is the split's."""
 

@@ -1,10 +1,14 @@
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
 
 from cocopipe.coco.layout import open_raw
 from cocopipe.errors import UserError
+from cocopipe.sources.directory import copy_directory
 from tests.coco.reading import DOC, JPG, read
 from tests.coco_files import instances, official, picture, write_files, write_zip
 
@@ -111,3 +115,28 @@ def test_missing_directory(tmp_path: Path) -> None:
         open_raw(tmp_path / "nowhere"),
     ):
         pass
+
+
+def test_what_an_unclear_layout_is_told_to_write_works(tmp_path: Path) -> None:
+    """The lines of the sentence, pasted into params.yaml, and given by ``-S``."""
+    files = {
+        "my data/annotations/instances_train.json": DOC,
+        "my data/train/_annotations.coco.json": DOC,
+        "my data/train/1.jpg": JPG,
+    }
+    source = write_files(tmp_path / "source", files)
+    with pytest.raises(UserError) as caught, open_raw(source):
+        pass
+    lines = r"as (download\.directory\.splits: .*), or as dvc exp run -S '(.*)'$"
+    told = re.search(lines, str(caught.value))
+    assert told
+    pasted = yaml.safe_load(told[1])["download.directory.splits"]
+    params = tmp_path / "params.yaml"
+    params.write_text("download:\n  directory:\n    splits: {}\n")
+    apply_overrides(params, [told[2]])
+    assert yaml.safe_load(params.read_text())["download"]["directory"]["splits"] == pasted
+    (tmp_path / "raw").mkdir()
+    copy_directory(source, tmp_path / "raw", splits=pasted)
+    with open_raw(tmp_path / "raw") as found:
+        assert [split.name for split in found.splits] == ["train"]
+        assert list(found.splits[0].images) == ["1.jpg"]

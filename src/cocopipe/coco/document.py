@@ -15,11 +15,10 @@ import numpy.typing as npt
 from cocopipe.coco.json_pieces import NotInPiecesError
 from cocopipe.coco.names import is_unicode
 from cocopipe.coco.parts import Parts, as_a_whole, in_pieces, require_json
+from cocopipe.coco.values import Reread, file_name, integer
 from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
-
-INT64 = range(-(2**63), 2**63)
 
 Encoded = TypeVar("Encoded")
 Encode = Callable[[Sequence[Mapping[str, Any]], int], Encoded]
@@ -51,9 +50,9 @@ class Document:
 
     @property
     def categories(self) -> list[dict[str, Any]]:
-        """The categories it lists, in its order."""
+        """The categories it lists, in its order; their ids are integers, however written."""
         listed: list[dict[str, Any]] = self.top.get("categories", [])
-        return listed
+        return [{**each, "id": integer(each["id"])} for each in listed]
 
     def annotations(self, encode: Encode[Encoded]) -> Iterator[Encoded]:
         """Read and check the file's annotations, those of all its images, some at a time.
@@ -68,7 +67,7 @@ class Document:
             UserError: an id that is missing, no integer or there twice, a
                 reference to nothing.
         """
-        category_ids = {category["id"] for category in self.categories}
+        category_ids: set[int] = {category["id"] for category in self.categories}
         image_ids = frozenset(self.image_ids.tolist())
         check = _AnnotationCheck(image_ids, category_ids, self.name, self.where)
         ids = [np.empty(0, np.int64)]
@@ -160,15 +159,22 @@ def _ids_of(items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.int64]:
     return np.array([item["id"] for item in items], np.int64)
 
 
-def _require_ids(items: Sequence[Any], kind: str, where: str, first: int = 0) -> None:
-    """Refuse what is no list of objects, each with an int64 for an id."""
-    for index, item in enumerate(items, first):
+def _require_ids(items: list[Any], kind: str, where: str, first: int = 0) -> None:
+    """Refuse what is no list of objects, each with an int64 for an id; read ids that are so."""
+    for place, item in enumerate(items):
         if not isinstance(item, dict):
-            raise UserError(f"{where} is not a COCO document: {kind} number {index} is no object")
+            raise UserError(
+                f"{where} is not a COCO document: {kind} number {first + place} is no object"
+            )
         number = item.get("id")
-        if type(number) is not int or number not in INT64:
+        found = integer(number)
+        if found is None:
             shown = "no id" if number is None else f"the id {number!r}"
-            raise UserError(f"{where}: {kind} number {index} has {shown}; it must be an integer")
+            raise UserError(
+                f"{where}: {kind} number {first + place} has {shown}; it must be an integer"
+            )
+        if type(number) is not int:
+            items[place] = Reread(item, id=found)
 
 
 def _require_once(ids: npt.NDArray[np.int64], kind: str, where: str) -> None:
@@ -182,8 +188,9 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
     categories = content.get("categories", [])
     if not isinstance(categories, list):
         raise UserError(f"{where} is not a COCO document: its categories are not a list")
-    _require_ids(categories, "category", where)
-    _require_once(_ids_of(categories), "category", where)
+    read = [*categories]
+    _require_ids(read, "category", where)
+    _require_once(_ids_of(read), "category", where)
     for category in categories:
         if not isinstance(category.get("name"), str):
             raise UserError(f"{where}: category {category['id']} has no name; give it one")
@@ -193,8 +200,10 @@ def _check_categories(content: dict[str, Any], where: str) -> None:
 
 def _check_images(images: list[Any], where: str, first: int) -> None:
     _require_ids(images, "image", where, first)
-    for image in images:
+    for place, image in enumerate(images):
         name = image.get("file_name")
+        if name is None and (found := file_name(image)):
+            name, images[place] = found, Reread(image, file_name=found)
         if not isinstance(name, str) or not name:
             raise UserError(f"{where}: image {image['id']} has no file_name; give it one")
         if not is_unicode(name):
@@ -226,7 +235,15 @@ class _AnnotationCheck:
         _require_once(ids, "annotation", self._where)
 
     def _look_closer(self, annotations: list[Any]) -> None:
-        for annotation in annotations:
+        for place, annotation in enumerate(annotations):
+            read = {
+                name: found
+                for name in ("image_id", "category_id")
+                if type(annotation.get(name)) is not int
+                and (found := integer(annotation.get(name))) is not None
+            }
+            if read:
+                annotation = annotations[place] = Reread(annotation, **read)
             image_id = annotation.get("image_id")
             if type(image_id) is not int or image_id not in self._image_ids:
                 raise UserError(
@@ -234,9 +251,8 @@ class _AnnotationCheck:
                     " the file does not list; add the image or remove the annotation"
                 )
             category_id = annotation.get("category_id")
-            if (
-                type(category_id) is not int or category_id not in self._category_ids
-            ) and not self._needs_no_category(annotation):
+            is_known = type(category_id) is int and category_id in self._category_ids
+            if not is_known and not self._needs_no_category(annotation):
                 raise UserError(
                     f"{self._where}: annotation {annotation['id']} is of category {category_id!r},"
                     " which the file does not list; add the category or remove the annotation"

@@ -10,6 +10,8 @@ without a folder of their own stands for the folder of its name. Nothing is extr
 read, and its CRC checked, where it lies.
 """
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ from cocopipe.coco.titles import Title, titles
 from cocopipe.coco.tree import tree
 from cocopipe.coco.zips import Entry, ZipMember
 from cocopipe.errors import UserError
+
+FOLDER = "<folder>"
+"""What a user has to fill in, where nothing tells it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,12 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
             "such as annotations/instances_<split>.json or <split>/_annotations.coco.json"
         )
     last_parts = {path.rpartition("/")[2] for path in pictures.folders} - {""}
-    documents = _documents(titles(looks, last_parts), tree)
+    documents: dict[str, dict[str, str]] = {}
+    for title in titles(looks, last_parts):
+        found = documents.setdefault(title.split, {})
+        if title.document in found:
+            raise _unclear(title, found[title.document], tree, pictures, looks)
+        found[title.document] = title.path
     asked = [_asked(split, its, looks) for split, its in sorted(documents.items())]
     folders = pictures.folders_of(asked)
     absent = [each for each in asked if each.name not in folders]
@@ -105,20 +115,40 @@ def _is_image(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _documents(titles: Iterable[Title], tree: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
-    """Split -> its documents by name, as paths."""
-    documents: dict[str, dict[str, str]] = {}
-    for each in titles:
-        found = documents.setdefault(each.split, {})
-        if each.document in found:
-            one, other = tree[found[each.document]].where, tree[each.path].where
-            raise UserError(
-                f"{one} and {other} are both the {each.document} of split {each.split}: remove one"
-                " of them, or say in download.directory.splits what is what, such as "
-                f"{each.split}: {{images: <folder>, annotations: {each.path}}}"
-            )
-        found[each.document] = each.path
-    return documents
+def _unclear(
+    title: Title,
+    other: str,
+    tree: Mapping[str, Entry],
+    pictures: Pictures,
+    looks: Mapping[str, Look],
+) -> UserError:
+    """Two documents have one name: what to write so that one of them has it."""
+    asked = _asked(title.split, {title.document: other}, looks)
+    folder = pictures.folders_of([asked]).get(title.split, "")
+    one, another = tree[other].where, tree[title.path].where
+    return UserError(
+        f"{one} and {another} are both the {title.document} of split {title.split}: remove one of"
+        f" them, or say which is meant, {_as_told(asked, folder, tree)}"
+    )
+
+
+def _as_told(split: Asked, folder: str, tree: Mapping[str, Entry]) -> str:
+    """How to name a split's images and documents, in params.yaml and by ``-S``."""
+    unpack = ""
+    if any(isinstance(tree[path], ZipMember) for path in split.documents):
+        unpack = " once the zip is unpacked,"
+    documents = [quoted(path) for path in split.documents]
+    listed = documents[0] if len(documents) == 1 else f"[{', '.join(documents)}]"
+    told = f"{{images: {quoted(folder or '.')}, annotations: {listed}}}"
+    return (
+        f"in params.yaml,{unpack} as download.directory.splits: {{{quoted(split.name)}: {told}}},"
+        f" or as dvc exp run -S '+download.directory.splits.{split.name}={told}'"
+    )
+
+
+def quoted(text: str) -> str:
+    """A text as YAML and DVC's ``-S`` both take it, in quotes where it needs some."""
+    return text if re.fullmatch(r"[\w./-]+", text, re.ASCII) else json.dumps(text)
 
 
 def _asked(split: str, documents: Mapping[str, str], looks: Mapping[str, Look]) -> Asked:
@@ -140,6 +170,5 @@ def _absent(split: Asked, tree: Mapping[str, Entry]) -> UserError:
     return UserError(
         f"{tree[path].where} lists {many:,} picture{'s' * (many != 1)}, and none was found: looked"
         f" beside it and around it, in folders named {split.name} and {BESIDE[0]}; put them"
-        " there, or name their folder in params.yaml, as download.directory.splits:"
-        f" {{{split.name}: {{images: <folder>, annotations: {path}}}}}"
+        f" there, or name their folder, {_as_told(split, FOLDER, tree)}"
     )

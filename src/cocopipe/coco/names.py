@@ -8,8 +8,12 @@ BESIDE = "_annotations.coco.json"
 """A document that lies beside its images; its name is ``instances``."""
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    {
+        *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+        *(".avif", ".heic", ".heif", ".j2k", ".jp2", ".pbm", ".pgm", ".pnm", ".ppm"),
+    }
 )
+"""What files of images end with that are read, in small letters."""
 
 UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError)
 """What zipfile raises on opening bytes that it can't read."""

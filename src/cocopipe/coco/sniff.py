@@ -7,6 +7,7 @@ from typing import Any
 
 from cocopipe.coco.json_pieces import NotInPiecesError
 from cocopipe.coco.parts import LISTS, Part, as_a_whole, in_pieces, require_json
+from cocopipe.coco.values import file_name
 from cocopipe.coco.zips import Entry
 from cocopipe.documents import PRIMARY
 
@@ -94,8 +95,11 @@ def _look(parts: Iterable[Part]) -> Look | None:
 
 def _names(images: Sequence[Any]) -> Iterator[str]:
     for image in images:
-        if isinstance(image, Mapping) and isinstance(image.get("file_name"), str):
-            yield image["file_name"]
+        if not isinstance(image, Mapping):
+            continue
+        name = image.get("file_name") or file_name(image)
+        if isinstance(name, str):
+            yield name
 
 
 def _kind(annotations: "Sequence[Any] | None", has_categories: bool) -> Kind:
