@@ -12,24 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
-from cocopipe.coco.file_columns import Files
-from cocopipe.coco.zips import DiskFile
 from cocopipe.convert.columns import DocumentColumns, read
-from cocopipe.convert.convert import Conversion, convert
-from cocopipe.convert.image_writer import FoundImages, Stored, finish_store, start_store, writing
-from cocopipe.convert.settings import ConvertSettings
-from cocopipe.convert.table_writer import new_table
+from cocopipe.convert.convert import convert
+from cocopipe.convert.found import DIGEST, Placed
+from cocopipe.convert.gathered import Gathered
+from cocopipe.convert.result import Conversion, Stored
+from cocopipe.convert.roles import ROLES
+from cocopipe.convert.settings import ConvertSettings, Role
+from cocopipe.convert.table_writer import Part, write_tables
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.split import tables
-from tests.coco_files import InMemory, instances, official, picture, write_zip
+from cocopipe.split.images import ImageStore
+from tests.coco_files import InMemory, instances, official, picture, write_files, write_zip
 
 SETTINGS = ConvertSettings(
+    splits={},
     validation_fraction=0.3,
+    test_fraction=0.0,
+    group=None,
+    shard_mb=1.0,
     subset=None,
     on_missing="error",
     on_mismatch="keep",
@@ -37,17 +42,18 @@ SETTINGS = ConvertSettings(
 )
 
 Converted = tuple[Conversion, Path, Path]
-"""The conversion, and the folders of train and val."""
+"""The conversion, and the folders of train and val; that of test is beside them."""
 
 Splits = tuple[Path, Path]
 
 
 def convert_into(raw: Path, out: Path, *, workers: int = 2, **settings: Any) -> Converted:
     """Convert a raw folder into new folders of ``out``; settings are `SETTINGS` but for these."""
-    train, val = out / "train", out / "val"
-    for split in (train, val):
+    folders: dict[Role, Path] = {role: out / role for role in ROLES}
+    for split in folders.values():
         split.mkdir(parents=True)
-    return convert(raw, train, val, replace(SETTINGS, **settings), workers=workers), train, val
+    conversion = convert(raw, folders, replace(SETTINGS, **settings), workers=workers)
+    return conversion, folders["train"], folders["val"]
 
 
 @pytest.fixture
@@ -124,8 +130,10 @@ def refusal(raw: Path, **settings: Any) -> str:
         pytest.raises(UserError) as caught,
         new_directory(out / "train") as train,
         new_directory(out / "val") as val,
+        new_directory(out / "test") as test,
     ):
-        convert(raw, train, val, replace(SETTINGS, **settings), workers=2)
+        folders: dict[Role, Path] = {"train": train, "val": val, "test": test}
+        convert(raw, folders, replace(SETTINGS, **settings), workers=2)
     assert list(out.iterdir()) == []
     return one_sentence(str(caught.value))
 
@@ -173,15 +181,20 @@ try:
         _unwritable_in_a_sentence(),
         new_directory(out / "train") as train,
         new_directory(out / "val") as val,
+        new_directory(out / "test") as test,
     ):
         settings = ConvertSettings(
+            splits={},
             validation_fraction=0.3,
+            test_fraction=0.0,
+            group=None,
+            shard_mb=1.0,
             subset=None,
             on_missing="error",
             on_mismatch="keep",
             verify=verify,
         )
-        convert(raw, train, val, settings, workers=2)
+        convert(raw, {"train": train, "val": val, "test": test}, settings, workers=2)
 except UserError as error:
     sys.exit(str(error))
 except KeyboardInterrupt:
@@ -205,39 +218,33 @@ def converting(
     )
 
 
-def found_images(folder: Path, image_ids: list[int], size: tuple[int, int] | None) -> FoundImages:
-    folder.mkdir(exist_ok=True)
-    files = {}
-    for image_id in image_ids:
-        path = folder / f"{image_id}.jpg"
-        path.write_bytes(picture(image_id % 1000))
-        files[path.name] = DiskFile(folder, path.name, path.stat().st_size)
-    return FoundImages(
-        np.array(image_ids),
-        pa.array(files, pa.string()),
-        np.array([size or (0, 0)] * len(image_ids)).reshape(-1, 2),
-        Files(files),
-        np.arange(len(image_ids)),
-    )
-
-
-def write_store(split: Path, images: FoundImages, **how: Any) -> Stored:
-    """Write the image store of a split."""
-    advanced: list[int] = []
-    with writing(2) as pool:
-        stored = finish_store(
-            start_store(pool, split, images, where="train", **how), advanced.append
-        )
-    assert sum(advanced) == len(images)
-    return stored
-
-
 def store(folder: Path, image_ids: list[int]) -> tuple[Path, Stored]:
-    """A split with a store of these images, which lie in a folder beside it."""
-    split = folder / "split"
-    split.mkdir()
-    stored = write_store(split, found_images(folder / "raw", image_ids, (20, 12)))
-    return split, stored
+    """A split of images named after their ids, which lie in a folder beside it."""
+    files: dict[str, Any] = official([999], "val")
+    files |= {
+        "annotations/instances_train.json": instances(image_ids),
+        "train/none.jpg": picture(1),
+        **{f"train/{number}.jpg": picture(number % 1000) for number in image_ids},
+    }
+    raw = write_files(folder / "raw", files)
+    conversion, train, _ = convert_into(raw, folder, shard_mb=256)
+    return train, conversion.splits["train"].stored
+
+
+def ids(split: Path) -> list[int]:
+    """The ids of the images that any document of a split lists, rising."""
+    names = tables.documents(split)
+    return sorted({each for name in names for each in tables.image_ids(split, name).tolist()})
+
+
+def file_of(split: Path, image_id: int) -> bytes:
+    """The file of an image, by its id."""
+    for name in tables.documents(split):
+        table = tables.read_table(split, name, ["image_id", "sha256"])
+        for row in table.to_pylist():
+            if row["image_id"] == image_id:
+                return ImageStore(split).read(row["sha256"])
+    raise KeyError(image_id)
 
 
 def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
@@ -250,10 +257,29 @@ def written(split: Path, document: dict[str, Any], name: str = "instances") -> P
 
 def write_table(split: Path, columns: DocumentColumns) -> Path:
     """Write a document's table with all of its images and objects."""
-    with new_table(split, columns) as table:
-        for annotations in columns.annotations():
-            table.add(annotations)
+    ids = np.sort(columns.coco.image_ids)
+    (split / "annotations").mkdir(exist_ok=True)
+    gathered = Gathered(columns, ids, split / "annotations" / "aside")
+    for annotations in columns.annotations():
+        gathered.add(annotations)
+    write_tables(
+        columns.name, [Part("", gathered, nowhere(len(gathered.chosen)))], {"train": split}
+    )
     return split
+
+
+def nowhere(count: int) -> Placed:
+    """Places of images that are in no store."""
+    return Placed(
+        sha256=np.array([f"{number:032d}" for number in range(count)], DIGEST),
+        sizes=np.zeros((count, 2), np.int32),
+        turns=np.ones(count, np.int8),
+        roles=np.zeros(count, np.int8),
+        shards=np.zeros(count, np.int32),
+        rows=np.arange(count, dtype=np.int32),
+        names=["train"],
+        shard_names=["none"],
+    )
 
 
 def strictly_equal(one: Any, other: Any) -> bool:

@@ -10,8 +10,7 @@ import pytest
 
 from cocopipe.errors import UserError
 from cocopipe.split.boxes import OddBoxes
-from cocopipe.split.images import ImageStore
-from cocopipe.split.tables import documents, read_document
+from cocopipe.split.tables import documents, read_document, read_table
 from tests.coco_files import (
     instances,
     official,
@@ -23,6 +22,8 @@ from tests.coco_files import (
 from tests.converting import (
     DOCUMENT,
     SOUND,
+    file_of,
+    ids,
     refusal,
 )
 
@@ -38,8 +39,9 @@ def hashes(*splits: Path) -> dict[str, str]:
     }
 
 
-def ids(split: Path) -> list[int]:
-    return ImageStore(split).image_ids.tolist()
+def file_names(split: Path) -> dict[int, str]:
+    tables = [read_table(split, name, ["image_id", "file_name"]) for name in documents(split)]
+    return {row["image_id"]: row["file_name"] for each in tables for row in each.to_pylist()}
 
 
 def share_of(original: dict[str, Any], image_ids: list[int]) -> dict[str, Any]:
@@ -80,16 +82,15 @@ def test_nothing_of_real_data_is_lost(real_data: Path, converted: Convert, name:
     fixed = {"train": "annotations/{}_train.json", "val": "annotations/{}_val.json"} | REAL[name]
     divided = "images" in fixed
     for split, key in ((train, "train"), (val, "train" if divided else "val")):
-        assert ids(split) == sorted(ids(split))
         for document in documents(split):
             path = raw / fixed[key].format(document)
             if not path.exists():  # the only one with boxes, whatever it is called
                 (path,) = path.parent.glob(f"*_{split.name}.json")
             original = json.loads(path.read_text())
             assert read_document(split, document) == share_of(original, ids(split))
-        for image in ImageStore(split):
-            (path,) = raw.rglob(image.file_name)
-            assert image.data == path.read_bytes()
+        for image_id, name in file_names(split).items():
+            (path,) = raw.rglob(name)
+            assert file_of(split, image_id) == path.read_bytes()
     if divided:
         assert sorted(ids(train) + ids(val)) == sorted(one["id"] for one in original["images"])
     assert conversion.skipped == conversion.ignored == ()
@@ -159,22 +160,10 @@ def test_a_division_leaves_no_side_empty(
 def test_splits_are_told_by_their_names(tmp_path: Path, converted: Convert) -> None:
     files = official([1], "Train2017") | official([1, 2], "valid") | official([3], "test")
     conversion, train, val = converted(write_files(tmp_path / "raw", files))
-    assert (conversion.train.source, conversion.val.source) == ("Train2017", "valid")
-    assert (ids(train), ids(val)) == ([1], [1, 2])
-    assert conversion.ignored == ("test",)
-
-
-@pytest.mark.parametrize("splits", [("a", "b"), ("train", "test"), ("train_a", "train_b", "val")])
-def test_splits_that_names_do_not_tell(
-    tmp_path: Path, converted: Convert, splits: tuple[str, ...]
-) -> None:
-    for split in splits:
-        write_files(tmp_path / "raw", official([1], split))
-    message = (
-        f"has the splits {', '.join(sorted(splits))}: .* \\(download.directory.splits for a dir"
-    )
-    with pytest.raises(UserError, match=message):
-        converted(tmp_path / "raw")
+    sources = {role: split.sources for role, split in conversion.splits.items()}
+    assert sources == {"train": ("Train2017",), "val": ("valid",), "test": ("test",)}
+    assert (ids(train), ids(val), ids(train.parent / "test")) == ([1], [1, 2], [3])
+    assert conversion.ignored == ()
 
 
 @pytest.mark.parametrize(
@@ -256,7 +245,7 @@ def test_every_document_goes_with_its_images(tmp_path: Path, converted: Convert)
     assert documents(val) == ["instances"]
     assert ids(train) == [1, 3, 7]
     assert read_document(train, "captions") == captions
-    assert conversion.train.annotations == {"instances": 2, "captions": 1}
+    assert conversion.splits["train"].annotations == {"instances": 2, "captions": 1}
 
 
 def test_a_subset_is_the_first_images_in_the_documents_order(
@@ -316,7 +305,7 @@ def test_the_format_is_told_by_content(tmp_path: Path, converted: Convert) -> No
     files = official([1], "train") | official([2], "val")
     files["train/1.jpg"] = picture(1, kind="PNG")
     _, train, _ = converted(write_files(tmp_path / "raw", files))
-    assert ImageStore(train).read(1) == picture(1, kind="PNG")
+    assert file_of(train, 1) == picture(1, kind="PNG")
 
 
 def test_two_images_of_one_name(tmp_path: Path, converted: Convert) -> None:
@@ -342,7 +331,7 @@ def test_odd_boxes_are_kept_and_counted(tmp_path: Path, converted: Convert) -> N
     files = official(range(5), "train") | official([9], "val")
     files["annotations/instances_train.json"] = json.dumps(document).encode()
     conversion, train, _ = converted(write_files(tmp_path / "raw", files))
-    assert conversion.train.odd_boxes == OddBoxes(not_finite=1, degenerate=1, outside=1)
+    assert conversion.splits["train"].odd_boxes == OddBoxes(not_finite=1, degenerate=1, outside=1)
     assert conversion.metrics()["train.boxes_degenerate"] == 1
     kept = [one["bbox"] for one in read_document(train, "instances")["annotations"]]
     assert kept[1:] == boxes[1:]
@@ -355,13 +344,14 @@ def test_file_names_may_be_nested_and_in_any_script(tmp_path: Path, converted: C
     files = official([2], "val") | {"annotations/instances_train.json": document}
     write_files(tmp_path / "raw", files | {f"train/{name}": picture(1)})
     _, train, _ = converted(tmp_path / "raw")
-    assert next(iter(ImageStore(train))).file_name == name
+    assert file_names(train) == {1: name}
+    assert file_of(train, 1) == picture(1)
 
 
 def test_empty_splits_have_empty_stores_and_tables(tmp_path: Path, converted: Convert) -> None:
     files = official([], "train") | official([2], "val") | {"train/unlisted.jpg": picture(1)}
     conversion, train, _ = converted(write_files(tmp_path / "raw", files))
-    assert conversion.train.stored.images == 0
+    assert conversion.splits["train"].stored.images == 0
     assert ids(train) == []
     assert read_document(train, "instances")["images"] == []
 
@@ -370,20 +360,20 @@ def test_another_annotated_size_is_listed_or_refused(converted: Convert, tmp_pat
     files = official(range(5))
     files["annotations/instances_train.json"]["images"][2]["width"] = 7
     raw = write_files(tmp_path / "raw", files)
-    conversion, *_ = converted(raw, validation_fraction=0.5)
-    listed = conversion.train.stored.mismatched + conversion.val.stored.mismatched
-    assert listed == ("2.jpg: annotated 7x12, stored 20x12",)
+    conversion, *_ = converted(raw, validation_fraction=0.6)
+    listed = [line for split in conversion.splits.values() for line in split.stored.mismatched]
+    assert listed == ["2.jpg: annotated 7x12, stored 20x12"]
     with pytest.raises(UserError, match=r"1 images of .* have another size .* 2\.jpg: annotated"):
-        converted(raw, validation_fraction=0.5, on_mismatch="error")
+        converted(raw, validation_fraction=0.6, on_mismatch="error")
 
 
 def test_decoding_refuses_what_headers_pass(converted: Convert, tmp_path: Path) -> None:
     files = official(range(5))
     files["train/1.jpg"] = with_broken_tables(files["train/1.jpg"])
     raw = write_files(tmp_path / "raw", files)
-    converted(raw, validation_fraction=0.5)
+    converted(raw, validation_fraction=0.6)
     with pytest.raises(UserError, match=r"image 1 of train, train/1.jpg, is damaged"):
-        converted(raw, validation_fraction=0.5, verify="decode")
+        converted(raw, validation_fraction=0.6, verify="decode")
 
 
 @pytest.mark.parametrize("names", [("a.jpg", "a.jpg"), ("a.jpg", "./a.jpg"), ("a.jpg", ".//a.jpg")])

@@ -44,7 +44,7 @@ def test_a_disk_that_fills_up_is_a_sentence_and_leaves_nothing(tmp_path: Path, s
 
 
 def only_small_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
 
 def test_a_file_that_may_not_grow_leaves_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import read_table
 from tests.coco_files import instances, picture, write_files
 from tests.converting import (
     DOCUMENT,
@@ -17,34 +18,23 @@ from tests.converting import (
     either_verification,
     encoded,
     fails,
-    found_images,
+    file_of,
     refusal,
     with_size,
-    write_store,
     zip_of,
 )
 
 Convert = Callable[..., Any]
 
 
-def test_the_file_tells_the_size_where_the_document_does_not(tmp_path: Path) -> None:
-    split = tmp_path / "split"
-    split.mkdir()
-    unknown = found_images(tmp_path / "raw", [1], None)
-    stored = write_store(split, unknown)
-    assert stored.mismatched == ()
-    assert [(image.width, image.height) for image in ImageStore(split)] == [(20, 12)]
-
-
-def test_another_annotated_size_is_kept_and_counted(tmp_path: Path) -> None:
-    split = tmp_path / "split"
-    split.mkdir()
-    wrong = found_images(tmp_path / "raw", [1], (99, 12))
-    stored = write_store(split, wrong)
-    (line,) = stored.mismatched
-    assert ": annotated " in line
-    assert ", stored " in line
-    assert [image.width for image in ImageStore(split)] == [99]
+def test_the_store_has_the_size_of_the_file(tmp_path: Path, converted: Convert) -> None:
+    files = SOUND | {DOCUMENT: with_size(99, 12)}
+    del files["annotations/instances_val.json"]["images"][0]["width"]
+    conversion, *splits = converted(write_files(tmp_path / "raw", files))
+    assert len(conversion.splits["train"].stored.mismatched) == 1
+    assert conversion.splits["val"].stored.mismatched == ()
+    for split in splits:
+        assert {(image.width, image.height) for image in ImageStore(split)} == {(20, 12)}
 
 
 @either_verification
@@ -101,7 +91,7 @@ def test_another_format_than_its_name_says_is_kept(
 ) -> None:
     data = picture(1, kind=kind)
     _, train, _ = converted(write_files(tmp_path / "raw", SOUND | {IMAGE: data}), verify=verify)
-    assert ImageStore(train).read(1) == data
+    assert file_of(train, 1) == data
 
 
 @either_verification
@@ -115,7 +105,7 @@ def test_a_cmyk_jpeg_is_kept_and_decodes_to_rgb(
     image = Image.new("CMYK", (20, 12), (200, 30, 90, 40))
     data = encoded(image, quality=95)
     _, train, _ = converted(write_files(tmp_path / "raw", SOUND | {IMAGE: data}), verify=verify)
-    assert ImageStore(train).read(1) == data
+    assert file_of(train, 1) == data
     pixels = decode(torch.frombuffer(bytearray(data), dtype=torch.uint8)).pixels
     assert (pixels.dtype, pixels.shape) == (torch.uint8, (3, 12, 20))
     expected = np.asarray(image.convert("RGB"), np.int16).transpose(2, 0, 1)
@@ -132,10 +122,13 @@ def test_an_image_turned_by_exif_stays_as_stored_and_annotated(
     data = encoded(Image.new("RGB", (20, 12)), exif=exif)
     files = SOUND | {IMAGE: data, DOCUMENT: with_size(*annotated)}
     conversion, train, _ = converted(write_files(tmp_path / "raw", files), verify=verify)
-    assert conversion.train.stored.turned == ("1.jpg",)
-    assert len(conversion.train.stored.mismatched) == (annotated != (20, 12))
-    stored = next(iter(ImageStore(train)))
-    assert (stored.data, stored.width, stored.height) == (data, *annotated)
+    stored = conversion.splits["train"].stored
+    assert (stored.turned or stored.as_stored) == ("1.jpg",)
+    assert bool(stored.turned) == (annotated == (12, 20))
+    assert len(conversion.splits["train"].stored.mismatched) == (annotated != (20, 12))
+    assert file_of(train, 1) == data
+    (turn,) = {row["turn"] for row in read_table(train, "instances").to_pylist()[:1]}
+    assert turn == (6 if annotated == (12, 20) else 1)
 
 
 @either_verification
@@ -146,8 +139,8 @@ def test_an_image_50000_pixels_wide_is_kept(
     data = picture(1, (50_000, 8), kind)
     files = SOUND | {IMAGE: data, DOCUMENT: with_size(50_000, 8)}
     conversion, train, _ = converted(write_files(tmp_path / "raw", files), verify=verify)
-    assert conversion.train.stored.mismatched == ()
-    assert ImageStore(train).read(1) == data
+    assert conversion.splits["train"].stored.mismatched == ()
+    assert file_of(train, 1) == data
 
 
 NO_SIZE = "convert.py:_listed takes a size that no image can have for none"
@@ -170,7 +163,7 @@ def test_an_annotated_size_that_is_not_the_files_is_listed_or_refused(
     raw = write_files(tmp_path / "raw", SOUND | {DOCUMENT: with_size(width, height)})
     line = f"1.jpg: annotated {width}x{height}, stored 20x12"
     conversion, *_ = converted(raw)
-    assert conversion.train.stored.mismatched == (line,)
+    assert conversion.splits["train"].stored.mismatched == (line,)
     assert conversion.metrics()["train.size_mismatches"] == 1
     said = refusal(raw, on_mismatch="error")
     assert said.startswith(f"1 images of {raw} have another size than their annotations say")

@@ -5,17 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cocopipe.convert import table_writer
+from cocopipe.convert import gathered, table_writer
 from cocopipe.convert.columns import read
-from cocopipe.convert.table_writer import new_table
+from cocopipe.convert.gathered import Gathered
+from cocopipe.convert.table_writer import Part, write_tables
 from cocopipe.split import tables
 from tests.coco_files import (
     InMemory,
     instances,
 )
-from tests.converting import (
-    written,
-)
+from tests.converting import nowhere, written
 
 
 def test_objects_laid_aside_come_to_the_same_bytes(
@@ -29,8 +28,9 @@ def test_objects_laid_aside_come_to_the_same_bytes(
     random.Random(0).shuffle(document["annotations"])
     monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 64)
     monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 64)
+    monkeypatch.setattr(gathered, "TABLE_ROW_GROUP", 64)
     held = written(tmp_path / "held", document)
-    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
+    monkeypatch.setattr(gathered, "HELD_BYTES", 1000)
     aside = written(tmp_path / "aside", document)
     name = "annotations/instances.parquet"
     assert (aside / name).read_bytes() == (held / name).read_bytes()
@@ -45,11 +45,12 @@ def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.Mo
         for one in document["annotations"]
         for copy in range(100)
     ]
-    monkeypatch.setattr(table_writer, "HELD_BYTES", 1000)
+    monkeypatch.setattr(gathered, "HELD_BYTES", 1000)
     parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
-    with new_table(tmp_path, parsed, np.array([0, 1])) as table:
-        for objects in parsed.annotations():
-            for start in range(0, len(objects), 50):
-                table.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
+    taken = Gathered(parsed, np.array([0, 1]), tmp_path / "aside")
+    for objects in parsed.annotations():
+        for start in range(0, len(objects), 50):
+            taken.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
+    write_tables("instances", [Part("", taken, nowhere(2))], {"train": tmp_path})
     rows = tables.read_table(tmp_path, "instances").to_pylist()
     assert [len(row["objects"]) for row in rows] == [100, 100]

@@ -6,6 +6,7 @@ import pytest
 
 from cocopipe.convert.encode import encode_image, encode_images, encode_object, encode_objects
 from cocopipe.convert.encoders import ENCODERS
+from cocopipe.convert.readings import Readings
 from cocopipe.split.fields import (
     IMAGE,
     OBJECT,
@@ -14,6 +15,7 @@ from cocopipe.split.fields import (
     Field,
     decode_image,
     decode_object,
+    read_object,
 )
 from cocopipe.split.kinds import Flag, Integer, Kind, Number, Numbers, Polygons, Rle, Text
 
@@ -34,17 +36,36 @@ REGULAR: dict[Kind, list[Any]] = {
 """What a column of a kind holds, and gives back as it is."""
 
 IRREGULAR: dict[Kind, list[Any]] = {
-    Integer(32): [2**31, 0.5, "1", True],
-    Integer(64): [2**63, 0.5, "1", True],
-    Number(): [2**53 + 1, "1", True],
+    Integer(32): [2**31, 0.5, "a", "", True, "1.5"],
+    Integer(64): [2**63, 0.5, "a", True, str(2**63)],
+    Number(): [2**53 + 1, "a", "1e999", "nan", "1_0", True],
     Text(): ["\ud800", 1],
-    Flag(): [2, "1", [1]],
-    Numbers(): [[1, "2"], 1, [2**53 + 1], [True]],
-    Numbers(4): [[1, 2, 3], [1, 2, 3, None], "1234"],
-    Polygons(): [[[1, 2], None], [1, 2], [[True]]],
+    Flag(): [2, "yes", [1]],
+    Numbers(): [[1, "a"], 1, [2**53 + 1], [True]],
+    Numbers(4): [[1, 2, 3], [1, 2, 3, None], "1234", {"x": 1, "y": 2}, dict.fromkeys("xywh")],
+    Polygons(): [[[1, 2], None], [1, 2], [[True]], [1, 2, 3, 4, 5], "1 2 3 4 5 6"],
     Rle(): [{"size": [2], "counts": "06"}, {"counts": "06"}, {**COUNTS, "more": 1}],
 }
 """What it does not hold, and `extra` keeps."""
+
+READ: dict[Kind, list[tuple[Any, Any]]] = {
+    Integer(32): [(2.0, 2), ("640", 640), (" -7 ", -7)],
+    Integer(64): [(2.0, 2), ("12", 12), ("1e3", 1000)],
+    Number(): [("1", 1), ("2.50", 2.5), (" 1e-2", 0.01)],
+    Text(): [],
+    Flag(): [(True, 1), ("0", 0), (1.0, 1)],
+    Numbers(): [([1, "2", 2.0], [1, 2, 2])],
+    Numbers(4): [
+        (["1", "2.5", 3, "4e0"], [1, 2.5, 3, 4]),
+        ({"x": 1, "y": 2, "width": 3, "height": 4}, [1, 2, 3, 4]),
+        ({"y": 2, "x": 1, "h": "4", "w": 3}, [1, 2, 3, 4]),
+        ({"xmin": 1, "ymin": 2, "xmax": 4, "ymax": 6}, [1, 2, 3, 4]),
+        ({"left": 1, "top": 2, "right": 4, "bottom": 6}, [1, 2, 3, 4]),
+    ],
+    Polygons(): [([1, 2, 4.5, 2, 4.5, 6], [[1, 2, 4.5, 2, 4.5, 6]]), ([["1", 2]], [[1, 2]])],
+    Rle(): [],
+}
+"""What means one thing, though it is not written as COCO has it; and what that is."""
 
 BASE = {"id": 3, "image_id": 1, "file_name": "a.jpg"}
 
@@ -89,6 +110,23 @@ def test_what_a_column_does_not_hold_comes_back_too(field: Field, value: Any) ->
     assert decode_object(row)[field.key] == value
     many = encode_objects([annotation] * 40)
     assert all(decode_object(each)[field.key] == value for each in many.to_pylist())
+
+
+@pytest.mark.parametrize(("field", "values"), rows(OPTIONAL, READ))
+def test_what_means_one_thing_is_read_so_and_comes_back(
+    field: Field, values: tuple[Any, Any]
+) -> None:
+    value, read = values
+    annotation = {**BASE, field.key: value}
+    for copies in (1, 40):
+        readings = Readings()
+        many = encode_objects([annotation] * copies, readings=readings).to_pylist()
+        assert all(read_object(each)[field.key] == read for each in many)
+        assert all(decode_object(each)[field.key] == value for each in many)
+        assert isinstance(value, float) or type(decode_object(many[0])[field.key]) is type(value)
+        assert not readings.unread
+        assert set(readings.otherwise.values()) <= {copies}
+        assert bool(readings.otherwise) == (value != read or value is True)
 
 
 def test_every_kind_can_be_encoded() -> None:

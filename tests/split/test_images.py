@@ -1,15 +1,16 @@
 import io
 import pickle
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cocopipe.convert.image_writer import Stored
+from cocopipe.convert.result import Stored
 from cocopipe.errors import UserError
 from cocopipe.split.images import ImageStore
-from cocopipe.split.shards import ROW_GROUP, shards_with
+from cocopipe.split.shards import ROW_GROUP
 from tests.coco_files import (
     picture,
 )
@@ -22,20 +23,19 @@ def test_images_come_back_byte_for_byte(tmp_path: Path) -> None:
     image_ids = [-7, 0, 5, *range(100, 100 + 2 * ROW_GROUP), 2**62]
     split, stored = store(tmp_path, image_ids)
     assert stored.images == len(image_ids)
-    assert stored.size_bytes == sum(path.stat().st_size for path in (tmp_path / "raw").iterdir())
+    assert stored.size_bytes == sum(len(picture(image_id % 1000)) for image_id in image_ids)
     opened = pickle.loads(pickle.dumps(ImageStore(split)))
     assert len(opened) == len(image_ids)
-    assert opened.image_ids.tolist() == image_ids
-    for image_id in [2**62, *image_ids, -7]:
-        assert opened.read(image_id) == picture(image_id % 1000)
+    hashes = [sha256(picture(image_id % 1000)).hexdigest() for image_id in image_ids]
+    for image_id, digest in [*zip(image_ids, hashes, strict=True), (-7, hashes[0])]:
+        assert opened.read(digest) == picture(image_id % 1000)
     rows = list(opened)
-    assert [row.image_id for row in rows] == image_ids
-    assert rows[1].data == picture(0)
-    assert (rows[1].file_name, rows[1].width, rows[1].height) == ("0.jpg", 20, 12)
+    assert [row.sha256 for row in rows] == opened.sha256
+    assert sorted(opened.sha256) == sorted(hashes)
+    assert sha256(rows[1].data).hexdigest() == rows[1].sha256
+    assert (rows[1].width, rows[1].height) == (20, 12)
     with pytest.raises(KeyError):
-        opened.read(1)
-    with pytest.raises(KeyError):
-        opened.read(2**62 + 1)
+        opened.read("0" * 64)
 
 
 def test_file_layout_is_the_documented_one(tmp_path: Path) -> None:
@@ -47,8 +47,7 @@ def test_file_layout_is_the_documented_one(tmp_path: Path) -> None:
     columns = [metadata.row_group(0).column(index) for index in range(metadata.num_columns)]
     assert {column.compression for column in columns} == {"UNCOMPRESSED"}
     assert str(pq.read_schema(path).remove_metadata()) == (
-        "image_id: int64 not null\n"
-        "file_name: string not null\n"
+        "sha256: string not null\n"
         "width: int32 not null\n"
         "height: int32 not null\n"
         "image: struct<bytes: binary, path: string>\n"
@@ -59,23 +58,31 @@ def test_file_layout_is_the_documented_one(tmp_path: Path) -> None:
     assert overhead < 8000
 
 
-def test_a_store_without_its_first_shard_gives_no_other_images(tmp_path: Path) -> None:
-    split, _ = store(tmp_path, list(range(0, 4000, 7)))
-    ids = ImageStore(split).image_ids
-    shards = sorted((split / "images").glob("*.parquet"))
-    shards[0].unlink()
+def test_a_store_without_a_shard_gives_no_other_images(tmp_path: Path) -> None:
+    split, _ = store(tmp_path, list(range(0, 900, 2)))
+    (path,) = (split / "images").glob("*.parquet")
+    path.unlink()
+    opened = ImageStore(split)
+    for read in (lambda: opened.read(opened.sha256[0]), lambda: list(opened)):
+        with pytest.raises(UserError, match="does not hold the images that the annotations list"):
+            read()
+
+
+def test_a_shard_of_another_version_gives_no_other_images(tmp_path: Path) -> None:
+    split, _ = store(tmp_path, [3, 9])
+    other, _ = store(tmp_path / "other", [3, 8])
+    (path,), (wrong,) = ((each / "images").glob("*.parquet") for each in (split, other))
+    path.write_bytes(wrong.read_bytes())
+    opened = ImageStore(split)
     with pytest.raises(UserError, match="does not hold the images that the annotations list"):
-        ImageStore(split, ids)
+        opened.read(opened.sha256[0])
 
 
 def test_files_that_are_no_shards_are_passed_over(tmp_path: Path) -> None:
     split, _ = store(tmp_path, [3, 9])
     for name in (".DS_Store", "._000000000003.parquet", "notes.parquet"):
         (split / "images" / name).write_bytes(b"?")
-    assert ImageStore(split).image_ids.tolist() == [3, 9]
-    names = ["images/.DS_Store", "images/000000000003.parquet", "images/000000000009.parquet"]
-    assert shards_with(names, [4, 1]) == {"images/000000000003.parquet"}
-    assert shards_with([], [4]) == set()
+    assert len(list(ImageStore(split))) == 2
 
 
 def test_an_empty_store(tmp_path: Path) -> None:

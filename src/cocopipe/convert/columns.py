@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from cocopipe.coco import document
 from cocopipe.coco.document import Document
 from cocopipe.coco.zips import Entry
 from cocopipe.convert.encode import encode_images, encode_objects
+from cocopipe.convert.readings import Readings
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,14 @@ class DocumentColumns:
     Attributes:
         coco: The document, found sound but for its annotations.
         images: ``pa.Table`` of `fields.IMAGE`, in the document's order.
+        of_images: How values of images were read.
+        of_annotations: How values of annotations were read, of those that were read so far.
     """
 
     coco: Document
     images: pa.Table
+    of_images: Readings
+    of_annotations: Readings
 
     @property
     def name(self) -> str:
@@ -62,7 +68,7 @@ class DocumentColumns:
         Raises:
             UserError: as `Document.annotations`.
         """
-        return self.coco.annotations(_annotations)
+        return self.coco.annotations(partial(_annotations, readings=self.of_annotations))
 
 
 def read(entry: Entry, *, name: str) -> DocumentColumns | None:
@@ -74,13 +80,17 @@ def read(entry: Entry, *, name: str) -> DocumentColumns | None:
     Raises:
         UserError: as `cocopipe.coco.document.read`.
     """
-    found = document.read(entry, name=name, encode=encode_images)
+    readings = Readings()
+    found = document.read(entry, name=name, encode=partial(encode_images, readings=readings))
     if found is None:
         return None
     sound, images = found
-    return DocumentColumns(sound, pa.concat_tables(images).combine_chunks())
+    table = pa.concat_tables(images).combine_chunks()
+    return DocumentColumns(sound, table, readings, Readings())
 
 
-def _annotations(annotations: Sequence[Mapping[str, Any]], first: int) -> Annotations:
+def _annotations(
+    annotations: Sequence[Mapping[str, Any]], first: int, readings: Readings
+) -> Annotations:
     image_ids = np.array([annotation["image_id"] for annotation in annotations], np.int64)
-    return Annotations(image_ids, encode_objects(annotations, first))
+    return Annotations(image_ids, encode_objects(annotations, first, readings))

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cocopipe.coco.values import Reread, written
 from cocopipe.convert.encoders import ENCODERS, IrregularError, types_of
+from cocopipe.convert.readings import Readings
 from cocopipe.split.fields import (
     IMAGE,
     OBJECT,
@@ -35,29 +37,37 @@ _IRREGULAR = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeEr
 """What Arrow raises on values that a column does not hold."""
 
 
-def encode_image(position: int, image: Mapping[str, Any]) -> Row:
-    """One COCO image as a row of ``IMAGE``."""
+def encode_image(position: int, image: Mapping[str, Any], readings: Readings | None = None) -> Row:
+    """One COCO image as a row of ``IMAGE``; how it was read is noted."""
     row = _row(OF_IMAGE, position, image)
-    return row | {"extra": _extra(image, decode_image(row))}
+    lost = _lost(image, decode_image(row))
+    if readings is not None and lost:
+        readings.note(image, row, lost, OF_IMAGE)
+    return row | {"extra": _packed(lost)}
 
 
-def encode_object(position: int, annotation: Mapping[str, Any]) -> Row:
-    """One COCO annotation as a struct of ``OBJECT``."""
+def encode_object(
+    position: int, annotation: Mapping[str, Any], readings: Readings | None = None
+) -> Row:
+    """One COCO annotation as a struct of ``OBJECT``; how it was read is noted."""
     row = _row(OF_OBJECT, position, annotation)
-    known = decode_object(row) | {"image_id": annotation["image_id"]}
-    return row | {"extra": _extra(annotation, known)}
+    lost = _lost(annotation, decode_object(row) | {"image_id": annotation["image_id"]})
+    if readings is not None and lost:
+        readings.note(annotation, row, lost, OF_OBJECT)
+    return row | {"extra": _packed(lost)}
 
 
-def encode_images(images: Entries, first: int = 0) -> pa.Table:
+def encode_images(images: Entries, first: int = 0, readings: Readings | None = None) -> pa.Table:
     """COCO images as rows of ``IMAGE``: what `encode_image` gives, sooner.
 
     Args:
         images: each with an int64 ``id`` and a ``file_name``.
         first: the position of the first one.
+        readings: takes what was read otherwise than it was written.
     """
 
     def rows(some: Entries, start: int) -> Any:
-        encoded = [encode_image(start + place, image) for place, image in enumerate(some)]
+        encoded = [encode_image(start + place, image, readings) for place, image in enumerate(some)]
         return pa.RecordBatch.from_pylist(encoded, schema=IMAGE)
 
     def columns(some: Entries, start: int) -> Any:
@@ -68,19 +78,20 @@ def encode_images(images: Entries, first: int = 0) -> pa.Table:
     return pa.Table.from_batches(list(_encoded(images, first, columns, rows)), schema=IMAGE)
 
 
-def encode_objects(annotations: Entries, first: int = 0) -> Any:
+def encode_objects(annotations: Entries, first: int = 0, readings: Readings | None = None) -> Any:
     """COCO annotations as structs of ``OBJECT``: what `encode_object` gives, sooner.
 
     Args:
         annotations: each with an int64 ``id`` and an ``image_id``.
         first: the position of the first one.
+        readings: takes what was read otherwise than it was written.
 
     Returns:
         A ``pa.StructArray`` [M].
     """
 
     def rows(some: Entries, start: int) -> Any:
-        encoded = [encode_object(start + place, one) for place, one in enumerate(some)]
+        encoded = [encode_object(start + place, one, readings) for place, one in enumerate(some)]
         return pa.array(encoded, OBJECT)
 
     def columns(some: Entries, start: int) -> Any:
@@ -122,16 +133,14 @@ def _row(fields: Sequence[Field], position: int, item: Mapping[str, Any]) -> Row
     return {**values, "position": position}
 
 
-def _extra(original: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    """What of ``original`` the columns would not give back, as JSON."""
-    return _packed(
-        {
-            name: value
-            for name, value in original.items()
-            # Python takes true for 1; JSON doesn't.
-            if isinstance(value, bool) or name not in known or known[name] != value
-        }
-    )
+def _lost(entry: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry as it was written the columns would not give back."""
+    return {
+        name: value
+        for name, value in written(entry).items()
+        # Python takes true for 1; JSON doesn't.
+        if isinstance(value, bool) or name not in known or known[name] != value
+    }
 
 
 def _packed(lost: Mapping[str, Any]) -> str | None:
@@ -146,6 +155,8 @@ def _columns(
     Raises:
         IrregularError: an item is none; so do those of `_IRREGULAR`.
     """
+    if Reread in set(map(type, items)):
+        raise IrregularError("an entry that was read otherwise than it was written")
     values = {field.key: _values(fields, field.key, items) for field in fields}
     first, *others = (
         ENCODERS[type(field.kind)].column(field.kind, values[field.key]) for field in fields
@@ -169,7 +180,7 @@ def _values(fields: Sequence[Field], key: str, items: Entries) -> list[Any]:
 
 
 def _unknown(items: Entries, known: frozenset[str]) -> Any:
-    """The column ``extra``: fields that have no column, as `_extra` writes them."""
+    """The column ``extra``: fields that have no column, as `_lost` has them."""
     extra_of = {
         shape: [name for name in shape if name not in known] for shape in set(map(tuple, items))
     }

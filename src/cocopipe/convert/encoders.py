@@ -1,4 +1,4 @@
-"""What JSON has as values of columns, kind by kind, wherever it would come back equal.
+"""What JSON has as values of columns, kind by kind.
 
 Each kind is encoded in two ways: value by value, and a column of regular values at once.
 """
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cocopipe.coco.values import integer, number
 from cocopipe.split.kinds import (
     Flag,
     Integer,
@@ -21,8 +22,6 @@ from cocopipe.split.kinds import (
     Polygons,
     Rle,
     Text,
-    number,
-    numbers,
 )
 
 
@@ -35,19 +34,28 @@ def types_of(values: Sequence[Any]) -> set[type]:
     return set(map(type, values)) - {type(None)}
 
 
-# One value: what the column has for it, None where it would not come back.
+# One value, as it is read: what the column has for it, None where it can't mean one thing.
 
 
 def _integer(kind: Integer, value: Any) -> int | None:
     limit = 2 ** (kind.bits - 1)
-    if type(value) is float and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    return value if type(value) is int and -limit <= value < limit else None
+    found = integer(value)
+    return found if found is not None and -limit <= found < limit else None
 
 
 def _number(kind: Number, value: Any) -> float | int | None:
     del kind
     return number(value)
+
+
+def numbers(value: Any, length: int | None = None) -> list[float] | None:
+    """The numbers of a list, of this length or of any; None where one is none."""
+    if type(value) is not list or (length is not None and len(value) != length):
+        return None
+    if set(map(type, value)) <= {float}:
+        return value
+    found = [number(each) for each in value]
+    return None if None in found else found  # type: ignore[return-value]
 
 
 def _text(kind: Text, value: Any) -> str | None:
@@ -64,18 +72,48 @@ def _text(kind: Text, value: Any) -> str | None:
 
 def _flag(kind: Flag, value: Any) -> bool | None:
     del kind
-    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+    found = number(int(value) if isinstance(value, bool) else value)
+    return bool(found) if found in (0, 1) else None
 
 
 def _numbers(kind: Numbers, value: Any) -> list[float] | None:
+    if type(value) is dict and kind.length == 4:
+        return _box(value)
     return numbers(value, kind.length)
+
+
+_SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+_CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
+
+
+def _box(value: Mapping[str, Any]) -> list[float] | None:
+    """A box whose numbers have names."""
+    for names in _SIDES:
+        if value.keys() == {*names}:
+            return numbers([value[name] for name in names])
+    for names in _CORNERS:
+        if value.keys() == {*names} and (found := numbers([value[name] for name in names])):
+            left, top, right, bottom = found
+            return [left, top, right - left, bottom - top]
+    return None
 
 
 def _polygons(kind: Polygons, value: Any) -> list[list[float]] | None:
     del kind
-    if type(value) is not list or any(numbers(ring) is None for ring in value):
+    if type(value) is not list:
         return None
-    return value
+    if len(value) >= _LEAST_POLYGON and len(value) % 2 == 0 and (flat := numbers(value)):
+        return [flat]
+    rings = [numbers(ring) for ring in value]
+    return None if None in rings else rings  # type: ignore[return-value]
+
+
+_LEAST_POLYGON = 6
+"""Numbers of a triangle."""
 
 
 def _rle(kind: Rle, value: Any) -> dict[str, Any] | None:
@@ -181,7 +219,7 @@ class Encoder:
     takes: frozenset[type]
     """Types of values that may go into it as they are."""
     one: Callable[[Any, Any], Any]
-    """Given a kind and a value: what the column has for it, None where it holds none such."""
+    """Given a kind and a value: what it is read as, None where it can't mean one thing."""
     column: Callable[[Any, list[Any]], Any]
     """Given a kind and values of the types that the key's columns take: the column."""
 

@@ -1,129 +1,98 @@
-"""Writing image stores: image files into shards, each examined on its way."""
+"""Writing image stores: image files into shards, each examined and hashed on its way.
+
+Images are written in the order of their canonical names, then of their hashes. A thread writes a
+range of names, for all roles that the images are divided to: what role an image has shows when it
+is read.
+"""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
-from typing import overload
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from cocopipe.coco.file_columns import Files
-from cocopipe.coco.zips import Entry
+from cocopipe.convert.cutting import CAP, average, borders, coarser, hashes, ranges, reach
+from cocopipe.convert.division import Division, share
+from cocopipe.convert.found import DIGEST, FoundImages, Placed
+from cocopipe.convert.renumber import offsets
+from cocopipe.convert.settings import Role
 from cocopipe.errors import UserError
-from cocopipe.pictures.examine import UnreadableImageError, examine
-from cocopipe.split.shards import (
-    ROW_GROUP,
-    SCHEMA,
-    image_writer,
-    images_per_shard,
-    shard_name,
-    shards,
-)
+from cocopipe.pictures.examine import Examined, UnreadableImageError, examine
+from cocopipe.split.shards import ROW_GROUP, SCHEMA, image_writer
 
-
-@dataclass(frozen=True, slots=True)
-class FoundImage:
-    """An image on its way into the store."""
-
-    image_id: int
-    file_name: str
-    size: tuple[int, int] | None
-    """Annotated (width, height) in pixels; None where the document doesn't say."""
-    entry: Entry
+MOST_BYTES = 2**31 - 1
+"""What a row group holds, at most."""
 
 
 @dataclass(frozen=True)
-class FoundImages(Sequence[FoundImage]):
-    """Images on their way into the store, in image-id order; each is made when it is asked for.
+class Plan:
+    """Images that become stores together: of one or more splits of the raw data."""
 
-    Attributes:
-        image_ids: Rising, int64 [N].
-        file_names: ``pa.StringArray`` [N].
-        sizes: Annotated width and height in pixels, 0 where the document doesn't say, int32 [N, 2].
-        files: The files among which theirs are.
-        rows: The rows that their files have in those, [N].
-    """
-
-    image_ids: npt.NDArray[np.int64]
-    file_names: pa.StringArray
-    sizes: npt.NDArray[np.int32]
-    files: Files
-    rows: npt.NDArray[np.int64]
+    images: Sequence[FoundImages]
+    """The images of each split."""
+    splits: Sequence[str]
+    """What messages call each."""
+    names: Sequence[str]
+    """The canonical names of all images, one split after the other, [N]."""
+    groups: Sequence[str | None]
+    """The groups of all images, each of which has one role; None: by its own bytes, [N]."""
+    division: Division
+    folders: Mapping[Role, Path]
+    """Role -> its split's folder, which exists."""
+    shard_bytes: float
+    """What a shard holds on average, at most."""
+    decode: bool = False
+    """Whether to decode every image, to be sure that it is whole."""
 
     @property
-    def size_bytes(self) -> int:
-        """The size of all their files together."""
-        return int(self.files.size_bytes[self.rows].sum())
+    def roles(self) -> list[Role]:
+        """The roles that images are divided to."""
+        return list(self.division.parts)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "FoundImages":
-        """The images where ``chosen`` [N] is true."""
-        return self._taken(np.flatnonzero(chosen))
+    @cached_property
+    def added(self) -> list[int]:
+        """What is added to the ids of each split's images, so that all are told apart."""
+        return offsets([each.image_ids for each in self.images], "image")
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    @cached_property
+    def order(self) -> list[int]:
+        """The images in the order of their names."""
+        return sorted(range(len(self.names)), key=lambda each: self.names[each])
 
-    @overload
-    def __getitem__(self, place: int) -> FoundImage: ...
-    @overload
-    def __getitem__(self, place: slice) -> "FoundImages": ...
-    def __getitem__(self, place: int | slice) -> "FoundImage | FoundImages":
-        if isinstance(place, slice):
-            return self._taken(np.arange(len(self))[place])
-        width, height = self.sizes[place].tolist()
-        return FoundImage(
-            int(self.image_ids[place]),
-            self.file_names[place].as_py(),
-            (width, height) if width else None,
-            self.files.at(int(self.rows[place])),
-        )
+    @cached_property
+    def reaches(self) -> dict[Role, int]:
+        """Role -> how far the first image of a shard of it has the least hash."""
+        total = sum(int(each.size_bytes.sum()) for each in self.images)
+        near = reach(total / max(1, len(self.names)), self.shard_bytes)
+        return {role: coarser(near, part) for role, part in self.division.parts.items()}
 
-    def _taken(self, places: npt.NDArray[np.int64]) -> "FoundImages":
-        names = self.file_names.take(pa.array(places))
-        return replace(
-            self,
-            image_ids=self.image_ids[places],
-            file_names=names,
-            sizes=self.sizes[places],
-            rows=self.rows[places],
-        )
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What went into a store."""
-
-    images: int = 0
-    size_bytes: int = 0
-    """The size of all image files together."""
-    shards: int = 0
-    mismatched: tuple[str, ...] = ()
-    """Files whose annotated size isn't their own, with both."""
-    turned: tuple[str, ...] = ()
-    """Files whose EXIF asks to turn them, which nothing here does: boxes are of stored pixels."""
-
-    def __add__(self, other: "Stored") -> "Stored":
-        return Stored(
-            self.images + other.images,
-            self.size_bytes + other.size_bytes,
-            self.shards + other.shards,
-            self.mismatched + other.mismatched,
-            self.turned + other.turned,
-        )
-
-    def counts(self) -> dict[str, int]:
-        """Everything that was counted, and how many files the lists have."""
+    @cached_property
+    def starts(self) -> dict[Role, frozenset[str]]:
+        """Role -> the names with which a shard of it begins."""
+        names = sorted(set(self.names))
+        found = hashes([name.encode() for name in names])
         return {
-            "images": self.images,
-            "size_bytes": self.size_bytes,
-            "shards": self.shards,
-            "size_mismatches": len(self.mismatched),
-            "turned_by_exif": len(self.turned),
+            role: frozenset(names[place] for place in np.flatnonzero(borders(found, near)).tolist())
+            for role, near in self.reaches.items()
         }
+
+    def at(self, number: int) -> tuple[str, FoundImages, int]:
+        """The split of an image, the images of that, and its place among them."""
+        for split, images in zip(self.splits, self.images, strict=True):
+            if number < len(images):
+                return split, images, number
+            number -= len(images)
+        raise IndexError(number)
 
 
 @contextmanager
@@ -137,116 +106,286 @@ def writing(workers: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def start_store(
-    pool: ThreadPoolExecutor,
-    split_dir: Path,
-    images: FoundImages,
-    *,
-    where: str,
-    decode: bool = False,
-) -> list[Future[Stored]]:
-    """Begin to write ``split_dir/images``; see `finish_store`.
+def start_stores(pool: ThreadPoolExecutor, plan: Plan) -> "list[Future[_Range]]":
+    """Begin to write ``images`` into the folder of each role; see `finish_stores`.
 
-    The bytes are the same whatever the number of threads is, each of which writes one shard at a
-    time and holds one row group.
-
-    Args:
-        pool: from `writing`.
-        split_dir: an existing folder without ``images``.
-        images: in image-id order.
-        where: what messages call the images' split.
-        decode: whether to decode every image, to be sure that it is whole.
+    The bytes are the same whatever the number of threads is, each of which writes one shard of
+    each role at a time, and holds one row group of each.
     """
-    folder = split_dir / "images"
-    folder.mkdir()
-    if not images:
-        return []
-    average = images_per_shard(images.size_bytes / len(images))
-    cuts = shards(images.image_ids.tolist(), average)
-    return [pool.submit(_write_shard, folder, images[cut], where, decode) for cut in cuts]
+    for folder in plan.folders.values() if plan.names else ():
+        (folder / "images").mkdir()
+    names = [plan.names[number] for number in plan.order]
+    cuts = ranges(names, plan.starts[max(plan.reaches, key=lambda role: plan.reaches[role])])
+    return [pool.submit(_write_range, plan, plan.order[cut], names[cut.start]) for cut in cuts]
 
 
-def finish_store(jobs: Iterable[Future[Stored]], advance: Callable[[int], object]) -> Stored:
-    """Wait until a store is written.
+def finish_stores(
+    plan: Plan, jobs: "Sequence[Future[_Range]]", advance: Callable[[int], object]
+) -> Placed:
+    """Wait until stores are written.
+
+    Returns:
+        Of all images of the plan, in its order. Copies of one file are each written.
 
     Raises:
-        UserError: an image is damaged; the first by id of those that were seen.
+        UserError: an image is damaged; the first by name of those that were seen.
     """
-    total = Stored()
+    done: list[_Range] = []
     for job in jobs:
-        stored = job.result()
-        advance(stored.images)
-        total += stored
-    return total
+        done.append(job.result())
+        advance(len(done[-1].numbers))
+    numbers = _joined(done, "numbers", np.int64)
+    before = np.cumsum([0, *(len(each.shards) for each in done)])[:-1]
+    shards = np.repeat(before, [len(each.numbers) for each in done]) if done else before
+    found = Placed(
+        sha256=np.frombuffer(b"".join(each.digests for each in done), DIGEST),
+        sizes=_joined(done, "sizes", np.int32).reshape(-1, 2),
+        turns=_joined(done, "turns", np.int8),
+        roles=_joined(done, "role_of", np.int8),
+        shards=(shards + _joined(done, "shard_of", np.int32)).astype(np.int32),
+        rows=_joined(done, "rows", np.int32),
+        names=plan.roles,
+        shard_names=[name for each in done for name in each.shards],
+    )
+    in_order = np.empty(len(numbers), np.int64)
+    in_order[numbers] = np.arange(len(numbers))
+    return found.taken(in_order)
 
 
-def _write_shard(folder: Path, images: FoundImages, where: str, decode: bool) -> Stored:
-    stored = Stored(shards=1)
-    path = folder / shard_name(int(images.image_ids[0]))
-    with image_writer(path) as writer:
-        for start in range(0, len(images), ROW_GROUP):
-            batch, counted = _row_group(list(images[start : start + ROW_GROUP]), where, decode)
-            writer.write_batch(batch)
-            stored += counted
-    return stored
+def _joined(done: "Sequence[_Range]", name: str, kind: type[np.signedinteger[Any]]) -> Any:
+    """A column of all ranges."""
+    return np.concatenate([np.empty(0, kind), *(np.array(getattr(one, name)) for one in done)])
 
 
-def _row_group(
-    images: Sequence[FoundImage], where: str, decode: bool
-) -> tuple[pa.RecordBatch, Stored]:
-    for image in images:
-        image.entry.require_size()  # before there is memory for it
-    ends = np.cumsum([0, *(image.entry.size_bytes for image in images)])
-    if ends[-1] >= 2**31:
+@dataclass
+class _Range:
+    """What became of the images of a range, in the order in which they were written.
+
+    In arrays: there may be millions.
+    """
+
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    digests: bytearray = field(default_factory=bytearray)
+    sizes: "array[int]" = field(default_factory=lambda: array("i"))
+    turns: "array[int]" = field(default_factory=lambda: array("b"))
+    role_of: "array[int]" = field(default_factory=lambda: array("b"))
+    shard_of: "array[int]" = field(default_factory=lambda: array("i"))
+    rows: "array[int]" = field(default_factory=lambda: array("i"))
+    shards: list[str] = field(default_factory=list)
+    """The names of the shards that were begun, of all roles."""
+
+
+def _write_range(plan: Plan, numbers: Sequence[int], first: str) -> _Range:
+    done = _Range()
+    with ExitStack() as stack:
+        stores = [
+            stack.enter_context(_Store(plan, role, first, number))
+            for number, role in enumerate(plan.roles)
+        ]
+        for name, its in groupby(numbers, key=lambda number: plan.names[number]):
+            alike = list(its)
+            for store in stores:
+                store.pass_by(name)
+            if len(alike) == 1:
+                _write_image(plan, stores, alike[0], done)
+            else:
+                _write_alike(plan, stores, alike, name, done)
+    return done
+
+
+def _write_alike(
+    plan: Plan, stores: "Sequence[_Store]", numbers: Sequence[int], name: str, done: _Range
+) -> None:
+    """Write images of one canonical name, in the order of their hashes.
+
+    Where there are many, some begin shards, by their hashes.
+    """
+    digests = {number: _digest(plan, number) for number in numbers}
+    order = sorted(numbers, key=lambda number: (digests[number], number))
+    found = hashes([digests[number] for number in order])
+    starts = [borders(found, store.near) for store in stores]
+    for place, number in enumerate(order):
+        is_new = place > 0 and digests[number] != digests[order[place - 1]]
+        for store, is_border in zip(stores, starts, strict=True):
+            if is_new and is_border[place]:
+                store.begin(f"{name}+{digests[number].hex()[:16]}")
+        _write_image(plan, stores, number, done)
+
+
+def _digest(plan: Plan, number: int) -> bytes:
+    digest = sha256()
+    _, images, place = plan.at(number)
+    for block in images.entry(place).blocks():
+        digest.update(block)
+    return digest.digest()
+
+
+def _write_image(plan: Plan, stores: "Sequence[_Store]", number: int, done: _Range) -> None:
+    split, images, place = plan.at(number)
+    entry = images.entry(place)
+    entry.require_size()  # before there is memory for it
+    data = stores[0].space(entry.size_bytes, entry.where)
+    entry.read_into(data)
+    digest = sha256(data)
+    try:
+        found = examine(data, decode=plan.decode)
+    except UnreadableImageError as error:
         raise UserError(
-            f"{len(images)} images of {where} from {images[0].file_name} on hold"
-            f" {ends[-1]:,} bytes together, and 2 GB is all that a row group holds: pack them"
-        )
-    data = _SPACE.of(int(ends[-1]))
-    sizes: list[tuple[int, int]] = []
-    mismatched: list[str] = []
-    turned: list[str] = []
-    for image, start, end in zip(images, ends[:-1], ends[1:], strict=True):
-        image.entry.read_into(data[start:end])
-        try:
-            found = examine(data[start:end], decode=decode)
-        except UnreadableImageError as error:
-            raise UserError(
-                f"image {image.image_id} of {where}, {image.entry.where}, is damaged "
-                f"({error}): replace the file, or remove the image from the annotations"
-            ) from error
-        sizes.append(image.size or found.size)
-        if sizes[-1] != found.size:
-            (width, height), (stored_width, stored_height) = sizes[-1], found.size
-            mismatched.append(
-                f"{image.file_name}: annotated {width}x{height}, stored"
-                f" {stored_width}x{stored_height}"
-            )
-        if found.is_turned:
-            turned.append(image.file_name)
-    names = pa.array([image.file_name for image in images], pa.string())
-    offsets = pa.py_buffer(ends.astype(np.int32))
-    files = pa.Array.from_buffers(pa.binary(), len(images), [None, offsets, pa.py_buffer(data)])
-    columns = [
-        pa.array([image.image_id for image in images], pa.int64()),
-        names,
-        *(pa.array(side, pa.int32()) for side in zip(*sizes, strict=True)),
-        pa.StructArray.from_arrays([files, names], fields=list(SCHEMA.field("image").type)),
-    ]
-    batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    return batch, Stored(len(images), int(ends[-1]), 0, tuple(mismatched), tuple(turned))
+            f"image {images.image_ids[place]} of {split}, {entry.where}, is damaged "
+            f"({error}): replace the file, or remove the image from the annotations"
+        ) from error
+    group = plan.groups[number]
+    key = digest.digest() if group is None else group.encode("utf-8", "surrogatepass")
+    role = plan.roles.index(plan.division.role(share(key)))
+    row = stores[role].add(data, entry.where, digest.hexdigest(), found, done.shards)
+    done.numbers.append(number)
+    done.digests += digest.digest()
+    done.sizes.extend(found.size)
+    done.turns.append(found.turn)
+    done.role_of.append(role)
+    done.shard_of.append(stores[role].shard)
+    done.rows.append(row)
 
 
-class _Space(threading.local):
-    """Memory for the files of one row group, which each thread uses again and again."""
+class _Store:
+    """The shards of one role in a range of names, one after the other."""
+
+    def __init__(self, plan: Plan, role: Role, first: str, number: int) -> None:
+        self._folder = plan.folders[role] / "images"
+        self.near = plan.reaches[role]
+        self._starts = plan.starts[role]
+        self._most = CAP * average(self.near)
+        self._held = _HELD.of(number)
+        self._next: str | None = first
+        """The name of the shard that the next image begins."""
+        self._stack = ExitStack()
+        self._rows = 0
+        self.shard = -1
+        """The number of the shard that is written, among those of the range."""
+
+    def __enter__(self) -> Self:
+        self._held.clear()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._end()
+        self._stack.close()
+
+    def space(self, size_bytes: int, where: str) -> memoryview:
+        """Room for a file, of this role or another."""
+        return self._held.space(size_bytes, where)
+
+    def pass_by(self, name: str) -> None:
+        """See whether a shard begins with this name, whatever role its images have."""
+        if name in self._starts or (self._next is None and self._rows >= self._most):
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Have the next image begin a shard of this name."""
+        self._next = name
+
+    def add(
+        self, data: memoryview, where: str, digest: str, found: Examined, shards: list[str]
+    ) -> int:
+        """Add an image; the row that it has in its shard."""
+        if self._next is not None:
+            self._end()
+            path = self._folder / f"{self._next}.parquet"
+            self._writer = self._stack.enter_context(image_writer(path))
+            self.shard = len(shards)
+            shards.append(self._next)
+            self._next, self._rows = None, 0
+        self._held.add(data, where, digest, found)
+        self._rows += 1
+        if len(self._held) == ROW_GROUP:
+            self._flush()
+        return self._rows - 1
+
+    def _flush(self) -> None:
+        if len(self._held):
+            self._writer.write_batch(self._held.batch())
+            self._held.clear()
+
+    def _end(self) -> None:
+        self._flush()
+        self._stack.close()
+
+
+class _Held:
+    """The images of a row group, in memory that is used again and again."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
+        self._given = 0
+        """Where the room begins that was given last."""
+        self._ends = [0]
+        self._digests: list[str] = []
+        self._sizes: list[tuple[int, int]] = []
 
-    def of(self, size_bytes: int) -> memoryview:
-        if len(self._memory) < size_bytes:
-            self._memory = bytearray(size_bytes)
-        return memoryview(self._memory)[:size_bytes]
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._ends, self._digests, self._sizes = [0], [], []
+
+    def space(self, size_bytes: int, where: str) -> memoryview:
+        """Room for a file behind what is held.
+
+        Raises:
+            UserError: there can't be so much.
+        """
+        start, end = self._ends[-1], self._ends[-1] + size_bytes
+        if end > MOST_BYTES:
+            raise UserError(
+                f"{len(self) + 1} images around {where} hold {end:,} bytes together, and 2 GB is"
+                " all that a row group holds: pack them"
+            )
+        if end > len(self._memory):
+            larger = bytearray(max(end, 2 * len(self._memory)))
+            larger[:start] = memoryview(self._memory)[:start]
+            self._memory = larger
+        self._given = start
+        return memoryview(self._memory)[start:end]
+
+    def add(self, data: memoryview, where: str, digest: str, found: Examined) -> None:
+        """Hold one more file, which lies in the room that was given last, or elsewhere."""
+        if data.obj is not self._memory or self._given != self._ends[-1]:
+            self.space(len(data), where)[:] = data
+        self._ends.append(self._ends[-1] + len(data))
+        self._digests.append(digest)
+        self._sizes.append(found.size)
+
+    def batch(self) -> pa.RecordBatch:
+        """The images as rows; good until something else is held."""
+        count = len(self)
+        offsets = pa.py_buffer(np.array(self._ends, np.int32))
+        data = pa.py_buffer(memoryview(self._memory)[: self._ends[-1]])
+        files = pa.Array.from_buffers(pa.binary(), count, [None, offsets, data])
+        columns = [
+            pa.array(self._digests, pa.string()),
+            *(pa.array(side, pa.int32()) for side in zip(*self._sizes, strict=True)),
+            pa.StructArray.from_arrays(
+                [files, pa.nulls(count, pa.string())], fields=list(SCHEMA.field("image").type)
+            ),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-_SPACE = _Space()
+class _HeldByThread(threading.local):
+    """A `_Held` for each role, in each thread."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, _Held] = {}
+
+    def of(self, role: int) -> _Held:
+        return self._of.setdefault(role, _Held())
+
+
+_HELD = _HeldByThread()

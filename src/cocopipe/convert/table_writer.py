@@ -1,13 +1,13 @@
 """Writing annotation tables, whose objects need not fit into memory."""
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,190 +15,231 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocopipe.convert.columns import Annotations, DocumentColumns
+from cocopipe.convert.columns import DocumentColumns
+from cocopipe.convert.found import Placed
+from cocopipe.convert.gathered import Gathered
+from cocopipe.convert.renumber import offsets, with_originals
+from cocopipe.convert.settings import Role
+from cocopipe.pictures.turning import turns
 from cocopipe.split import fields
-from cocopipe.split.lookup import look_up
+from cocopipe.split.boxes import OddBoxes, Oddity, count_odd, odd_boxes
+from cocopipe.split.layout import KEY, LAYOUT
+from cocopipe.split.objects import given_boxes
 from cocopipe.split.tables import LISTS, TABLE_ROW_GROUP, TABLE_SCHEMA
 
-HELD_BYTES = 8 * 2**20
-"""Objects that a table holds before it lays them aside, in Arrow's bytes."""
-
-_ASIDE = pa.schema([pa.field("row", pa.int32()), pa.field("object", fields.OBJECT)])
+Ints = npt.NDArray[np.int64]
 
 
-class Table:
-    """One Parquet file in the making; see `new_table`."""
+@dataclass(frozen=True)
+class Part:
+    """A document of one split of the raw data, and where its images went."""
 
-    def __init__(
-        self,
-        folder: Path,
-        document: DocumentColumns,
-        image_ids: npt.NDArray[np.int64] | None,
-        source: str,
-    ) -> None:
-        listed = document.coco.image_ids
-        order = np.argsort(listed)
-        if image_ids is not None:
-            order = order[np.isin(listed[order], image_ids)]
-        self._folder = folder
-        self._document = document
-        self._source = source
-        self._images = pa.array(order)
-        """Rows of the document's images, in image-id order."""
-        self._image_ids = listed[order]
-        self._sizes = _sizes(document)[order]
-        self._per_category: Counter[int] = Counter()
-        self._held: list[pa.Table] = []
-        self._aside: dict[int, _Aside] = {}
-        self.objects = 0
-        """How many objects were added."""
-
-    def add(self, objects: Annotations) -> tuple[Annotations, npt.NDArray[np.float64]]:
-        """Take those objects that are of the table's images.
-
-        All that are added follow each other as in the document.
-
-        Returns:
-            Those that were taken; and of each its image's width and height in
-            pixels, endless where the document doesn't say, [M, 2].
-        """
-        row, known = look_up(objects.image_ids, self._image_ids)
-        taken = objects.only(known)
-        sizes = self._sizes[row[known]]
-        if not len(taken):
-            return taken, sizes
-        rows = pa.array(row[known].astype(np.int32))
-        self._held.append(pa.Table.from_arrays([rows, taken.rows], schema=_ASIDE))
-        self.objects += len(taken)
-        for each in pc.value_counts(taken.rows.field("category_id").drop_null()).to_pylist():
-            self._per_category[each["values"]] += each["counts"]
-        if sum(held.nbytes for held in self._held) > HELD_BYTES:
-            self._lay_aside()
-        return taken, sizes
-
-    def write(self, path: Path) -> None:
-        """Write the table with all that was added."""
-        if self._aside and self._held:
-            self._lay_aside()
-        held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
-        schema = TABLE_SCHEMA.with_metadata(
-            {
-                "coco": json.dumps(self._document.coco.top),
-                "summary": json.dumps(self._summary()),
-                "source": json.dumps({"split": self._source}),
-            }
-        )
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for start in range(0, len(self._images), TABLE_ROW_GROUP):
-                images = self._document.images.take(self._images.slice(start, TABLE_ROW_GROUP))
-                aside = self._aside.get(start // TABLE_ROW_GROUP)
-                objects = _by_row(aside.taken_back()) if aside else held
-                lists = _lists(objects, start, start + len(images))
-                columns = [*(images[name] for name in fields.IMAGE.names), lists]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-                del objects, lists, columns
-                give_back_memory()
-
-    def _lay_aside(self) -> None:
-        """Write what is held to files of the row groups that it is of."""
-        held = _by_row(pa.concat_tables(self._held))
-        self._held = []
-        groups = held["row"].to_numpy() // TABLE_ROW_GROUP
-        borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
-        for start, end in pairwise(borders):
-            group = int(groups[start])
-            if group not in self._aside:
-                name = f"{self._document.name}-{group}.objects"
-                self._aside[group] = _Aside(self._folder / name)
-            self._aside[group].add(held.slice(start, end - start))
-        del held
-        give_back_memory()
-
-    def _summary(self) -> dict[str, Any]:
-        return {
-            "document": self._document.name,
-            "images": len(self._images),
-            # The document may lack the list; an empty one is another document.
-            "has_annotations": self._document.coco.has_annotations,
-            "annotations": self.objects,
-            "per_category": {
-                str(category["id"]): self._per_category[category["id"]]
-                for category in self._document.coco.categories
-            },
-        }
+    split: str
+    gathered: Gathered
+    placed: Placed
+    """Of the images that it lists, in their order."""
+    added: int = 0
+    """What is added to the ids of images, which other splits have too."""
 
 
-def give_back_memory() -> None:
-    """Let the system have what Arrow has freed, and would keep for later."""
-    pa.default_memory_pool().release_unused()
+@dataclass(frozen=True)
+class Written:
+    """What a table holds."""
+
+    annotations: int
+    odd_boxes: OddBoxes
+    doubtful: tuple[str, ...]
+    """Images that EXIF asks to turn, whose annotated size does not tell whether they were turned
+    when they were annotated, and that have boxes outside."""
 
 
-class _Aside:
-    """Objects of one row group in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = pa.ipc.new_stream(path, _ASIDE)
-
-    def add(self, objects: pa.Table) -> None:
-        self._writer.write_table(objects)
-
-    def taken_back(self) -> pa.Table:
-        """Read all of them, and remove the file."""
-        self._writer.close()
-        with pa.ipc.open_stream(self._path) as file:
-            objects = file.read_all()
-        self._path.unlink()
-        return objects
-
-
-def _by_row(objects: pa.Table) -> pa.Table:
-    """Objects by the row of their image; those of one image stay in the document's order."""
-    order = np.argsort(objects["row"].to_numpy(), kind="stable")
-    return objects.take(pa.array(order)).combine_chunks()
-
-
-def _lists(objects: pa.Table, start: int, end: int) -> Any:
-    """The objects of the rows from ``start`` to before ``end``, one list a row."""
-    borders = np.searchsorted(objects["row"].to_numpy(), np.arange(start, end + 1))
-    some = objects["object"].slice(borders[0], borders[-1] - borders[0])
-    values = some.combine_chunks() if some.num_chunks else pa.array([], fields.OBJECT)
-    offsets = pa.array(borders - borders[0], pa.int32())
-    return pa.ListArray.from_arrays(offsets, values, type=LISTS)
-
-
-def _sizes(document: DocumentColumns) -> npt.NDArray[np.float64]:
-    """Width and height of each image, endless where it has none, [N, 2]."""
-    sides = [
-        pc.fill_null(document.images[side].cast(pa.float64()), math.inf).to_numpy()
-        for side in ("width", "height")
-    ]
-    sizes = np.stack(sides, axis=1)
-    sizes[(sizes <= 0).any(axis=1)] = math.inf
-    return sizes
-
-
-@contextmanager
-def new_table(
-    split_dir: Path,
-    document: DocumentColumns,
-    image_ids: npt.NDArray[np.int64] | None = None,
-    *,
-    source: str = "",
-) -> Iterator[Table]:
-    """Write ``split_dir/annotations/<document>.parquet`` from what the block adds.
-
-    Memory does not grow with the document's objects: past ``HELD_BYTES`` of
-    them they lie in files of the folder, one for each row group, until the block ends.
+def write_tables(
+    name: str, parts: Sequence[Part], folders: Mapping[Role, Path]
+) -> dict[Role, Written]:
+    """Write ``annotations/<name>.parquet`` into the folder of each role.
 
     Args:
-        split_dir: the folder of the converted split.
-        document: the document, found sound.
-        image_ids: the ids of the document's images that the table is to have; None takes all.
-        source: the split of the raw data that it is all or part of.
+        name: of the document.
+        parts: at least one; images are placed among the same roles in all of them.
+        folders: role -> its split's folder.
     """
+    added = offsets([part.gathered.object_ids for part in parts], "annotation")
+    roles = parts[0].placed.names
+    with ExitStack() as stack:
+        tables = [
+            stack.enter_context(_Table(folders[role], name, parts, number))
+            for number, role in enumerate(roles)
+        ]
+        for part, of_objects in zip(parts, added, strict=True):
+            for these, images, objects in part.gathered.groups():
+                placed = part.placed.taken(these)
+                rows = _rows(part, images, placed, _renumbered(objects, of_objects))
+                for number, table in enumerate(tables):
+                    is_its = placed.roles == number
+                    table.add(rows.filter(pa.array(is_its)), placed.taken(np.flatnonzero(is_its)))
+    return {role: table.written for role, table in zip(roles, tables, strict=True)}
+
+
+def _rows(part: Part, images: pa.Table, placed: Placed, objects: Any) -> pa.Table:
+    columns = {name: images[name].combine_chunks() for name in fields.IMAGE.names}
+    if part.added:
+        columns["extra"] = with_originals(columns["extra"], columns["image_id"].to_numpy())
+        columns["image_id"] = pc.add(columns["image_id"], part.added)
+    shards = pa.DictionaryArray.from_arrays(
+        pa.array(placed.shards), pa.array(placed.shard_names, pa.string())
+    )
+    columns |= {
+        "source": pa.array([part.split] * len(images), pa.string()),
+        "sha256": pa.array(placed.hex(), pa.string()),
+        "shard": shards.cast(pa.string()),
+        "row": pa.array(placed.rows),
+        "turn": pa.array(turns(_annotated(images, 0), placed.sizes, placed.turns)),
+        "objects": objects,
+    }
+    return pa.Table.from_arrays([columns[each] for each in TABLE_SCHEMA.names], schema=TABLE_SCHEMA)
+
+
+def _renumbered(lists: Any, added: int) -> Any:
+    """Objects whose ids are so much larger; as documents have them, they are in ``extra``."""
+    if not added:
+        return lists
+    structs = lists.flatten()
+    columns = {each.name: structs.field(each.name) for each in structs.type}
+    columns["extra"] = with_originals(columns["extra"], columns["id"].to_numpy())
+    columns["id"] = pc.add(columns["id"], added)
+    values = pa.StructArray.from_arrays(list(columns.values()), fields=list(fields.OBJECT))
+    return pa.ListArray.from_arrays(lists.offsets, values, type=LISTS)
+
+
+def _annotated(images: pa.Table, missing: float) -> npt.NDArray[np.float64]:
+    """Width and height of each image as the document says, [N, 2]."""
+    sides = [
+        pc.fill_null(images[side].cast(pa.float64()), missing).to_numpy()
+        for side in ("width", "height")
+    ]
+    return np.stack(sides, axis=1)
+
+
+class _Table:
+    """One table in the making."""
+
+    def __init__(self, split_dir: Path, name: str, parts: Sequence[Part], role: int) -> None:
+        folder = split_dir / "annotations"
+        folder.mkdir(exist_ok=True)
+        self._schema = TABLE_SCHEMA.with_metadata(_metadata_of(name, parts, role))
+        path = folder / f"{name}.parquet"
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._rows = self._schema.empty_table()
+        self._annotations = 0
+        self._odd = OddBoxes()
+        self._doubtful: list[str] = []
+
+    @property
+    def written(self) -> Written:
+        """What it holds."""
+        return Written(self._annotations, self._odd, tuple(self._doubtful))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._write(len(self._rows))
+        self._writer.close()
+
+    def add(self, rows: pa.Table, placed: Placed) -> None:
+        """Add images with their objects, and where they are."""
+        objects = rows["objects"].combine_chunks().flatten()
+        self._annotations += len(objects)
+        image, boxes = _given(rows, objects)
+        sizes = _annotated(rows, np.inf)
+        sizes[(sizes <= 0).any(axis=1)] = np.inf
+        self._odd += count_odd(odd_boxes(boxes, sizes[image]))
+        self._doubtful += _doubtful(rows, placed, image, boxes)
+        self._rows = pa.concat_tables([self._rows, rows.cast(self._schema)])
+        if len(self._rows) >= TABLE_ROW_GROUP:
+            self._write(TABLE_ROW_GROUP)
+
+    def _write(self, count: int) -> None:
+        if count:
+            self._writer.write_table(self._rows.slice(0, count).combine_chunks())
+            self._rows = self._rows.slice(count)
+
+
+def _metadata_of(name: str, parts: Sequence[Part], role: int) -> dict[str, str]:
+    categories: dict[int, dict[str, Any]] = {}
+    per_category: Counter[int] = Counter()
+    sources = []
+    for part in parts:
+        coco = part.gathered.document.coco
+        for category in coco.categories:
+            categories.setdefault(category["id"], category)
+        is_its = part.placed.roles == role
+        annotations, counts = part.gathered.counts(is_its)
+        per_category.update(counts)
+        sources.append(
+            {
+                "split": part.split,
+                "coco": coco.top,
+                # The document may lack the list; an empty one is another document.
+                "has_annotations": coco.has_annotations,
+                "images": int(is_its.sum()),
+                "annotations": annotations,
+            }
+        )
+    return _metadata(name, list(categories.values()), sources, per_category)
+
+
+def write_empty(name: str, document: DocumentColumns, split_dir: Path) -> None:
+    """Write the table of a split without images, with the categories of another's document."""
     folder = split_dir / "annotations"
     folder.mkdir(exist_ok=True)
-    table = Table(folder, document, image_ids, source)
-    yield table
-    table.write(folder / f"{document.name}.parquet")
+    metadata = _metadata(name, document.coco.categories, [], {})
+    schema = TABLE_SCHEMA.with_metadata(metadata)
+    pq.write_table(schema.empty_table(), folder / f"{name}.parquet", compression="zstd")
+
+
+def _metadata(
+    name: str,
+    categories: Sequence[Mapping[str, Any]],
+    sources: Sequence[Mapping[str, Any]],
+    per_category: Mapping[int, int],
+) -> dict[str, str]:
+    summary = {
+        "document": name,
+        "images": sum(each["images"] for each in sources),
+        "has_annotations": any(each["has_annotations"] for each in sources),
+        "annotations": sum(each["annotations"] for each in sources),
+        "per_category": {
+            str(category["id"]): per_category.get(category["id"], 0) for category in categories
+        },
+    }
+    return {
+        KEY.decode(): str(LAYOUT),
+        "categories": json.dumps(categories),
+        "sources": json.dumps(sources),
+        "summary": json.dumps(summary),
+    }
+
+
+def _given(rows: pa.Table, objects: pa.StructArray) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """The boxes that are numbers, [K, 4], and the rows of their images, [K]."""
+    boxes, has_box = given_boxes(objects)
+    counts = pc.list_value_length(rows["objects"]).to_numpy()
+    return np.repeat(np.arange(len(rows)), counts)[has_box], boxes
+
+
+def _doubtful(rows: pa.Table, placed: Placed, image: Ints, boxes: Any) -> list[str]:
+    """Images that EXIF asks to turn, of which some box is outside and the size tells nothing."""
+    sizes = _annotated(rows, 0)
+    tells_nothing = (sizes <= 0).any(axis=1) | (sizes[:, 0] == sizes[:, 1])
+    is_asked = (placed.turns != 1) & tells_nothing
+    is_outside = odd_boxes(boxes, placed.sizes[image]) == Oddity.OUTSIDE
+    found = np.unique(image[is_outside & is_asked[image]])
+    names: list[str] = rows["file_name"].take(pa.array(found)).to_pylist()
+    return names

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cocopipe.documents import ABSENT
 from cocopipe.split.kinds import Flag, Integer, Kind, Number, Numbers, Polygons, Rle, Text
 
 Row = dict[str, Any]
@@ -93,12 +94,12 @@ _EXPORTED_OF_IMAGE, _EXPORTED_OF_OBJECT = map(_as_exported, (OF_IMAGE, OF_OBJECT
 
 def decode_image(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO image of a row."""
-    return decode_fields(row, _EXPORTED_OF_IMAGE) | _unpack(row)
+    return _as_written(decode_fields(row, _EXPORTED_OF_IMAGE), row)
 
 
 def decode_object(row: Mapping[str, Any]) -> dict[str, Any]:
     """The COCO annotation of a struct, without its ``image_id``."""
-    return decode_fields(row, _EXPORTED_OF_OBJECT) | _unpack(row)
+    return _as_written(decode_fields(row, _EXPORTED_OF_OBJECT), row)
 
 
 def decode_fields(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
@@ -111,7 +112,14 @@ def decode_fields(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, 
     return found
 
 
-def _unpack(row: Mapping[str, Any]) -> dict[str, Any]:
-    extra = row.get("extra")
-    unpacked: dict[str, Any] = json.loads(extra) if extra else {}
-    return unpacked
+def read_object(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The COCO annotation of a struct as it was read: numbers, however they were written."""
+    return decode_fields(row, _EXPORTED_OF_OBJECT)
+
+
+def _as_written(decoded: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what was read otherwise than written, and what has no column, in its place."""
+    extra: dict[str, Any] = json.loads(row["extra"]) if row.get("extra") else {}
+    for name in extra.pop(ABSENT, ()):
+        decoded.pop(name, None)
+    return decoded | extra

@@ -126,20 +126,3 @@ class Rle(Kind):
         """COCO's size and counts, a text or a list."""
         counts = value["counts"] if value["runs"] is None else value["runs"]
         return {"size": value["size"], "counts": counts}
-
-
-def number(value: Any) -> float | int | None:
-    """``value`` if it is a number that a float64 holds."""
-    return value if type(value) is float or (type(value) is int and abs(value) <= 2**53) else None
-
-
-def numbers(value: Any, length: int | None = None) -> list[float] | None:
-    """``value`` if it is a list of such numbers, of this length or of any."""
-    if type(value) is not list or (length is not None and len(value) != length):
-        return None
-    types = set(map(type, value))
-    if types <= {float}:
-        return value
-    if types <= {float, int} and all(number(each) is not None for each in value):
-        return value
-    return None

@@ -4,14 +4,13 @@ pycocotools draws polygons only: it leaves memory as it was where runs don't add
 crashes on corners that are far away or no numbers.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from cocopipe.split.kinds import numbers
 
 LEAST = 6
 """Numbers in a polygon of three corners; pycocotools would take four for a box."""
@@ -57,12 +56,12 @@ def _fill(polygons: list[Any], height: int, width: int) -> npt.NDArray[np.bool_]
 
 def _is_ring(value: Any) -> bool:
     """Whether this is a polygon: three corners or more, which are finite numbers."""
-    corners = numbers(value)
     return (
-        corners is not None
-        and len(corners) >= LEAST
-        and len(corners) % 2 == 0
-        and bool(np.isfinite(corners).all())
+        isinstance(value, list)
+        and len(value) >= LEAST
+        and len(value) % 2 == 0
+        and set(map(type, value)) <= {int, float}
+        and all(map(math.isfinite, value))
     )
 
 

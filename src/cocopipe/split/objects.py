@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cocopipe.split.tables import read_table
+from cocopipe.documents import PRIMARY
+from cocopipe.split.tables import categories, read_table
 
 DETECTION_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 """All of an object that detection is about."""
@@ -92,6 +93,33 @@ def read_objects(split_dir: Path, document: str, fields: Iterable[str]) -> Objec
     """
     table = read_table(split_dir, document, object_columns(fields))
     return Objects(table["objects"].combine_chunks())
+
+
+def ground_truth(split_dir: Path) -> dict[str, Any]:
+    """What ``instances`` says of images, categories and boxes, as a COCO document to score by.
+
+    Ids are those of the table, each of one image or object, and values are numbers, however the
+    source wrote them.
+
+    Raises:
+        UserError: the split has no ``instances``.
+    """
+    columns = ["image_id", "width", "height", *object_columns(DETECTION_FIELDS)]
+    table = read_table(split_dir, PRIMARY, columns)
+    objects = Objects(table["objects"].combine_chunks())
+    image_ids = table["image_id"].to_numpy()[objects.image].tolist()
+    return {
+        "images": [
+            {"id": row["image_id"], "width": row["width"], "height": row["height"]}
+            for row in table.drop_columns(["objects"]).to_pylist()
+        ],
+        "annotations": [
+            {"image_id": image_id}
+            | {name: value for name, value in row.items() if value is not None}
+            for image_id, row in zip(image_ids, objects.rows.to_pylist(), strict=True)
+        ],
+        "categories": categories(split_dir),
+    }
 
 
 def given_boxes(

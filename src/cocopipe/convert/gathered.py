@@ -1,0 +1,155 @@
+"""The objects of a document by their images, which need not fit into memory."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cocopipe.convert.columns import Annotations, DocumentColumns
+from cocopipe.split import fields
+from cocopipe.split.tables import LISTS, TABLE_ROW_GROUP
+
+HELD_BYTES = 8 * 2**20
+"""Objects that are held before they are laid aside, in Arrow's bytes."""
+
+_NO_CATEGORY = -(2**63)
+"""Counts among the categories of no document, most likely."""
+
+_ASIDE = pa.schema([pa.field("row", pa.int32()), pa.field("object", fields.OBJECT)])
+
+Ints = npt.NDArray[np.int64]
+
+
+def give_back_memory() -> None:
+    """Let the system have what Arrow has freed, and would keep for later."""
+    pa.default_memory_pool().release_unused()
+
+
+class Gathered:
+    """The objects of a document by their images, some of which it may not have.
+
+    Memory does not grow with their number: past ``HELD_BYTES`` of them they lie in files, one for
+    each row group, until they are taken from there.
+    """
+
+    def __init__(self, document: DocumentColumns, image_ids: Ints, aside: Path) -> None:
+        """Hold none yet.
+
+        Args:
+            document: found sound.
+            image_ids: of the images that count, which the document may not all list.
+            aside: what the paths of files begin with that hold what memory should not.
+        """
+        in_document, is_listed = _find(image_ids, document.coco.image_ids)
+        self.document = document
+        self.chosen: Ints = np.flatnonzero(is_listed)
+        """Which of the images that count the document lists, [N]."""
+        self.image_ids: Ints = image_ids[is_listed]
+        self._images = pa.array(in_document[is_listed])
+        self._path = aside
+        self._ids: list[Ints] = [np.empty(0, np.int64)]
+        self._rows: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
+        self._categories: list[Ints] = [np.empty(0, np.int64)]
+        self._held: list[pa.Table] = []
+        self._aside: dict[int, _Aside] = {}
+
+    @property
+    def object_ids(self) -> Ints:
+        """The ids of all objects that were taken."""
+        return np.concatenate(self._ids)
+
+    def counts(self, chosen: npt.NDArray[np.bool_]) -> tuple[int, dict[int, int]]:
+        """How many objects the images have where ``chosen`` [N] is true; and by category."""
+        its = chosen[np.concatenate(self._rows)]
+        ids, counts = np.unique(np.concatenate(self._categories)[its], return_counts=True)
+        return int(its.sum()), dict(zip(ids.tolist(), counts.tolist(), strict=True))
+
+    def add(self, objects: Annotations) -> None:
+        """Take those objects that are of these images, which follow each other as added."""
+        row, known = _find(objects.image_ids, self.image_ids)
+        taken = objects.only(known)
+        if not len(taken):
+            return
+        rows = row[known].astype(np.int32)
+        self._held.append(pa.Table.from_arrays([pa.array(rows), taken.rows], schema=_ASIDE))
+        self._rows.append(rows)
+        self._ids.append(np.asarray(taken.rows.field("id"), np.int64))
+        categories = taken.rows.field("category_id").fill_null(_NO_CATEGORY)
+        self._categories.append(np.asarray(categories, np.int64))
+        if sum(held.nbytes for held in self._held) > HELD_BYTES:
+            self._lay_aside()
+
+    def groups(self) -> Iterator[tuple[slice, pa.Table, pa.ListArray]]:
+        """Take all out again: which of the images, their rows, and the objects of each."""
+        if self._aside and self._held:
+            self._lay_aside()
+        held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
+        for start in range(0, len(self._images), TABLE_ROW_GROUP):
+            images = self.document.images.take(self._images.slice(start, TABLE_ROW_GROUP))
+            aside = self._aside.get(start // TABLE_ROW_GROUP)
+            objects = _by_row(aside.taken_back()) if aside else held
+            these = slice(start, start + len(images))
+            yield these, images, _lists(objects, these.start, these.stop)
+            del objects
+            give_back_memory()
+
+    def _lay_aside(self) -> None:
+        """Write what is held to files of the row groups that it is of."""
+        held = _by_row(pa.concat_tables(self._held))
+        self._held = []
+        groups = held["row"].to_numpy() // TABLE_ROW_GROUP
+        borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
+        for start, end in pairwise(borders):
+            group = int(groups[start])
+            if group not in self._aside:
+                name = f"{self._path.name}-{group}.objects"
+                self._aside[group] = _Aside(self._path.with_name(name))
+            self._aside[group].add(held.slice(start, end - start))
+        del held
+        give_back_memory()
+
+
+def _find(ids: Ints, among: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Where ids are among others, and whether they are; a place means nothing where one is not."""
+    places = pc.index_in(pa.array(ids), value_set=pa.array(among))
+    is_there = places.is_valid().to_numpy(zero_copy_only=False)
+    return np.asarray(places.fill_null(0), np.int64), is_there
+
+
+class _Aside:
+    """Objects of one row group in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = pa.ipc.new_stream(path, _ASIDE)
+
+    def add(self, objects: pa.Table) -> None:
+        self._writer.write_table(objects)
+
+    def taken_back(self) -> pa.Table:
+        """Read all of them, and remove the file."""
+        self._writer.close()
+        with pa.ipc.open_stream(self._path) as file:
+            objects = file.read_all()
+        self._path.unlink()
+        return objects
+
+
+def _by_row(objects: pa.Table) -> pa.Table:
+    """Objects by the row of their image; those of one image stay in the document's order."""
+    order = np.argsort(objects["row"].to_numpy(), kind="stable")
+    return objects.take(pa.array(order)).combine_chunks()
+
+
+def _lists(objects: pa.Table, start: int, end: int) -> Any:
+    """The objects of the rows from ``start`` to before ``end``, one list a row."""
+    borders = np.searchsorted(objects["row"].to_numpy(), np.arange(start, end + 1))
+    some = objects["object"].slice(borders[0], borders[-1] - borders[0])
+    values = some.combine_chunks() if some.num_chunks else pa.array([], fields.OBJECT)
+    offsets = pa.array(borders - borders[0], pa.int32())
+    return pa.ListArray.from_arrays(offsets, values, type=LISTS)

@@ -1,0 +1,192 @@
+"""What is taken of a split of the raw data: its documents, and the images that they list."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cocopipe.coco.layout import RawSplit
+from cocopipe.coco.naming import meant, near
+from cocopipe.coco.paths import path_of
+from cocopipe.convert.canonical import canonical
+from cocopipe.convert.columns import DocumentColumns, read
+from cocopipe.convert.found import FoundImages
+from cocopipe.convert.gathered import give_back_memory
+from cocopipe.convert.notes import Note
+from cocopipe.convert.settings import ConvertSettings
+from cocopipe.documents import order
+from cocopipe.errors import UserError, some
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A split of the raw data, found sound but for annotations and the bytes of images."""
+
+    split: str
+    documents: tuple[DocumentColumns, ...]
+    images: FoundImages
+    readings: Mapping[str, int]
+    """How file names were read that are not those of files -> how many."""
+    skipped: tuple[str, ...]
+    """File names of listed images that are missing."""
+    ignored: tuple[str, ...]
+    """Documents that are not converted."""
+
+    def notes(self) -> Iterator[Note]:
+        """How its names and values were read, once the annotations were."""
+        for how, count in self.readings.items():
+            yield Note(f"file names read {how}", count, self.split)
+        for one in self.documents:
+            yield from one.of_images.notes(self.split, "images")
+            yield from one.of_annotations.notes(self.split, "annotations")
+
+
+def take(split: RawSplit, settings: ConvertSettings) -> Taken:
+    """Parse a split's documents, but for their annotations, and find its images.
+
+    Raises:
+        UserError: they aren't sound; an image is missing.
+    """
+    documents, ignored = _documents(split)
+    give_back_memory()
+    listed = dict(islice(_union(documents, split).items(), settings.subset))
+    images, readings = _find(listed, split)
+    is_there = images.rows >= 0
+    missing = set(images.image_ids[~is_there].tolist())
+    skipped = [image.file_name for image_id, image in listed.items() if image_id in missing]
+    if skipped and settings.on_missing != "skip":
+        raise UserError(
+            f"{len(skipped)} of {len(listed)} images of {split.name} are missing in "
+            f"{split.folder or '.'}/: {_with_near(skipped, split)}; add them, or set"
+            " convert.on_missing to skip"
+        )
+    found = images.only(is_there)
+    return Taken(split.name, tuple(documents), found, readings, tuple(skipped), tuple(ignored))
+
+
+def _with_near(names: list[str], split: RawSplit) -> str:
+    """The first few of some missing images, and what is there that may be the first."""
+    there = near(names[0], split.images)
+    return some(names) + (f" (there is {there})" if there else "")
+
+
+def _find(
+    images: "Mapping[int, _Listed]", split: RawSplit
+) -> tuple[FoundImages, Mapping[str, int]]:
+    """The images with their files; the row of one that is missing is -1.
+
+    And how their names were read that are not a file's own, with how many of them.
+    """
+    called = {image_id: canonical(image.file_name) for image_id, image in images.items()}
+    image_ids = sorted(images, key=lambda image_id: (called[image_id], image_id))
+    names = [images[image_id].file_name for image_id in image_ids]
+    found = meant(names, split.images)
+    return FoundImages(
+        [called[image_id] for image_id in image_ids],
+        np.array(image_ids, np.int64),
+        pa.array(names, pa.string()),
+        np.array([images[each].size or (0, 0) for each in image_ids], np.int32).reshape(-1, 2),
+        split.images,
+        found.rows,
+    ), found.readings
+
+
+def _documents(split: RawSplit) -> tuple[list[DocumentColumns], list[str]]:
+    """The documents of a split in their order, and the files of those that aren't converted."""
+    documents: list[DocumentColumns] = []
+    ignored: list[str] = []
+    for name in order(split.documents):
+        document = read(split.documents[name], name=name)
+        if document is None:
+            ignored.append(split.documents[name].where)
+        else:
+            documents.append(document)
+    if not documents:
+        raise UserError(
+            f"{split.name} has only panoptic annotations, {some(ignored)}: "
+            "add its instances, captions or keypoints"
+        )
+    return documents, ignored
+
+
+def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, _Listed]":
+    """The images of all documents by id, in the order of the first that lists them."""
+    images: dict[int, _Listed] = {}
+    for document in documents:
+        for image_id, image in _listed(document):
+            known = images.setdefault(image_id, image)
+            if known.file_name != image.file_name and (
+                path_of(known.file_name) != path_of(image.file_name)
+            ):
+                raise UserError(
+                    f"{document.coco.where}: image {image_id} is "
+                    f"{image.file_name}, but {known.file_name} in another document of "
+                    f"{split.name}; make them agree"
+                )
+    names: dict[str, int] = {}
+    for image_id, image in images.items():
+        other = names.setdefault(path_of(image.file_name), image_id)
+        if other != image_id:
+            raise UserError(
+                f"the images {other} and {image_id} of {split.name} are both "
+                f"{image.file_name}; remove one of them from the annotations"
+            )
+    return images
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An image as a document lists it."""
+
+    file_name: str
+    size: tuple[int, int] | None
+    """Annotated (width, height), if it can be one."""
+
+
+def _listed(document: DocumentColumns) -> Iterator[tuple[int, _Listed]]:
+    """Image id and what the document says of it, in the document's order."""
+    columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
+    for image_id, name, width, height in zip(*map(_values, columns), strict=True):
+        is_size = width and height and min(width, height) > 0
+        yield image_id, _Listed(name, (width, height) if is_size else None)
+
+
+def _values(column: Any) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def require_same_categories(splits: Sequence[Taken]) -> None:
+    """Refuse splits in which one id means two things, or one name has two ids."""
+    seen: dict[str, list[DocumentColumns]] = {}
+    for split in splits:
+        for document in split.documents:
+            for other in seen.setdefault(document.name, []):
+                difference = _difference(_names_by_id(other), _names_by_id(document))
+                if difference:
+                    raise UserError(
+                        f"{other.coco.where} and {document.coco.where} disagree: {difference}; "
+                        "use the same categories in both"
+                    )
+            seen[document.name].append(document)
+
+
+def _difference(one: Mapping[int, str], other: Mapping[int, str]) -> str | None:
+    """Where the names of categories by id contradict each other; either may have more of them."""
+    for category_id, name in sorted(other.items()):
+        known = one.get(category_id, name)
+        if known != name:
+            return f"category {category_id} is {known!r} in the one and {name!r} in the other"
+    ids = {name: category_id for category_id, name in one.items()}
+    for category_id, name in sorted(other.items()):
+        known_id = ids.get(name, category_id)
+        if category_id not in one and known_id not in other:
+            return f"{name!r} is category {known_id} in the one and {category_id} in the other"
+    return None
+
+
+def _names_by_id(document: DocumentColumns) -> dict[int, str]:
+    return {category["id"]: category["name"] for category in document.coco.categories}
