@@ -49,7 +49,7 @@ class Stream(IterableDataset[Sample]):
         Args:
             dataset: What makes a sample of an image.
             seed: What the order is drawn from.
-            shuffle: Whether the order is that of `shuffled`, and not that of the images' ids.
+            shuffle: Whether the order is that of `shuffled`, and not that of the image store.
             rank: The number of this process, from 0, among those that train together.
             ranks: How many there are.
         """
@@ -106,7 +106,7 @@ class Stream(IterableDataset[Sample]):
         groups = self.images.groups
         if self.shuffle:
             return shuffled(groups, seed=self.seed, epoch=epoch, share=share)
-        return np.arange(len(groups))[share.cut(len(groups))]
+        return self.images.stored_order[share.cut(len(groups))]
 
     def _files(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[int, File]]:
         """Index and file of every image, the next row groups being read meanwhile."""

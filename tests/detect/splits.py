@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from cocopipe.convert.convert import convert
-from tests.converting import SETTINGS
+from tests.converting import convert_into
 
 COLORS = {3: (220, 40, 40), 7: (40, 60, 220)}
 WIDTH, HEIGHT = 96, 64
@@ -92,8 +91,8 @@ def odd_annotations() -> list[dict[str, Any]]:
 
 def write_split(folder: Path, document: dict[str, Any], files: dict[str, bytes]) -> Path:
     """Convert a document and its images to one split, and return its folder."""
-    raw, train, val = folder / "raw", folder / "train", folder / "val"
-    for path in (raw / "annotations", raw / "images" / "train", raw / "images" / "val", train, val):
+    raw = folder / "raw"
+    for path in (raw / "annotations", raw / "images" / "train", raw / "images" / "val"):
         path.mkdir(parents=True)
     for name, data in files.items():
         (raw / "images" / "train" / name).write_bytes(data)
@@ -101,5 +100,5 @@ def write_split(folder: Path, document: dict[str, Any], files: dict[str, bytes])
     other = {"images": [{"id": 1, "file_name": "v.jpg"}], "annotations": [], "categories": []}
     (raw / "annotations" / "instances_val.json").write_text(json.dumps(other))
     (raw / "images" / "val" / "v.jpg").write_bytes(encode(Image.new("RGB", (8, 8)), "JPEG"))
-    convert(raw, train, val, SETTINGS, workers=1)
+    _, train, _ = convert_into(raw, folder, workers=1)
     return train

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from cocopipe.export.coco import export
-from cocopipe.split.images import ImageStore
 from tests.coco_files import (
     instances,
     official,
@@ -17,9 +16,7 @@ from tests.coco_files import (
     write_files,
     write_zip,
 )
-from tests.converting import (
-    Converted,
-)
+from tests.converting import Converted, file_of
 
 Convert = Callable[..., Converted]
 
@@ -130,19 +127,19 @@ def test_names_of_another_machine_stay_as_they_are_written(
     files |= {"train/a b.jpg": picture(3), "annotations/instances_train.json": document}
     raw = write_files(tmp_path / "raw", {**files, **official([9], "val")})
     conversion, train, val = converted(raw)
-    assert conversion.read_otherwise == {
-        "train: as a path of another place": 1,
-        "train: in another letter case": 1,
-        "train: in another folder": 5,
+    assert {(each.what, each.count) for each in conversion.readings} == {
+        ("file names read as a path of another place", 1),
+        ("file names read in another letter case", 1),
+        ("file names read in another folder", 5),
     }
-    assert ImageStore(train).read(3) == picture(3)
+    assert file_of(train, 3) == picture(3)
     out = exported((conversion, train, val), tmp_path / "out")
     assert documents(out)["instances_train.json"] == document
     there = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
     assert {"train/images/1.jpg", "train/pictures/5.jpg", "train/6.jpg"} < there
     assert len(there) + len([*out.rglob("*.JPG")]) == 9
     _, again, _ = converted(out)
-    assert [image.data for image in ImageStore(again)] == [picture(each) for each in ELSEWHERE]
+    assert [file_of(again, each) for each in ELSEWHERE] == [picture(each) for each in ELSEWHERE]
 
 
 def test_a_document_is_written_with_the_bytes_that_it_always_had(

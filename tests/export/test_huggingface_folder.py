@@ -11,12 +11,12 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from cocopipe.convert import image_writer, table_writer
+from cocopipe.convert import gathered, image_writer, table_writer
 from cocopipe.errors import UserError
-from cocopipe.export import detection, huggingface_folder
+from cocopipe.export import huggingface_folder
 from cocopipe.export.huggingface_columns import load as load_split
 from cocopipe.export.huggingface_folder import HubSplit, export_hf
-from cocopipe.split import images, shards, tables
+from cocopipe.split import images, tables
 from tests.coco_files import instances, official, picture, write_files
 from tests.converting import Converted
 
@@ -147,14 +147,13 @@ def test_many_files_and_row_groups(
     files = official(range(100)) | official([2], "val")
     files |= {"annotations/instances_train.json": document}
     files |= {"annotations/captions_train.json": captions, "train/200.jpg": picture(200)}
-    monkeypatch.setattr(shards, "SHARD_BYTES", 8000)
     monkeypatch.setattr(image_writer, "ROW_GROUP", 3)
     monkeypatch.setattr(images, "ROW_GROUP", 3)
-    monkeypatch.setattr(detection, "ROW_GROUP", 3)
     monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 7)
     monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 7)
+    monkeypatch.setattr(gathered, "TABLE_ROW_GROUP", 7)
     monkeypatch.setattr(huggingface_folder, "FILE_BYTES", 30_000)
-    source = converted(write_files(tmp_path / "raw", files))
+    source = converted(write_files(tmp_path / "raw", files), shard_mb=1)
     assert len(list((source[1] / "images").iterdir())) > 5
     done, out = exported(source, tmp_path / "out")
     count = done[0].files
@@ -214,11 +213,9 @@ def test_progress_and_the_same_bytes_twice(converted: Convert, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("lost", ["first", "last", "all"])
-def test_a_store_that_lacks_images(
-    converted: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
-    source: Any = converted(write_files(tmp_path / "raw", official(range(60))))
+def test_a_store_that_lacks_images(converted: Convert, tmp_path: Path, lost: str) -> None:
+    raw = write_files(tmp_path / "raw", official(range(60)))
+    source: Any = converted(raw, shard_mb=1)
     files = sorted((source[1] / "images").iterdir())
     for shard in {"first": files[:1], "last": files[-1:], "all": files}[lost]:
         shard.unlink()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 def inspected(train: Path, val: Path, out: Path, pictures: int = 4) -> dict[str, float]:
     out.mkdir()
-    return inspect(train, val, out, pictures=pictures)
+    return inspect({"train": train, "val": val}, out, pictures=pictures)
 
 
 def hashes(folder: Path) -> dict[str, str]:

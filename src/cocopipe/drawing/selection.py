@@ -12,7 +12,8 @@ from PIL import Image
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
-from cocopipe.split.fields import decode_object
+from cocopipe.pictures.turning import turned
+from cocopipe.split.fields import read_object
 from cocopipe.split.images import ImageStore
 from cocopipe.split.objects import Objects
 from cocopipe.split.tables import read_table
@@ -38,13 +39,13 @@ def select(split_dir: Path, count: int) -> Iterator[Shown]:
     """
     table = read_table(split_dir, PRIMARY)
     counts = Objects(table["objects"].combine_chunks()).counts
-    image_ids = table["image_id"].to_pylist()
-    rows = sorted(range(len(image_ids)), key=lambda row: (not counts[row], _lot(image_ids[row])))
+    hashes = table["sha256"].to_pylist()
+    rows = sorted(range(len(hashes)), key=lambda row: (not counts[row], _lot(hashes[row])))
     store = ImageStore(split_dir)
     for row in table.take(pa.array(rows[:count], pa.int64())).to_pylist():
         image_id = row["image_id"]
         try:
-            image = decode(store.read(image_id))
+            image = turned(decode(store.read(row["sha256"])), row["turn"])
         except UnreadableImageError as error:
             raise UserError(
                 f"image {image_id} of {split_dir} can't be decoded ({error}): replace it in "
@@ -54,10 +55,10 @@ def select(split_dir: Path, count: int) -> Iterator[Shown]:
             image_id=image_id,
             caption=f"{image_id} · {row['file_name']}",
             image=image,
-            objects=[decode_object(item) for item in row["objects"]],
+            objects=[read_object(item) for item in row["objects"]],
         )
 
 
-def _lot(image_id: int) -> bytes:
-    """The lot that an image id always draws, so that versions show the same pictures."""
-    return blake2b(image_id.to_bytes(8, "little", signed=True), person=b"pictures").digest()
+def _lot(sha256: str) -> bytes:
+    """The lot that a picture always draws, so that versions show the same ones."""
+    return blake2b(sha256.encode(), person=b"pictures").digest()

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cocopipe.coco.paths import path_of
+from cocopipe.documents import order
 from cocopipe.errors import UserError
 from cocopipe.files import zip_member
 from cocopipe.split import fields, tables
@@ -40,7 +41,7 @@ IN_MEMORY_BYTES = 16 * 2**20
 """The JSON that waits in memory on its way into a zip; more waits in a file beside that."""
 
 _POSITION = object_columns(["position"])
-_OF_IMAGES = [*fields.IMAGE.names, *_POSITION]
+_OF_IMAGES = fields.IMAGE.names
 """Columns that `tables.images_of` takes."""
 
 
@@ -148,61 +149,82 @@ class _Zip:
 def _export_to(
     target: _Target, split_dirs: Sequence[Path], advance: Callable[[int], object]
 ) -> list[Exported]:
-    sources: dict[str, list[Path]] = {}
+    parts: dict[str, dict[str, list[_Part]]] = {}
     for split_dir in split_dirs:
-        sources.setdefault(_source(split_dir), []).append(split_dir)
-    return [_export(split, parts, target, advance) for split, parts in sources.items()]
-
-
-def _source(split_dir: Path) -> str:
-    """The split of the raw data that a converted one is all or part of."""
-    first = tables.documents(split_dir)[0]
-    return tables.source(split_dir, first) or split_dir.name
-
-
-def _export(
-    split: str, parts: Sequence[Path], target: _Target, advance: Callable[[int], object]
-) -> Exported:
-    images = 0
-    for part in parts:
-        for image in ImageStore(part):
-            target.add_image(split, image.file_name, image.data)
+        for name in tables.documents(split_dir):
+            for source in tables.sources(split_dir, name):
+                its = parts.setdefault(source.split, {}).setdefault(name, [])
+                its.append(_Part(split_dir, source))
+    images = dict.fromkeys(parts, 0)
+    for split_dir in split_dirs:
+        for split in _export_images(split_dir, target):
+            images[split] += 1
             advance(1)
-            images += 1
-    names = list(dict.fromkeys(name for part in parts for name in tables.documents(part)))
-    for name in names:
-        having = [part for part in parts if name in tables.documents(part)]
-        _write_document(target, f"{name}_{split}.json", name, having)
-    return Exported(split, images, tuple(names))
+    for split, documents in parts.items():
+        for name, its in documents.items():
+            _write_document(target, f"{name}_{split}.json", name, its)
+    return [
+        Exported(split, images[split], tuple(order(documents)))
+        for split, documents in parts.items()
+    ]
 
 
-def _write_document(target: _Target, file_name: str, name: str, parts: Sequence[Path]) -> None:
+@dataclass(frozen=True)
+class _Part:
+    """What a converted split has of a document of a split of the raw data."""
+
+    split_dir: Path
+    source: tables.Source
+
+
+def _export_images(split_dir: Path, target: _Target) -> Iterator[str]:
+    """Write the images of a split, under all names that each has; tells the source of each."""
+    columns = ("sha256", "source", "file_name")
+    names: dict[str, dict[tuple[str, str], None]] = {}
+    for document in tables.documents(split_dir):
+        table = tables.read_table(split_dir, document, columns)
+        for sha256, *name in zip(*(table[each].to_pylist() for each in columns), strict=True):
+            names.setdefault(sha256, {})[name[0], name[1]] = None
+    for image in ImageStore(split_dir):
+        for source, file_name in names.get(image.sha256, ()):
+            target.add_image(source, file_name, image.data)
+            yield source
+
+
+def _write_document(target: _Target, file_name: str, name: str, parts: Sequence[_Part]) -> None:
+    top = parts[0].source.coco
+    other = next((part for part in parts if part.source.coco != top), None)
+    if other is not None:
+        raise UserError(
+            f"{parts[0].split_dir} and {other.split_dir} are parts of one split, but their {name}"
+            " differ in more than images and annotations: convert them again, from one source"
+        )
     with ExitStack() as stack:
-        files = [
-            stack.enter_context(pq.ParquetFile(tables.table_path(part, name))) for part in parts
-        ]
-        tops = [json.loads(file.schema_arrow.metadata[b"coco"]) for file in files]
-        if any(top != tops[0] for top in tops[1:]):
-            raise UserError(
-                f"{parts[0]} and {parts[1]} are parts of one split, but their {name} differ in"
-                " more than images and annotations: convert them again, from one source"
-            )
-        has_annotations = any(tables.summary(part, name)["has_annotations"] for part in parts)
+        files = [stack.enter_context(tables.open_table(part.split_dir, name)) for part in parts]
+        split = parts[0].source.split
         text = stack.enter_context(target.new_document(file_name))
         text.write("{")
-        for key, value in tops[0].items():
+        for key, value in top.items():
             text.write(f"{json.dumps(key)}: {json.dumps(value)},\n")
         text.write('"images": [')
-        text.writelines(_joined(tables.images_of([file.read(_OF_IMAGES) for file in files])))
-        if has_annotations:
+        its = [_of(split, file.read([*_OF_IMAGES, "source"])) for file in files]
+        text.writelines(_joined(tables.images_of(its)))
+        if any(part.source.has_annotations for part in parts):
             text.write('],\n"annotations": [')
-            text.writelines(_joined(_annotations(files)))
+            text.writelines(_joined(_annotations(files, split)))
         text.write("]}\n")
 
 
-def _annotations(files: Sequence[pq.ParquetFile]) -> Iterator[dict[str, Any]]:
+def _of(split: str, rows: pa.Table) -> pa.Table:
+    """The rows of a table that come from one split of the raw data."""
+    return rows.filter(pc.equal(rows["source"], split))
+
+
+def _annotations(files: Sequence[pq.ParquetFile], split: str) -> Iterator[dict[str, Any]]:
     """The annotations of a document in its order, ``HELD_OBJECTS`` in memory at a time."""
-    groups = [_Group(file, number) for file in files for number in range(file.num_row_groups)]
+    groups = [
+        _Group(file, number, split) for file in files for number in range(file.num_row_groups)
+    ]
     spans = [(group, group.positions()) for group in groups]
     for start in range(0, max((span.stop for _, span in spans), default=0), HELD_OBJECTS):
         some = range(start, start + HELD_OBJECTS)
@@ -221,17 +243,19 @@ class _Group:
 
     file: pq.ParquetFile
     number: int
+    split: str
+    """The split of the raw data whose rows are looked at."""
 
     def positions(self) -> range:
         """The range of places that the objects have in the document."""
-        lists = self.file.read_row_group(self.number, _POSITION)["objects"]
+        lists = self._rows(_POSITION)["objects"]
         positions = pc.list_flatten(lists).combine_chunks().field("position")
         found = pc.min_max(positions).as_py()
         return range(found["min"], found["max"] + 1) if len(positions) else range(0)
 
     def objects(self, positions: range) -> pa.Table:
         """The objects that have these positions, each as a table's row of its own."""
-        rows = self.file.read_row_group(self.number, ["image_id", "objects"])
+        rows = self._rows(["image_id", "extra", "objects"])
         objects = Objects(rows["objects"].combine_chunks())
         position = objects.rows.field("position").to_numpy()
         taken = (position >= positions.start) & (position < positions.stop)
@@ -239,10 +263,16 @@ class _Group:
         each = pa.array(np.arange(len(structs) + 1, dtype=np.int32))
         return pa.table(
             {
-                "image_id": rows["image_id"].to_numpy()[objects.image[taken]],
+                **{
+                    name: rows[name].take(pa.array(objects.image[taken]))
+                    for name in ("image_id", "extra")
+                },
                 "objects": pa.ListArray.from_arrays(each, structs, type=tables.LISTS),
             }
         )
+
+    def _rows(self, columns: Sequence[str]) -> pa.Table:
+        return _of(self.split, self.file.read_row_group(self.number, [*columns, "source"]))
 
 
 def _joined(entries: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -6,34 +6,49 @@ Both are of the ``instances`` documents; images that only other documents list a
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
+from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
-from cocopipe.split.lookup import look_up
+from cocopipe.split.images import ImageStore
 from cocopipe.split.objects import DETECTION_FIELDS, object_columns
-from cocopipe.split.shards import ROW_GROUP, lacking, shard_paths, shards_with
 
-COLUMNS = ["image_id", *object_columns(DETECTION_FIELDS)]
+COLUMNS = [
+    *("image_id", "file_name", "width", "height", "sha256", "turn"),
+    *object_columns(DETECTION_FIELDS),
+]
 """All that is read of a table, as Parquet names it."""
 
 
 @dataclass(frozen=True)
 class BoxedImages:
-    """Some images of a shard, at most a row group of the store."""
+    """Some images of a split with their objects; their files are in one row group of the store."""
 
-    shard: Path
-    images: pa.Table
-    """The images as the store has them, ``ROW_GROUP`` rows at most."""
-    objects: pa.ListArray
-    """The structs of each image's objects, with ``DETECTION_FIELDS``."""
+    rows: pa.Table
+    """The rows of the images, with ``COLUMNS``."""
+    files: pa.BinaryArray
+    """Their files."""
+    sizes: npt.NDArray[np.int32]
+    """Width and height of each as annotated, else of its file, pixels, [N, 2]."""
+
+    @property
+    def objects(self) -> pa.ListArray:
+        """The structs of each image's objects, with ``DETECTION_FIELDS``."""
+        return self.rows["objects"].combine_chunks()
+
+    def turned_unlike_boxes(self) -> int:
+        """How many of them programs turn that go by EXIF, though their boxes are not so."""
+        turns = self.rows["turn"].to_pylist()
+        files = zip(turns, self.files.to_pylist(), strict=True)
+        return sum(turn == 1 and examine(data).is_turned for turn, data in files)
 
 
 def class_names(split_dirs: Sequence[Path]) -> dict[int, str]:
@@ -73,60 +88,42 @@ def class_numbers(objects: pa.StructArray, category_ids: Sequence[int]) -> pa.Ar
     return pc.index_in(objects.field("category_id"), value_set=known).cast(pa.int64())
 
 
-def shards(split_dir: Path) -> list[Path]:
-    """The shards of the image store that these images lie in, in image-id order.
-
-    Raises:
-        UserError: the split has no ``instances``; the image store is empty, but not they.
-    """
-    paths, listed = shard_paths(split_dir), tables.image_ids(split_dir, PRIMARY).tolist()
-    if listed and not paths:
-        raise lacking(split_dir)
-    needed = shards_with([path.name for path in paths], listed)
-    return [path for path in paths if path.name in needed]
-
-
 def boxed_images(split_dir: Path) -> Iterator[BoxedImages]:
-    """All these images with their objects, in image-id order.
+    """All these images with their objects, nearly in the order of the table.
 
     In memory are one row group of the image store and one of the table.
 
     Raises:
         UserError: the split has no ``instances``; the image store lacks an image.
     """
-    listed = tables.image_ids(split_dir, PRIMARY)
-    with pq.ParquetFile(tables.table_path(split_dir, PRIMARY)) as table:
-        rows = _Rows(table)
-        for shard in shards(split_dir):
-            for images in _images(shard, listed):
-                its = rows.take(len(images))
-                if its["image_id"].to_pylist() != images["image_id"].to_pylist():
-                    raise lacking(shard)
-                yield BoxedImages(shard, images, its["objects"].combine_chunks())
-        if len(rows.take(1)):
-            raise lacking(split_dir)
+    store = ImageStore(split_dir)
+    with tables.open_table(split_dir, PRIMARY) as file:
+        for number in range(file.num_row_groups):
+            rows = file.read_row_group(number, COLUMNS)
+            groups, places = store.places(rows["sha256"])
+            order = np.lexsort((places, groups))
+            borders = np.flatnonzero(np.diff(groups[order], prepend=-1, append=-1))
+            for start, end in pairwise(borders.tolist()):
+                its = order[start:end]
+                files = store.read_group(int(groups[its[0]])).take(pa.array(places[its]))
+                some = rows.take(pa.array(its))
+                yield BoxedImages(some, files, _sizes(some, files))
 
 
-def _images(shard: Path, listed: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """The images of a shard that are listed, some at a time."""
-    with pq.ParquetFile(shard) as file:
-        for batch in file.iter_batches(batch_size=ROW_GROUP):
-            _, is_listed = look_up(batch["image_id"].to_numpy(), listed)
-            images = batch.filter(pa.array(is_listed))
-            if len(images):
-                yield pa.Table.from_batches([images])
+def _sizes(rows: pa.Table, files: pa.BinaryArray) -> npt.NDArray[np.int32]:
+    sizes = np.stack(
+        [rows[side].fill_null(0).to_numpy().astype(np.int32) for side in ("width", "height")],
+        axis=1,
+    )
+    for place in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
+        sizes[place] = examine(files[place].as_py()).size
+    return sizes
 
 
-class _Rows:
-    """The rows of an annotation table one after the other, as many at a time as are wanted."""
-
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._groups = (file.read_row_group(at, COLUMNS) for at in range(file.num_row_groups))
-        self._held = file.read_row_groups([], COLUMNS)
-
-    def take(self, count: int) -> pa.Table:
-        """The next rows, fewer where there are no more."""
-        while len(self._held) < count and (group := next(self._groups, None)) is not None:
-            self._held = pa.concat_tables([self._held, group])
-        taken, self._held = self._held.slice(0, count), self._held.slice(count)
-        return taken
+def unlisted(split_dir: Path) -> int:
+    """How many images other documents list, but not ``instances``."""
+    listed = [
+        set(tables.read_table(split_dir, name, ["sha256"])["sha256"].to_pylist())
+        for name in tables.documents(split_dir)
+    ]
+    return len(set().union(*listed[1:]) - listed[0])

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from cocopipe.documents import PRIMARY
 from cocopipe.export import detection
 from cocopipe.split.images import ImageStore
-from cocopipe.split.shards import SCHEMA
 from cocopipe.split.tables import read_table
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load(split_dir: Path) -> "Dataset":
-    """Open a converted split as a ``datasets.Dataset``, in image-id order.
+    """Open a converted split as a ``datasets.Dataset``, in the order of its table.
 
     The boxes and classes are in memory. The images are Arrow files in the
     Hugging Face cache: `datasets` makes them from the shards the first time a
@@ -40,22 +39,22 @@ def load(split_dir: Path) -> "Dataset":
     table = read_table(split_dir, PRIMARY, detection.COLUMNS)
     store = ImageStore(split_dir)
     features = features_of(names.values())
+    images = datasets.Dataset.from_parquet([str(path) for path in store.paths])
+    chosen = images.select(store.numbers(table["sha256"]).tolist())
+    own = chosen.select_columns(["width", "height"]).with_format("numpy")
     columns = pa.table(
         {
-            "image_id": table["image_id"],
+            **{name: table[name] for name in ("image_id", "file_name")},
+            **{name: pc.coalesce(table[name], pa.array(own[name])) for name in ("width", "height")},
             "objects": columns_of_objects(table["objects"].combine_chunks(), list(names)),
         },
         schema=datasets.Features(
-            {name: features[name] for name in ("image_id", "objects")}
+            {name: kind for name, kind in features.items() if name != "image"}
         ).arrow_schema,
     )
-    images = datasets.Dataset.from_parquet([str(path) for path in store.paths])
-    # The store may hold images that only other documents list.
-    listed = pc.is_in(pa.array(store.image_ids), value_set=columns["image_id"].combine_chunks())
-    if not pc.all(listed).as_py():
-        images = images.select(pc.indices_nonzero(listed).to_pylist())
-    objects = datasets.Dataset(columns).remove_columns("image_id")
-    return datasets.concatenate_datasets([images, objects], axis=1)
+    told = datasets.Dataset(columns)
+    both = datasets.concatenate_datasets([told, chosen.select_columns(["image"])], axis=1)
+    return both.select_columns(list(features))
 
 
 def features_of(names: Iterable[str]) -> "Features":
@@ -64,7 +63,11 @@ def features_of(names: Iterable[str]) -> "Features":
 
     return datasets.Features(
         {
-            **datasets.Features.from_arrow_schema(SCHEMA),
+            "image_id": datasets.Value("int64"),
+            "file_name": datasets.Value("string"),
+            "width": datasets.Value("int32"),
+            "height": datasets.Value("int32"),
+            "image": datasets.Image(),
             "objects": {
                 "id": datasets.List(datasets.Value("int64")),
                 "bbox": datasets.List(datasets.List(datasets.Value("float64"))),

@@ -1,8 +1,8 @@
 """Converted splits as a folder that Hugging Face's `datasets` opens."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +12,11 @@ from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.export import detection
 from cocopipe.export.huggingface_columns import columns_of_objects, features_of
-from cocopipe.split import tables
+from cocopipe.files import PARTIAL
 from cocopipe.split.shards import image_writer
 
 FILE_BYTES = 500 * 10**6
-"""What shards of one file hold, unless one alone is larger; `push_to_hub` does the same."""
+"""What the images of one file hold, unless a few alone are larger; `push_to_hub` does the same."""
 
 _SPLITS = {"val": "validation"}
 """The Hub's names where they are not ours."""
@@ -33,10 +33,14 @@ class HubSplit:
     files: int
     unlisted: int
     """Images left out: documents other than ``instances`` list them."""
+    turned: int = 0
+    """Images whose EXIF asks to turn them, which `datasets` does, annotated as they are stored."""
 
     def __str__(self) -> str:
-        left_out = f"; left out {self.unlisted} images without boxes" if self.unlisted else ""
-        return f"{self.split}, {self.images} images, {self.objects} objects{left_out}"
+        notes = f"; left out {self.unlisted} images without boxes" if self.unlisted else ""
+        if self.turned:
+            notes += f"; {self.turned} images that datasets turns, by their EXIF, and boxes not"
+        return f"{self.split}, {self.images} images, {self.objects} objects{notes}"
 
 
 def export_hf(
@@ -83,45 +87,46 @@ def _export(
     advance: Callable[[int], object],
 ) -> HubSplit:
     split = _SPLITS.get(split_dir.name, split_dir.name)
-    file_of = _files(detection.shards(split_dir))
-    if not file_of:
+    files: list[Path] = []
+    images = objects = turned = 0
+    with ExitStack() as stack:
+        held_bytes = 0
+        for batch in detection.boxed_images(split_dir):
+            size_bytes = batch.files.nbytes
+            if not files or held_bytes + size_bytes > FILE_BYTES:
+                stack.close()
+                files.append(folder / f"{split}-{len(files):05d}{PARTIAL}")
+                writer = stack.enter_context(image_writer(files[-1], schema))
+                held_bytes = 0
+            writer.write_table(_rows(batch, schema, category_ids))
+            held_bytes += size_bytes
+            advance(len(batch.rows))
+            images += len(batch.rows)
+            objects += len(batch.objects.flatten())
+            turned += batch.turned_unlike_boxes()
+    if not files:
         raise UserError(
             f"the {PRIMARY} of {split_dir} list no image, and `datasets` opens no empty split:"
             " add images to it"
         )
-    count = max(file_of.values()) + 1
-    images = objects = 0
-    for number, its in groupby(
-        detection.boxed_images(split_dir), key=lambda batch: file_of[batch.shard]
-    ):
-        path = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
-        with image_writer(path, schema) as writer:
-            for batch in its:
-                writer.write_table(_rows(batch, schema, category_ids))
-                advance(len(batch.images))
-                images += len(batch.images)
-                objects += len(batch.objects.flatten())
-    return HubSplit(split, images, objects, count, len(tables.image_ids(split_dir)) - images)
-
-
-def _files(shards: Sequence[Path]) -> dict[Path, int]:
-    """The number of the file that each shard goes into."""
-    numbers: dict[Path, int] = {}
-    number = held_bytes = 0
-    for shard in shards:
-        size_bytes = shard.stat().st_size
-        if held_bytes and held_bytes + size_bytes > FILE_BYTES:
-            number, held_bytes = number + 1, 0
-        numbers[shard] = number
-        held_bytes += size_bytes
-    return numbers
+    for path in files:  # only now it is known how many they are
+        path.rename(folder / f"{path.stem}-of-{len(files):05d}.parquet")
+    return HubSplit(split, images, objects, len(files), detection.unlisted(split_dir), turned)
 
 
 def _rows(batch: detection.BoxedImages, schema: pa.Schema, category_ids: list[int]) -> pa.Table:
-    columns = {name: batch.images[name] for name in schema.names if name != "objects"}
-    return pa.table(
-        columns | {"objects": columns_of_objects(batch.objects, category_ids)}, schema=schema
-    )
+    rows = batch.rows
+    columns = {
+        "image_id": rows["image_id"],
+        "file_name": rows["file_name"],
+        "width": pa.array(batch.sizes[:, 0]),
+        "height": pa.array(batch.sizes[:, 1]),
+        "image": pa.StructArray.from_arrays(
+            [batch.files, rows["file_name"].combine_chunks()], ["bytes", "path"]
+        ),
+        "objects": columns_of_objects(batch.objects, category_ids),
+    }
+    return pa.table(columns, schema=schema)
 
 
 _CARD = """\

@@ -25,7 +25,6 @@ from cocopipe.coco.paths import path_of
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.export import detection
-from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
 from cocopipe.split.boxes import are_usable
 from cocopipe.split.objects import Objects
@@ -58,7 +57,7 @@ class YoloSplit:
     unseen: int = 0
     """Images that were written, but Ultralytics does not find files with such names."""
     turned: int = 0
-    """Images whose EXIF asks to turn them, which Ultralytics does; boxes are as annotated."""
+    """Images whose EXIF asks to turn them, which Ultralytics does, annotated as they are stored."""
 
     def __str__(self) -> str:
         told = {
@@ -150,16 +149,16 @@ def _export(
     for batch in detection.boxed_images(split_dir):
         texts, objects = _label_texts(batch, category_ids)
         counts.update(objects)
-        for image, text in zip(batch.images.to_pylist(), texts, strict=True):
-            path = _image_path(split, image["file_name"])
-            data = image["image"]["bytes"]
+        names = batch.rows["file_name"].to_pylist()
+        for name, data, text in zip(names, batch.files.to_pylist(), texts, strict=True):
+            path = _image_path(split, name)
             _write(out / path, data)
             _write(out / _label_path(path), text.encode())
             advance(1)
             counts["unseen"] += not _is_seen(path)
-            counts["turned"] += examine(data).is_turned
         counts["images"] += len(texts)
-    return YoloSplit(split, unlisted=len(tables.image_ids(split_dir)) - counts["images"], **counts)
+        counts["turned"] += batch.turned_unlike_boxes()
+    return YoloSplit(split, unlisted=detection.unlisted(split_dir), **counts)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -177,8 +176,7 @@ def _label_texts(
 ) -> tuple[list[str], dict[str, int]]:
     """The label file of each image, and how many objects there were of each kind."""
     objects = Objects(batch.objects)
-    sizes = np.stack([batch.images[side].to_numpy() for side in ("width", "height")], axis=1)
-    boxes = _boxes(objects.boxes_xywh, sizes[objects.image])
+    boxes = _boxes(objects.boxes_xywh, batch.sizes[objects.image])
     classes = detection.class_numbers(objects.rows, category_ids).fill_null(-1).to_numpy()
     has_box = ~objects.is_crowd & objects.has_box & (classes >= 0)
     is_written = has_box & boxes.has_area

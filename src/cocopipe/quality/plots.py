@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from cocopipe.quality.statistics import MEDIUM, SMALL, Floats, Statistics
 
-COLORS = {"train": "#1f5f8b", "val": "#e8893c"}
+COLORS = {"train": "#1f5f8b", "val": "#e8893c", "test": "#5b8c5a"}
 
 SHOWN = 80
 """Categories in the class-balance plot."""

@@ -10,7 +10,7 @@ import mlflow
 from cocopipe.coco.paths import path_of
 from cocopipe.drawing.sheets import pictures_of
 from cocopipe.split.images import ImageStore
-from cocopipe.split.tables import documents, read_document
+from cocopipe.split.tables import documents, read_document, read_table, sources
 
 PREVIEW_PICTURES = 16
 
@@ -37,12 +37,21 @@ def log_dataset_files(splits: Iterable[Path], *, images: str) -> None:
 def _write_documents(split: Path, out: Path) -> None:
     out.mkdir()
     for name in documents(split):
-        text = json.dumps(read_document(split, name), ensure_ascii=False)
-        (out / f"{name}.json").write_text(text, encoding="utf-8")
+        listed = sources(split, name)
+        for source in listed:
+            of = f"_{source.split}" if len(listed) > 1 else ""
+            text = json.dumps(read_document(split, name, source.split), ensure_ascii=False)
+            (out / f"{name}{of}.json").write_text(text, encoding="utf-8")
 
 
 def _write_images(split: Path, out: Path) -> None:
+    names: dict[str, set[Path]] = {}
+    for document in documents(split):
+        listed = len(sources(split, document))
+        for row in read_table(split, document, ["sha256", "source", "file_name"]).to_pylist():
+            folder = out / row["source"] if listed > 1 else out
+            names.setdefault(row["sha256"], set()).add(folder / path_of(row["file_name"]))
     for image in ImageStore(split):
-        path = out / path_of(image.file_name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(image.data)
+        for path in names[image.sha256]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(image.data)

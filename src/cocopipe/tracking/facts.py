@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cocopipe.split import tables
-from cocopipe.split.shards import SCHEMA, shard_paths
+from cocopipe.split.shards import SCHEMA
 
 # MLflow's column types (mlflow.types.DataType). What is nested has none and is called string.
 _TYPES = {
@@ -27,20 +26,19 @@ def facts(path: Path) -> dict[str, Any] | None:
     Returns:
         ``profile`` (images, annotations and categories of the main document,
         names of all documents) and ``schema`` (name and MLflow type of the
-        columns of image store and table); None if ``path`` is anything else.
+        columns of image store and table); None if ``path`` is anything else, or in
+        another layout.
     """
-    if not (path / "images").is_dir() or not (path / "annotations").is_dir():
+    if not tables.is_readable(path):
         return None
     documents = tables.documents(path)
-    if not documents:
-        return None
     main = documents[0]
     summary = tables.summary(path, main)
-    shards = shard_paths(path)
-    columns = [*SCHEMA, *(field for field in tables.TABLE_SCHEMA if field.name == "objects")]
+    names = ("image_id", "file_name", "objects")
+    columns = [*SCHEMA, *(field for field in tables.TABLE_SCHEMA if field.name in names)]
     return {
         "profile": {
-            "images": sum(pq.read_metadata(shard).num_rows for shard in shards),
+            "images": summary["images"],
             "annotations": summary["annotations"],
             "categories": len(tables.categories(path, main)),
             "documents": ", ".join(documents),

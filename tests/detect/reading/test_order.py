@@ -3,7 +3,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from cocopipe.detect.reading.order import WINDOW, Share, Shuffled, in_order, shuffled
+from cocopipe.detect.reading.order import (
+    Share,
+    Shuffled,
+    groups_in_window,
+    in_order,
+    shuffled,
+)
 
 
 def groups(images: int, size: int = 32) -> np.ndarray:
@@ -39,7 +45,7 @@ def test_a_reader_that_keeps_twice_the_window_reads_each_group_once() -> None:
             read.append(group)
             kept[group] = None
         kept.move_to_end(group)
-        if len(kept) > 2 * WINDOW:
+        if len(kept) > 2 * groups_in_window(groups(20_000)):
             kept.popitem(last=False)
     assert len(read) == len(set(read))
 
@@ -70,4 +76,4 @@ def test_shares_of_shares_are_shares() -> None:
 
 
 def test_in_order_is_in_order() -> None:
-    assert in_order(3) == [(0, 0), (0, 1), (0, 2)]
+    assert in_order([2, 0, 1]) == [(0, 2), (0, 0), (0, 1)]

@@ -9,10 +9,9 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from cocopipe.convert.convert import convert
 from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
-from tests.converting import SETTINGS
+from tests.converting import convert_into
 from tests.detect.small import LABELS, UNCHANGED, detections
 from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split
 
@@ -185,11 +184,7 @@ def test_augmentation_leaves_the_generators_of_gpus_alone(
 
 @pytest.mark.real_data
 def test_real_images_and_boxes(real_data: Path, tmp_path: Path) -> None:
-    train, val = tmp_path / "train", tmp_path / "val"
-    train.mkdir()
-    val.mkdir()
-    settings = replace(SETTINGS, validation_fraction=0.2, subset=20)
-    convert(real_data / "coco_mini", train, val, settings, workers=1)
+    _, train, _ = convert_into(real_data / "coco_mini", tmp_path / "data", subset=20)
     dataset = detections(train, labels={key: key for key in range(1, 91)}, masks=True)
     assert len(dataset) == 20
     for index in range(20):

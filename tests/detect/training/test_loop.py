@@ -213,7 +213,7 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
 def test_validation_changes_nothing_and_repeats_itself(split: Path, architecture: str) -> None:
     detector = new_detector(architecture, image_size=64)
     dataset = detections(split, labels=detector.config.labels)
-    source = loader(dataset, in_order(len(dataset)), batch_size=3, workers=0, device=CPU)
+    source = loader(dataset, in_order(range(len(dataset))), batch_size=3, workers=0, device=CPU)
     module = detector.module.eval()
     before = {name: part.clone() for name, part in module.state_dict().items()}
     torch.manual_seed(7)

@@ -47,9 +47,9 @@ def predict(
     module = detector.module.to(device).eval()
     categories = {category.label: category.id for category in detector.config.categories}
     images = Images(split, shortest_side=detector.config.min_size)
-    source = loader(
-        images, range(len(images)), batch_size=batch_size, workers=workers, device=device
-    )
+    # As they lie in the store, where neighbours are read together.
+    order = images.stored_order.tolist()
+    source = loader(images, order, batch_size=batch_size, workers=workers, device=device)
     results: list[dict[str, Any]] = []
     progress = tqdm(total=len(images), desc="predict", unit="image", disable=None)
     with (
@@ -63,7 +63,7 @@ def predict(
                 found["boxes"] = found["boxes"] / target["scale"].repeat(2)
                 results += _results(int(target["image_id"]), found, categories)
             progress.update(len(pictures))
-    return results
+    return sorted(results, key=lambda result: int(result["image_id"]))
 
 
 @contextmanager

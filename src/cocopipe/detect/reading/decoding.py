@@ -1,19 +1,20 @@
 """Image files to tensors."""
 
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image
 from simplejpeg import decode_jpeg
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 from torchvision.io import ImageReadMode, decode_image
 
 from cocopipe.pictures.examine import UNREADABLE, jpeg_size
-from cocopipe.pictures.pixels import rgb
+from cocopipe.pictures.opening import opened
+from cocopipe.pictures.pixels import lower_bits, rgb
+from cocopipe.pictures.turning import SIDEWAYS
 
 MOST_REDUCED = 8
 """To an eighth: what libjpeg can do at most."""
@@ -27,25 +28,25 @@ class Decoded:
     """An image, maybe reduced."""
 
     pixels: Tensor
-    """uint8 [3, H, W] in RGB, as stored (no EXIF turn)."""
+    """uint8 [3, H, W] in RGB."""
     height: int
-    """Height of the image as stored, pixels."""
+    """Height of the whole image, pixels."""
     width: int
-    """Width of the image as stored, pixels."""
+    """Width of the whole image, pixels."""
 
     @property
     def is_reduced(self) -> bool:
-        """Whether it has fewer pixels than are stored."""
+        """Whether it has fewer pixels than the whole image."""
         return self.pixels.shape[1:] != (self.height, self.width)
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Its size by the stored one, of x and of y."""
+        """Its size by that of the whole image, of x and of y."""
         return self.pixels.shape[2] / self.width, self.pixels.shape[1] / self.height
 
 
 def decode(file: File, *, shortest_side: int | None = None) -> Decoded:
-    """Decode an image file.
+    """Decode an image file, its pixels as stored.
 
     Args:
         file: its bytes.
@@ -65,6 +66,29 @@ def decode(file: File, *, shortest_side: int | None = None) -> Decoded:
     return Decoded(pixels, *pixels.shape[1:])
 
 
+def turned(decoded: Decoded, turn: int) -> Decoded:
+    """Turn an image as EXIF's number says; see `cocopipe.pictures.turning`."""
+    mirrored = _MIRRORED.get(turn)
+    if mirrored is None:
+        return decoded
+    pixels, height, width = decoded.pixels, decoded.height, decoded.width
+    if turn >= SIDEWAYS:
+        pixels, height, width = pixels.transpose(1, 2), width, height
+    return Decoded(pixels.flip(mirrored).contiguous(), height, width)
+
+
+_MIRRORED: Mapping[int, tuple[int, ...]] = {
+    2: (2,),
+    3: (1, 2),
+    4: (1,),
+    5: (),
+    6: (2,),
+    7: (1, 2),
+    8: (1,),
+}
+"""Dimensions [3, H, W] that change direction, after height and width changed places."""
+
+
 def files(images: pa.BinaryArray) -> list[File]:
     """Return the files of a row group, left where they are in memory: not to be written to."""
     _, offsets, data = images.buffers()
@@ -81,7 +105,8 @@ def _whole(file: File) -> Tensor:
     if pixels.dim() != 3:  # animated
         return _by_pillow(file)
     if pixels.dtype == torch.uint16:
-        return (pixels.int() >> 8).to(torch.uint8)
+        values = pixels.int()
+        return (values >> lower_bits(int(values.max()))).to(torch.uint8)
     return pixels
 
 
@@ -100,9 +125,9 @@ def _reduced(file: File, size: tuple[int, int], shortest_side: int) -> Decoded:
 
 
 def _by_pillow(file: File, draft: tuple[int, int] | None = None) -> Tensor:
-    """Decode what the faster ones don't: BMP, TIFF, the first of many frames, CMYK reduced."""
+    """Decode what the faster ones don't: BMP, TIFF, HEIC, many frames, CMYK reduced."""
     try:
-        with Image.open(io.BytesIO(file.numpy().tobytes())) as image:
+        with opened(file.numpy().tobytes()) as image:
             if draft is not None:
                 image.draft(None, draft)
             pixels = np.array(rgb(image))

@@ -4,12 +4,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cocopipe.detect.reading.decoding import Decoded, File, decode, files
-from cocopipe.detect.reading.order import WINDOW, Key
+from cocopipe.detect.reading.decoding import Decoded, File, decode, files, turned
+from cocopipe.detect.reading.order import Key, groups_in_window
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError
 from cocopipe.split import tables
@@ -23,7 +25,7 @@ Sample = tuple[Tensor, Target]
 
 
 class Images(Dataset[Sample]):
-    """The images of a split in image-id order, for prediction.
+    """The images of a split in the order of its table, for prediction.
 
     A target holds ``image_id`` and ``scale``: x and y of the image by x and y as stored, float32
     [2], 1 unless it was reduced.
@@ -38,13 +40,21 @@ class Images(Dataset[Sample]):
         """
         self.split = split
         self.shortest_side = shortest_side
-        self.image_ids = tables.image_ids(split, PRIMARY)
-        self._store = ImageStore(split, tables.image_ids(split))
-        self.groups, self.rows = self._store.places(self.image_ids)
+        table = tables.read_table(split, PRIMARY, ["image_id", "sha256", "turn"])
+        self.image_ids = np.asarray(table["image_id"], np.int64)
+        self._turns = table["turn"].to_numpy()
+        self._store = ImageStore(split)
+        self.groups, self.rows = self._store.places(table["sha256"])
+        self._most_kept = 2 * groups_in_window(self.groups)
         self._kept: OrderedDict[int, list[File]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    @property
+    def stored_order(self) -> npt.NDArray[np.int64]:
+        """The indices of all images as their files lie in the store, int64 [N]."""
+        return np.lexsort((self.rows, self.groups))
 
     def __getitem__(self, key: int | Key) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
@@ -58,7 +68,7 @@ class Images(Dataset[Sample]):
         group = int(self.groups[index])
         if group not in self._kept:
             # Twice what `shuffled` draws from: which of them are done is not known here.
-            while len(self._kept) >= 2 * WINDOW:
+            while len(self._kept) >= self._most_kept:
                 self._kept.popitem(last=False)
             self._kept[group] = self.read_group(group)
         self._kept.move_to_end(group)
@@ -83,7 +93,8 @@ class Images(Dataset[Sample]):
             UserError: it can't be decoded.
         """
         try:
-            return decode(file, shortest_side=self.shortest_side)
+            found = decode(file, shortest_side=self.shortest_side)
+            return turned(found, int(self._turns[index]))
         except ValueError as error:
             raise UserError(
                 f"image {self.image_ids[index]} of {self.split} can't be decoded ({error}):"

@@ -4,7 +4,7 @@ Images lie in row groups, and a reader of one reads its group. So an epoch takes
 random order, and draws each image from a window of them: well mixed, and no group read twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch.utils.data import Sampler
 
 from cocopipe.detect.seeds import derive
 
-WINDOW = 16
-"""Row groups that images are drawn from: about 500 images."""
+WINDOW = 512
+"""Images that the next one is drawn from, about."""
 
 Key = tuple[int, int]
 """(epoch, index) of an image."""
@@ -59,9 +59,14 @@ def shuffled(
     names, group = np.unique(groups, return_inverse=True)
     place = rng.permutation(len(names))[group]
     chosen = np.argsort(place, kind="stable")[(share or Share()).cut(len(groups))]
-    # An image comes up to WINDOW groups later than the first of its group may.
-    time = place[chosen] + WINDOW * rng.random(len(groups))[chosen]
+    # An image comes up to so many groups later than the first of its group may.
+    time = place[chosen] + groups_in_window(groups) * rng.random(len(groups))[chosen]
     return chosen[np.argsort(time, kind="stable")]
+
+
+def groups_in_window(groups: npt.NDArray[np.int64]) -> int:
+    """Return how many row groups have `WINDOW` images, where every image has this one, [N]."""
+    return max(1, round(WINDOW * len(np.unique(groups)) / max(1, len(groups))))
 
 
 class Shuffled(Sampler[Key]):
@@ -80,6 +85,6 @@ class Shuffled(Sampler[Key]):
             yield self.epoch, index
 
 
-def in_order(size: int) -> list[Key]:
-    """Return the keys of a dataset that is read from first to last."""
-    return [(0, index) for index in range(size)]
+def in_order(indices: Iterable[int]) -> list[Key]:
+    """Return the keys of a dataset that is read once, in the order of these indices."""
+    return [(0, int(index)) for index in indices]

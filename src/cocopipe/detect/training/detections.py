@@ -137,7 +137,7 @@ class Detections(Dataset[Sample]):
         return inside
 
     def _masks(self, these: slice, decoded: Decoded) -> Tensor:
-        """Draw masks at the image's stored size; uint8 [N, H, W] at its own."""
+        """Draw masks at the whole image's size; uint8 [N, H, W] at the decoded one."""
         assert self._segments is not None  # noqa: S101 - the caller has looked
         height, width = decoded.height, decoded.width
         segments = self._segments[these].to_pylist()

@@ -164,7 +164,7 @@ def _sources(
         )
     order = Shuffled(train_set.images.groups, settings.seed)
     reader = partial(loader, batch_size=settings.batch_size, workers=workers, device=device)
-    return order, reader(train_set, order), reader(val_set, in_order(len(val_set)))
+    return order, reader(train_set, order), reader(val_set, in_order(val_set.images.stored_order))
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
