@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_export(verbs)
     _add_diff(verbs)
+    _add_find(verbs)
     _add_ui(verbs)
     return top
 
@@ -90,6 +91,21 @@ def _add_diff(verbs: "argparse._SubParsersAction[Parser]") -> None:
     diff.add_argument(
         "--images", metavar="N", type=positive, default=12, help="to draw; %(default)s by default"
     )
+
+
+def _add_find(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    found = _add(verbs, "find", "in which split and version of the converted data a picture is")
+    found.add_argument(
+        "what", metavar="WHAT", help="a SHA-256 or how it begins, a file, an image's name or id"
+    )
+    where = found.add_mutually_exclusive_group()
+    where.add_argument(
+        "--rev",
+        help="a git revision, tag or DVC experiment, path@revision, a DVC hash, a directory; what"
+        " dvc.lock records by default",
+    )
+    where.add_argument("--all", action="store_true", help="in every version that history records")
+    found.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _add_ui(verbs: "argparse._SubParsersAction[Parser]") -> None:

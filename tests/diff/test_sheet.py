@@ -113,7 +113,7 @@ def test_only_images_that_are_shown_are_read(versions: Any, tmp_path: Path) -> N
         (Side.BEFORE, 2),
     ]
     other = tmp_path / "other.png"
-    stored = read_from(before, after)
+    stored = read_from(before, after, changes.document)
     assert sheet_of_changes(changes, before, after, other, read=stored, pictures=3) == 3
     assert path.read_bytes() == other.read_bytes()
     with Pixels.open(path) as sheet:
@@ -128,7 +128,7 @@ def test_what_did_not_change_is_not_drawn(version: Callable[..., Path], tmp_path
     def sheet_of(*contents: Json) -> bytes:
         before, after = map(version, contents)
         changes, path = compare(before, after), tmp_path / "sheet.png"
-        read = read_from(before, after)
+        read = read_from(before, after, changes.document)
         assert sheet_of_changes(changes, before, after, path, read=read, pictures=1) == 1
         return path.read_bytes()
 
@@ -141,7 +141,7 @@ def test_what_did_not_change_is_not_drawn(version: Callable[..., Path], tmp_path
 def test_a_new_split_and_one_without_changes(versions: Any, tmp_path: Path) -> None:
     _, after, _ = versions
     path = tmp_path / "sheet.png"
-    read = read_from(None, after)
+    read = read_from(None, after, "instances")
     assert sheet_of_changes(compare(None, after), None, after, path, read=read, pictures=2) == 2
     path.unlink()
     same = compare(after, after)
@@ -164,7 +164,7 @@ def test_captions_and_objects_without_category(
     before, after = version(content, "captions"), version(other, "captions")
     changes = compare(before, after, document="captions")
     assert changes.boxes.other == 2
-    read = read_from(before, after)
+    read = read_from(before, after, changes.document)
     path = tmp_path / "sheet.png"
     assert sheet_of_changes(changes, before, after, path, read=read, pictures=2) == 2
 
@@ -261,6 +261,6 @@ def test_real_data_relabelled(real_data: Path, to_splits: Convert, tmp_path: Pat
     assert changes.boxes.relabelled == sum(one.changes for one in changes.by_image) == 37
     paths = [tmp_path / name for name in ("one.png", "two.png")]
     for path in paths:
-        read = read_from(before, after)
+        read = read_from(before, after, changes.document)
         sheet_of_changes(changes, before, after, path, read=read, pictures=4)
     assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -108,9 +108,9 @@ def test_a_fresh_clone_fetches_only_what_differs(corrected: Clone, tmp_path: Pat
     assert not (elsewhere.root / "data" / "train").exists()
     brought = [path for path in (elsewhere.root / ".dvc/cache/files").rglob("*") if path.is_file()]
     columns = [pq.read_schema(path).names for path in brought if path.suffix != ".dir"]
-    assert sum("objects" in names for names in columns) == 4
-    # Of the split that lost an image, its shard of both versions; the other's is the same.
-    assert sum("image" in names for names in columns) == 2
+    # The tables of train and val of both versions, and that of test, which is the same.
+    assert sum("objects" in names for names in columns) == 5
+    assert not any("image" in names for names in columns)
 
 
 @pytest.mark.parametrize(

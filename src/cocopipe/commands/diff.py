@@ -6,16 +6,18 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Group
 
-from cocopipe.commands.versions import Split, Version, documents_of, find
+from cocopipe.commands.versions import Split, Version, documents_of, find, table_of
 from cocopipe.diff.answer import Changes, Side
 from cocopipe.diff.changes import compare as compare_splits
 from cocopipe.diff.sheet import ShownImage, read_from, sheet_of_changes, to_show
 from cocopipe.diff.text import changes_text
 from cocopipe.documents import order
 from cocopipe.errors import UserError, some
-from cocopipe.split.shards import shards_with
+from cocopipe.split.tables import read_table
 from lineage.answer import json_text
 from lineage.edge import Said
 from lineage.storage.materialise import appearing
@@ -27,16 +29,21 @@ _LONGEST_NAME = 60
 def run(options: argparse.Namespace) -> Said:
     """Tell the changes, and draw them where pictures are asked for."""
     before, after = find(options.a), find(options.b)
-    found = {}
+    found: dict[str, Changes] = {}
     with ExitStack() as stack:
         out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
         if out is not None:
             out.mkdir()
-        for name, pair in pairs(before, after).items():
-            found[name] = compare(pair, document=options.document, iou=options.iou)
-            if out is not None:
+        both = pairs(before, after)
+        for name, pair in both.items():
+            changes = compare(pair, document=options.document, iou=options.iou)
+            # A split for testing may have nothing.
+            if len(both) == 1 or changes.images.after or not changes.is_empty:
+                found[name] = changes
+        if out is not None:
+            for name, changes in found.items():
                 sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
-                draw_changes(pair, found[name], sheet, pictures=options.images)
+                draw_changes(both[name], changes, sheet, pictures=options.images)
     if options.json:
         return Said(json_text({name: each.as_dict() for name, each in found.items()}))
     return Said(Group(*(changes_text(name, changes) for name, changes in found.items())))
@@ -90,7 +97,7 @@ def _twin(name: str, splits: Mapping[str, Split]) -> str | None:
 
 
 def compare(pair: Pair, *, document: str | None, iou: float) -> Changes:
-    """Compare two versions of a split by their tables, and the shards that are not the same.
+    """Compare two versions of a split by their tables.
 
     Args:
         pair: The two, or the one that there is.
@@ -102,14 +109,12 @@ def compare(pair: Pair, *, document: str | None, iou: float) -> Changes:
         LineageError: Neither cache nor remote have what is needed.
     """
     name = document or _common_document(pair.present)
-    same = _same_shards(pair)
     with ExitStack() as stack:
         folders = [
-            None if split is None else stack.enter_context(_needed(split, name, same))
+            None if split is None else stack.enter_context(_with_table(split, name))
             for split in (pair.before, pair.after)
         ]
-        shards = {Path(file).name for file in same}
-        return compare_splits(*folders, document=name, same_shards=shards, iou=iou)
+        return compare_splits(*folders, document=name, iou=iou)
 
 
 def _common_document(splits: Sequence[Split]) -> str:
@@ -123,38 +128,21 @@ def _common_document(splits: Sequence[Split]) -> str:
     return both[0]
 
 
-def _same_shards(pair: Pair) -> set[str]:
-    """The shards that two versions have alike."""
-    before, after = pair.before, pair.after
-    if before is None or after is None:
-        return set()
-    both = {*_shards(before)} & {*_shards(after)}
-    return {file for file in both if before.digest(file) == after.digest(file)}
-
-
-def _needed(split: Split, document: str, same: set[str]) -> AbstractContextManager[Path]:
+def _with_table(split: Split, document: str) -> AbstractContextManager[Path]:
     if document not in documents_of(split):
         raise UserError(
             f"there is no document {document} in both versions, only {some(documents_of(split))}"
         )
-    return split.bring([_table(document), *(file for file in _shards(split) if file not in same)])
-
-
-def _table(document: str) -> str:
-    return f"annotations/{document}.parquet"
-
-
-def _shards(split: Split) -> list[str]:
-    return [file for file in split.files if file.startswith("images/")]
+    return split.bring([table_of(document)])
 
 
 def draw_changes(pair: Pair, changes: Changes, path: Path, *, pictures: int) -> None:
     """Write a sheet of the most changed images; nothing where nothing changed."""
     shown = to_show(changes, pictures)
-    table = _table(changes.document)
     with ExitStack() as stack:
         folders = {
-            side: _with_images(stack, getattr(pair, side), table, shown, side) for side in Side
+            side: _with_images(stack, getattr(pair, side), changes.document, shown, side)
+            for side in Side
         }
         before, after = folders[Side.BEFORE], folders[Side.AFTER]
         sheet_of_changes(
@@ -162,17 +150,21 @@ def draw_changes(pair: Pair, changes: Changes, path: Path, *, pictures: int) -> 
             before,
             after,
             path,
-            read=read_from(before, after),
+            read=read_from(before, after, changes.document),
             pictures=pictures,
         )
 
 
 def _with_images(
-    stack: ExitStack, split: Split | None, table: str, shown: list[ShownImage], side: str
+    stack: ExitStack, split: Split | None, document: str, shown: list[ShownImage], side: str
 ) -> Path | None:
     """A folder of a split with its table and the images that are shown."""
     if split is None:
         return None
     images = [getattr(each, side) for each in shown]
-    ids = [image.image_id for image in images if image is not None]
-    return stack.enter_context(split.bring([table, *shards_with(_shards(split), ids)]))
+    ids = pa.array([image.image_id for image in images if image is not None], pa.int64())
+    with split.bring([table_of(document)]) as folder:
+        places = read_table(folder, document, ["image_id", "shard"])
+    needed = places.filter(pc.is_in(places["image_id"], ids))["shard"].unique().to_pylist()
+    shards = [f"images/{shard}.parquet" for shard in needed]
+    return stack.enter_context(split.bring([table_of(document), *shards]))

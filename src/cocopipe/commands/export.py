@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from cocopipe.commands.versions import converted
 from cocopipe.export import formats
-from cocopipe.split.tables import image_ids
+from cocopipe.split.tables import documents, read_table, sources
 from lineage.edge import Said
 from lineage.errors import told
 from lineage.project import Project
@@ -30,10 +30,23 @@ def run(options: argparse.Namespace) -> Said:
         out = stack.enter_context(appearing(Path(options.directory)))
         if not options.zip:
             out.mkdir()
-        images = sum(len(image_ids(split)) for split in splits)
+        splits = [each for each in splits if _has_sources(each)]
+        images = sum(map(_images, splits))
         progress = stack.enter_context(
             tqdm(total=images, desc="export", unit="image", disable=None)
         )
         write = formats()["zip" if options.zip else options.format]
         done = write(splits, out, advance=progress.update)
     return Said("".join(f"{told(f'{options.directory}: {each}')}\n" for each in done))
+
+
+def _has_sources(split_dir: Path) -> bool:
+    """Whether something of the source is in it: a split for testing may be empty."""
+    return any(sources(split_dir, name) for name in documents(split_dir))
+
+
+def _images(split_dir: Path) -> int:
+    """How many images a split has: those that any of its documents lists."""
+    columns = ["source", "file_name"]
+    listed = [read_table(split_dir, name, columns).to_pylist() for name in documents(split_dir)]
+    return len({tuple(row.values()) for rows in listed for row in rows})

@@ -10,15 +10,20 @@ from typing import Protocol
 
 from cocopipe.documents import order
 from cocopipe.errors import UserError
+from cocopipe.split.tables import is_split
+from lineage.identity import DataId
 from lineage.join.reference import DataRef, RevisionRef, resolve_ref
 from lineage.project import Project
+from lineage.repository.commits import WORKSPACE, Commit
 from lineage.repository.items import Item
 from lineage.repository.workspace import Workspace
 from lineage.storage.borrow import linked
 from lineage.storage.locate import listings
 
 CONVERT = "convert"
-"""The stage whose outputs are the converted splits."""
+"""The stage whose datasets are the converted splits."""
+
+DATASET = "dataset"
 
 _FOLDERS = ("annotations", "images")
 
@@ -129,12 +134,8 @@ def find(ref: str) -> Version:
 
 
 def _in_folder(folder: Path) -> dict[str, Split]:
-    each = [folder] if _is_split(folder) else filter(_is_split, sorted(folder.iterdir()))
+    each = [folder] if is_split(folder) else filter(is_split, sorted(folder.iterdir()))
     return {split.as_posix(): OnDisk(split) for split in each}
-
-
-def _is_split(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in _FOLDERS)
 
 
 def _in_project(project: Project, ref: str) -> dict[str, Split]:
@@ -162,16 +163,62 @@ def converted(project: Project, rev: str | None) -> list[Item]:
     """
     history = project.history
     commit = history.commits.present if rev is None else history.commits.named(rev)
-    stages = history.snapshot(commit).stages
-    items = [
-        item for stage in stages if stage.execution.stage.name == CONVERT for item in stage.outs
-    ]
+    items = _outs(project, commit)
     if not items:
-        raise UserError(
-            f"{rev or 'dvc.lock'} records no outputs of the stage {CONVERT}: run `dvc repro"
-            f" {CONVERT}` first"
-        )
+        raise UserError(_nothing(rev or "dvc.lock"))
     return items
+
+
+def _outs(project: Project, commit: Commit) -> list[Item]:
+    stages = project.history.snapshot(commit).stages
+    return [
+        item
+        for stage in stages
+        if stage.execution.stage.name == CONVERT
+        for item in stage.outs
+        if item.kind == DATASET
+    ]
+
+
+def _nothing(where: str) -> str:
+    return f"{where} records no outputs of the stage {CONVERT}: run `dvc repro {CONVERT}` first"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A split of one version, as history has it."""
+
+    version: str
+    """The revision, in short."""
+    names: tuple[str, ...]
+    """Branches, tags and experiments that have this split as it is."""
+    path: str
+    split: Split
+
+
+def recorded(project: Project, *, present: bool = False) -> Iterator[Found]:
+    """The converted splits that any revision records, each path and hash once, oldest first.
+
+    Args:
+        project: the repository.
+        present: only those that the working tree records.
+    """
+    commits = project.history.commits
+    found: dict[DataId, tuple[Commit, list[str]]] = {}
+    for commit in [commits.present] if present else [*reversed(commits.all), commits.present]:
+        for item in _outs(project, commit):
+            names = found.setdefault(item.id, (commit, []))[1]
+            names += [name for name in commit.names if name != WORKSPACE]
+    if not found:
+        raise UserError(_nothing("dvc.lock" if present else "the history"))
+    for data, (commit, names) in found.items():
+        split = InDvc(project.workspace, data.hash)
+        yield Found(commit.short, tuple(names), data.path, split)
+
+
+def table_of(document: str) -> str:
+    """The file of a document's table, in its split."""
+    return f"annotations/{document}.parquet"
 
 
 def documents_of(split: Split) -> list[str]:

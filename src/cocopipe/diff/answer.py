@@ -61,18 +61,18 @@ class ChangedImage:
 
 @dataclass(frozen=True)
 class ImageChanges:
-    """Images; one that both versions have is listed once, under the first that fits."""
+    """Images; one that both versions have is listed under each that fits."""
 
     before: int
     after: int
     added: tuple[ListedImage, ...]
     removed: tuple[ListedImage, ...]
     replaced: tuple[ChangedImage, ...]
-    """Images whose file has other bytes, whatever else."""
+    """Images whose file has other bytes under its old name."""
     renumbered: tuple[ChangedImage, ...]
-    """Images of the same file under another id."""
+    """Images that have another id."""
     renamed: tuple[ChangedImage, ...]
-    """Images of the same file under another name."""
+    """Images that have another name; those that are known by their id alone have another file."""
     relisted: tuple[ChangedImage, ...]
     """Images with another width or height, or another of the fields that the document has."""
 

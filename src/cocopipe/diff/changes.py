@@ -1,12 +1,12 @@
 """What changed between two versions of a converted split.
 
-Images are the same by id and file name, else by file name, else by id; objects as
+Images are the same by the bytes of their files, else by file name, else by id; objects as
 :mod:`cocopipe.diff.matching` says; categories by name. Neither the order of a document nor the
 ids of its annotations count as changes.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +32,7 @@ from cocopipe.diff.answer import (
 )
 from cocopipe.diff.columns import Columns, Top, read_columns, read_top
 from cocopipe.diff.fingerprints import join
-from cocopipe.diff.matching import Flags, Floats, HashedObjects, Ints, Pairing, Pairs, ious, match
-from cocopipe.diff.replaced import replaced
+from cocopipe.diff.matching import Floats, HashedObjects, Ints, Pairing, Pairs, ious, match
 from cocopipe.documents import PRIMARY
 
 IOU = 0.5
@@ -45,38 +44,31 @@ def compare(
     after: Path | None,
     *,
     document: str = PRIMARY,
-    same_shards: Collection[str] = (),
     iou: float = IOU,
 ) -> Changes:
-    """Compare two versions of a converted split, from their tables; no image is decoded.
+    """Compare two versions of a converted split, from their tables alone; no image is read.
 
-    Memory holds the boxes of both versions and a hash for the rest of an object, and at most a
-    row group of images of each.
+    Memory holds the boxes of both versions and a hash for the rest of an object.
 
     Args:
-        before: the split's folder with ``annotations/<document>.parquet`` and those shards of
-            ``images/*.parquet`` that are not in ``same_shards``; None: there was no such split.
+        before: the split's folder with ``annotations/<document>.parquet``; None: there was no
+            such split.
         after: likewise; None: there is none any more.
         document: which of its documents.
-        same_shards: file names of shards that are equal in both; they need not be there.
         iou: the least IoU by which an object is known whose id does not tell, above 0.
 
     Raises:
-        UserError: no converted split, no such document, or a shard that is not there.
+        UserError: no converted split, or no such document.
     """
     tops = read_top(before, document), read_top(after, document)
     names = _category_names(*tops)
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda each: read_columns(each, document, names), (before, after))
     rows = _pair_images(one, other)
-    is_replaced = np.zeros(len(rows[0]), np.bool_)
-    if before is not None and after is not None:
-        ids = one.ids[rows[0]], other.ids[rows[1]]
-        is_replaced = replaced(before, after, *ids, same_shards=same_shards)
     found = _find(_shared(one, rows[0]), _shared(other, rows[1]), iou)
     return Changes(
         document=document,
-        images=_image_changes(one, other, rows, is_replaced),
+        images=_image_changes(one, other, rows),
         boxes=_box_changes(one, other, found),
         categories=_category_changes(one, other, found, names),
         listed=_listed_categories(*tops),
@@ -95,12 +87,21 @@ def _category_names(*tops: Top) -> list[str | None]:
 def _pair_images(before: Columns, after: Columns) -> Pairs:
     """The rows of images that both versions have."""
     pairing = Pairing(len(before), len(after))
-    ids = before.ids.view(np.uint64), after.ids.view(np.uint64)
+    files = before.file_hash, after.file_hash
     names = before.name_hash, after.name_hash
-    pairing.add_equal(join(ids[0], names[0]), join(ids[1], names[1]))
-    pairing.add_equal(*names)
-    pairing.add_equal(*ids)
+    ids = before.ids.view(np.uint64), after.ids.view(np.uint64)
+    # Of copies, those with one name are the same, else those with one id.
+    for key in (files, names, ids), (files, names), (files, ids), (files,), (names,):
+        pairing.add_equal(*(join(*side) for side in zip(*key, strict=True)))
+    if _are_kept(before.ids, after.ids, pairing.pairs):
+        pairing.add_equal(*ids)
     return pairing.pairs
+
+
+def _are_kept(before: Ints, after: Ints, rows: Pairs) -> bool:
+    """Whether the images that are known to be the same mostly have the ids that they had."""
+    is_same = before[rows[0]] == after[rows[1]]
+    return bool(2 * is_same.sum() >= len(is_same))
 
 
 def _others(length: int, rows: Ints) -> Ints:
@@ -195,26 +196,18 @@ def _images(columns: Columns, rows: Ints) -> list[ListedImage]:
     return [ListedImage(*each) for each in values]
 
 
-def _image_changes(
-    before: Columns, after: Columns, rows: Pairs, is_replaced: Flags
-) -> ImageChanges:
+def _image_changes(before: Columns, after: Columns, rows: Pairs) -> ImageChanges:
     one, other = rows
+    is_renamed = before.name_hash[one] != after.name_hash[other]
     differs = {
-        "replaced": is_replaced,
+        "replaced": (before.file_hash[one] != after.file_hash[other]) & ~is_renamed,
         "renumbered": before.ids[one] != after.ids[other],
-        "renamed": before.name_hash[one] != after.name_hash[other],
+        "renamed": is_renamed,
         "relisted": before.fields_hash[one] != after.fields_hash[other],
     }
-    first = np.select(list(differs.values()), np.arange(len(differs)), -1)
     changed = {
-        name: tuple(
-            map(
-                ChangedImage,
-                _images(before, one[first == number]),
-                _images(after, other[first == number]),
-            )
-        )
-        for number, name in enumerate(differs)
+        name: tuple(map(ChangedImage, _images(before, one[which]), _images(after, other[which])))
+        for name, which in differs.items()
     }
     return ImageChanges(
         before=len(before),

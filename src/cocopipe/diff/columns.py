@@ -1,6 +1,5 @@
 """An annotation table as columns of numbers and hashes, for comparing versions of it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
@@ -9,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
 from cocopipe.diff.matching import Flags, HashedObjects, Ints
-from cocopipe.split.lookup import look_up
 from cocopipe.split.objects import Objects
-from cocopipe.split.tables import TABLE_SCHEMA, table_path
+from cocopipe.split.tables import PLACE, TABLE_SCHEMA, categories, open_table, sources
 
 ROWS = 1024
 """Images whose rows are in memory at a time."""
@@ -23,7 +21,9 @@ ROWS = 1024
 Top = Mapping[str, Any]
 """What a document has besides images and annotations."""
 
-_OF_IMAGE = frozenset({"image_id", "position", "file_name", "objects"})
+_OF_IMAGE = frozenset(
+    {"image_id", "position", "file_name", "objects", *(field.name for field in PLACE)}
+)
 _OF_OBJECT = frozenset({"id", "position", "category_id", "bbox"})
 
 
@@ -37,6 +37,8 @@ class Columns:
     """The names as written, a ``pa.ChunkedArray`` [N]."""
     name_hash: Hashes
     """A hash of each file name, [N]."""
+    file_hash: Hashes
+    """A hash of the bytes of each file, [N]."""
     fields_hash: Hashes
     """A hash of what else the document has of an image, but for its place, [N]."""
     objects: HashedObjects
@@ -54,9 +56,10 @@ def read_top(split_dir: Path | None, document: str) -> Top:
     """
     if split_dir is None:
         return {}
-    metadata = pq.read_schema(table_path(split_dir, document)).metadata
-    top: dict[str, Any] = json.loads(metadata[b"coco"])
-    return top
+    listed = sources(split_dir, document)
+    # Of several splits of the raw data, each has fields of its own.
+    top = listed[0].coco if len(listed) == 1 else {each.split: each.coco for each in listed}
+    return {**top, "categories": categories(split_dir, document)}
 
 
 def read_columns(split_dir: Path | None, document: str, names: Sequence[str | None]) -> Columns:
@@ -83,6 +86,7 @@ def read_columns(split_dir: Path | None, document: str, names: Sequence[str | No
         ids=np.concatenate([part.ids for part in parts]),
         file_names=pa.chunked_array([part.file_names for part in parts]),
         name_hash=np.concatenate([part.name_hash for part in parts]),
+        file_hash=np.concatenate([part.file_hash for part in parts]),
         fields_hash=np.concatenate([part.fields_hash for part in parts]),
         objects=HashedObjects(
             *(
@@ -99,7 +103,7 @@ def _batches(split_dir: Path | None, document: str) -> Iterator[tuple[int, Any]]
     if split_dir is None:
         return
     first = 0
-    with pq.ParquetFile(table_path(split_dir, document)) as file:
+    with open_table(split_dir, document) as file:
         for batch in file.iter_batches(batch_size=ROWS):
             yield first, batch
             first += len(batch)
@@ -111,6 +115,7 @@ def _columns(batch: Any, first: int, number_of: Mapping[int, int], no_category: 
         ids=batch["image_id"].to_numpy(),
         file_names=batch["file_name"],
         name_hash=fingerprints(batch["file_name"]),
+        file_hash=fingerprints(batch["sha256"]),
         fields_hash=_hash_present(columns, len(batch)),
         objects=_objects(Objects(batch["objects"]), first, number_of, no_category),
     )
@@ -139,13 +144,12 @@ def _categories(
     category_ids: Any, number_of: Mapping[int, int], no_category: int
 ) -> tuple[Ints, Flags]:
     """The number of each object's category, and whether it has one that is not listed."""
-    listed = np.array(sorted(number_of), np.int64)
-    numbers = np.array([*(number_of[each] for each in listed.tolist()), no_category])
+    listed = pa.array(number_of, pa.int64())
+    numbers = np.array([*number_of.values(), no_category])
+    places = pc.index_in(category_ids, value_set=listed).fill_null(len(listed))
     has_one = category_ids.is_valid().to_numpy(zero_copy_only=False)
-    values = category_ids.fill_null(0).to_numpy()
-    places, is_known = look_up(values, listed)
-    is_listed = has_one & is_known
-    return numbers[np.where(is_listed, places, len(listed))], has_one & ~is_listed
+    is_listed = places.to_numpy() < len(listed)
+    return numbers[places.to_numpy()], has_one & ~is_listed
 
 
 def _hash_present(columns: Mapping[str, Any], length: int) -> Hashes:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from PIL import Image
 
 from cocopipe.diff.answer import Change, ChangedBoxes, Changes, ListedImage, Side
 from cocopipe.drawing import draw
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
-from cocopipe.split.fields import decode_object
+from cocopipe.pictures.turning import turned
+from cocopipe.split.fields import read_object
 from cocopipe.split.images import ImageStore
-from cocopipe.split.tables import categories, table_path
+from cocopipe.split.tables import categories, open_table, read_table
 
 Read = Callable[[Side, int], bytes]
 """Gives the image file of an id in one of the versions."""
@@ -69,16 +69,19 @@ def _most_boxes(image: ListedImage) -> tuple[int, int]:
     return -image.boxes, image.image_id
 
 
-def read_from(before: Path | None, after: Path | None) -> Read:
+def read_from(before: Path | None, after: Path | None, document: str) -> Read:
     """Read image files of folders that have the shards of the images that are shown."""
-    stores: dict[Side, ImageStore] = {}
+    stores: dict[Side, tuple[ImageStore, dict[int, str]]] = {}
 
     def read(side: Side, image_id: int) -> bytes:
         if side not in stores:
             split_dir = before if side == Side.BEFORE else after
             assert split_dir is not None, "a version without the split has no images"  # noqa: S101
-            stores[side] = ImageStore(split_dir)
-        return stores[side].read(image_id)
+            table = read_table(split_dir, document, ["image_id", "sha256"])
+            hashes = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+            stores[side] = ImageStore(split_dir), hashes
+        store, hashes = stores[side]
+        return store.read(hashes[image_id])
 
     return read
 
@@ -134,11 +137,14 @@ class _Version:
     """Ids of the annotations that changed, by image id."""
     names: Mapping[int, str]
     read: Read
+    turns: Mapping[int, int]
+    """How files are turned to be what was annotated, by image id."""
 
     def picture(self, image: ListedImage, *, only_changed: bool) -> Image.Image:
         """An image with its objects."""
         try:
-            pixels = decode(self.read(self.side, image.image_id))
+            stored = decode(self.read(self.side, image.image_id))
+            pixels = turned(stored, self.turns.get(image.image_id, 1))
         except UnreadableImageError as error:
             raise UserError(
                 f"image {image.image_id}, {image.file_name}, can't be decoded as it is"
@@ -169,7 +175,13 @@ def _version(
         changed=changed,
         names={number: name or NO_CATEGORY for name, number in numbers.items()},
         read=read,
+        turns={} if split_dir is None else _turns(split_dir, changes.document),
     )
+
+
+def _turns(split_dir: Path, document: str) -> dict[int, int]:
+    table = read_table(split_dir, document, ["image_id", "turn"])
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _values_of(table: pa.Table, image_ids: pa.Array) -> list[list[Any]]:
@@ -184,13 +196,13 @@ def _objects(
     listed = categories(split_dir, changes.document)
     number_of = {one["id"]: numbers[one["name"]] for one in listed}
     found: dict[int, list[dict[str, Any]]] = {}
-    with pq.ParquetFile(table_path(split_dir, changes.document)) as file:
+    with open_table(split_dir, changes.document) as file:
         for batch in file.iter_batches(_ROWS, columns=["image_id", "objects"]):
             columns = _values_of(pa.Table.from_batches([batch]), image_ids)
             for image_id, rows in zip(*columns, strict=True):
                 found[image_id] = [
                     one | {"category_id": number_of.get(one.get("category_id"), numbers.get(None))}
-                    for one in map(decode_object, rows)
+                    for one in map(read_object, rows)
                 ]
     return found
 
