@@ -28,17 +28,19 @@ class Laid:
 
 
 def dataset() -> dict[str, dict[str, Any]]:
-    """Two splits, whose pictures are called alike, and have the same ids."""
-    return {"train": instances(range(1, 6)), "val": instances(range(1, 4))}
+    """Three splits, whose pictures are called alike, and have the same ids."""
+    ids = {"train": range(1, 6), "val": range(1, 4), "test": range(1, 3)}
+    return {split: instances(its) for split, its in ids.items()}
 
 
 def numbered() -> dict[str, dict[str, Any]]:
-    """Two splits whose pictures can lie in one folder."""
-    return {"train": instances(range(1, 6)), "val": instances(range(11, 14))}
+    """Three splits whose pictures can lie in one folder."""
+    ids = {"train": range(1, 6), "val": range(11, 14), "test": range(21, 23)}
+    return {split: instances(its) for split, its in ids.items()}
 
 
 def picture_of(split: str, image_id: int) -> bytes:
-    return picture(image_id + 100 * split.lower().startswith("val"))
+    return picture(image_id + {"va": 100, "te": 200}.get(split.lower()[:2], 0))
 
 
 def merged() -> dict[str, dict[str, Any]]:
@@ -69,9 +71,9 @@ def _laid(
 
 
 VALID = {"val": "valid"}
-CVAT = {"train": "Train", "val": "Validation"}
+CVAT = {"train": "Train", "val": "Validation", "test": "Test"}
 
-TWO: dict[str, Callable[[], Laid]] = {
+THREE: dict[str, Callable[[], Laid]] = {
     "official": lambda: _laid(dataset(), "annotations/instances_{split}.json", "{split}/{id}.jpg"),
     "official in images": lambda: _laid(
         dataset(), "annotations/instances_{split}.json", "images/{split}/{id}.jpg"
@@ -132,7 +134,7 @@ TWO: dict[str, Callable[[], Laid]] = {
         "https://example.org/{split}/{id}.jpg?token=1",
     ),
 }
-"""Layouts of two splits."""
+"""Layouts of three splits."""
 
 ONE: dict[str, Callable[[], Laid]] = {
     "label studio": lambda: _laid(merged(), "result.json", "images/{id}.jpg", "images/{id}.jpg"),

@@ -11,6 +11,7 @@ from PIL import Image
 from cocopipe.coco.names import BESIDE, IMAGE_SUFFIXES
 from cocopipe.errors import UserError
 from cocopipe.sources.directory import copy_directory
+from tests.coco_files import HEIC
 from tests.converting import convert_into
 
 
@@ -223,7 +224,7 @@ def test_wrong_split_names_are_refused(source: Path, out: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("annotations/instances_train.json", "train/a.ppm"), "but no images: those that are read"),
+        (("annotations/instances_train.json", "train/a.psd"), "but no images: those that are read"),
         ((".gitkeep",), "is empty; put a COCO dataset there"),
         (("train/a.jpg",), "has no COCO annotations: a JSON file"),
         (("annotations/instances_train.json",), r"\(annotations/instances_train.json\) but no"),
@@ -293,11 +294,14 @@ def test_what_is_copied_can_be_converted(
         for one in (path, document):
             one.parent.mkdir(parents=True, exist_ok=True)
         image = {"id": int(path.stem), "file_name": path.name}
-        Image.new("RGB", (8, 8)).save(path)
+        if suffix in (".heic", ".heif"):
+            path.write_bytes(HEIC)
+        else:
+            Image.new("RGB", (8, 8)).save(path)
         document.write_text(json.dumps({"images": [image], "annotations": []}))
     copy_directory(source, out, splits={})
-    conversion, *_ = convert_into(out, out.parent / "data", validation_fraction=0.5)
-    assert conversion.train.stored.images == conversion.val.stored.images == 1
+    conversion, *_ = convert_into(out, out.parent / "data")
+    assert [conversion.splits[role].stored.images for role in ("train", "val")] == [1, 1]
 
 
 def _official(source: Path, split: str) -> Path:

@@ -1,17 +1,13 @@
 """A COCO dataset that is on disk already."""
 
-import hashlib
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from tqdm import tqdm
-
 from cocopipe.coco.names import IMAGE_SUFFIXES, UNREADABLE_ZIP
 from cocopipe.errors import UserError, some
-from cocopipe.sources.disk import require_space, take_file
+from cocopipe.sources.local import files_in, inside, is_image, root_of, take
 from cocopipe.sources.names import require_split_name
 from cocopipe.sources.origin import Origin
 
@@ -36,45 +32,13 @@ def copy_directory(
             out of it; a file can't be read, or the disk is too full.
     """
     try:
-        root = _root(source, out)
+        root = root_of(source, out)
         chosen = _named(root, source, splits) if splits else _found(root, source)
-        sizes = {target: path.stat().st_size for target, path in sorted(chosen.items())}
-        require_space([(out, sum(sizes.values()))])
-        for target in tqdm(sizes, desc="copying", unit="file", disable=None):
-            (out / target).parent.mkdir(parents=True, exist_ok=True)
-            take_file(chosen[target], out / target)
     except OSError as error:
         raise UserError(
-            f"{error.filename or source}: cannot be copied ({error.strerror or error})."
+            f"{error.filename or source}: cannot be read ({error.strerror or error})."
         ) from error
-    listing = "".join(f"{target}\t{size}\n" for target, size in sizes.items())
-    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-    return [
-        Origin(
-            name=source.name or str(source),
-            url=source.as_posix(),
-            size_bytes=sum(sizes.values()),
-            checksum=f"listing-sha256:{digest}",
-        )
-    ]
-
-
-def _root(source: Path, out: Path) -> Path:
-    """Return the real path of ``source``, once it is sure that there is something in it."""
-    if not source.is_dir():
-        problem = "is a file, not a folder" if source.exists() else "does not exist"
-        raise UserError(
-            f"{source} {problem}; name the folder of a COCO dataset, relative to the project."
-        )
-    root, target = source.resolve(), out.resolve()
-    if root.is_relative_to(target) or target.is_relative_to(root):
-        raise UserError(
-            f"{source} holds the pipeline's own output {out}, or lies in it; move the dataset to "
-            "a folder of its own."
-        )
-    if all(entry.name.startswith(".") for entry in root.iterdir()):
-        raise UserError(f"{source} is empty; put a COCO dataset there, its JSON and its images.")
-    return root
+    return [take(chosen, source, out)]
 
 
 def _found(root: Path, source: Path) -> dict[PurePosixPath, Path]:
@@ -87,7 +51,7 @@ def _found(root: Path, source: Path) -> dict[PurePosixPath, Path]:
             f"{source} has no COCO annotations: a JSON file with images and annotations, beside "
             "the images, around them or in a zip."
         )
-    if not any(_is_image(path) for path in [*files, *members]):
+    if not any(is_image(path) for path in [*files, *members]):
         names = [_name(path, root).as_posix() for path in files if path not in held]
         raise UserError(
             f"{source} has annotations ({some(names or [path.name for path in held])}) but no "
@@ -103,11 +67,11 @@ def _members(archive: Path) -> list[PurePosixPath]:
             members = [PurePosixPath(name.replace("\\", "/")) for name in opened.namelist()]
     except UNREADABLE_ZIP as error:
         raise UserError(f"{archive} is no readable zip ({error}); replace it.") from error
-    return [path for path in members if _is_image(path) or _is_document(path)]
+    return [path for path in members if is_image(path) or _is_document(path)]
 
 
 def _images(folder: Path, root: Path) -> list[Path]:
-    return [path for path in _files(folder, root) if _is_image(path)]
+    return [path for path in _files(folder, root) if is_image(path)]
 
 
 def _named(
@@ -155,39 +119,16 @@ def _path(root: Path, source: Path, place: object) -> Path:
     path = root / place
     if not path.exists():
         raise UserError(f"{source / place} does not exist.")
-    return _inside(path, root)
+    return inside(path, root)
 
 
-def _files(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield the files below ``folder`` in order, but hidden ones, following safe symlinks."""
-    real = _inside(folder, root)
-    if real in above:
-        raise UserError(f"{folder} is a symlink to a folder that it lies in; remove it.")
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _files(path, root, (*above, real))
-        elif _is_image(path) or _is_document(path) or path.suffix.lower() == ".zip":
-            _inside(path, root)
-            yield path
+def _files(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield the files below ``folder`` that may be of a dataset."""
+    return files_in(folder, root, _may_belong)
 
 
-def _inside(path: Path, root: Path) -> Path:
-    """Return the real path of ``path``, refusing one outside of ``root``."""
-    real = Path(os.path.realpath(path))  # of a link to itself, too
-    if not real.is_relative_to(root):
-        raise UserError(
-            f"{path} is a symlink to {real}, outside of the dataset's folder; put the files "
-            "themselves there, or name the folder that holds both."
-        )
-    if not real.exists():
-        raise UserError(f"{path} is a symlink to {real}, which does not exist; remove it.")
-    return real
-
-
-def _is_image(path: PurePath) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def _may_belong(path: Path) -> bool:
+    return is_image(path) or _is_document(path) or path.suffix.lower() == ".zip"
 
 
 def _is_document(path: PurePath) -> bool:

@@ -38,6 +38,8 @@ class Fetched:
 
     images: int
     origins: tuple[Origin, ...]
+    notes: tuple[str, ...] = ()
+    """What was left out, or is not known."""
 
 
 def images_in(raw: Path) -> int:
