@@ -53,5 +53,5 @@ lock: $(READY) ## pin every dependency anew, for all platforms
 
 clean: ## remove what can be made again; DVC's cache, mlflow.db and mlartifacts stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -rf data/raw data/train data/val models/detector reports
+	rm -rf data/raw data/train data/val data/test models/detector reports
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """params.yaml is checked as a whole, and an error says where."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from cocopipe.errors import UserError
-from cocopipe.params import read
+from cocopipe.params import CAME_WITH_LAYOUT_2, read
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -54,8 +55,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (
             "source: sample",
             "source: sampel",
-            "download.source is 'sampel'; input should be 'sample', 'directory', 'coco' or"
-            " 'huggingface'.",
+            "download.source is 'sampel'; input should be 'sample', 'directory', 'yolo', 'voc',"
+            " 'coco' or 'huggingface'.",
         ),
         ("subset: #", "subset: x #", "convert.subset is 'x'; input should be a valid integer."),
         (
@@ -113,6 +114,21 @@ def test_an_error_is_one_sentence(tmp_path: Path, old: str, new: str, sentence: 
     assert said.startswith("params.yaml")
     assert "\n" not in said
     assert sentence is None or said == f"params.yaml: {sentence}"
+
+
+def test_an_older_file_is_told_what_to_add(tmp_path: Path) -> None:
+    came = (*CAME_WITH_LAYOUT_2,)
+    gone = r"^  (splits: \{\} # of|test_fraction:|group:|shard_mb:|split:).*\n"
+    text = re.sub(gone, "", TEXT, flags=re.MULTILINE)
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value) == (
+        f"params.yaml has no {', '.join(came)}: add splits: {{}}; test_fraction: 0.0; group:;"
+        " shard_mb: 2.0; split: val, as this version's own params.yaml has them, or use commit"
+        " fc238ed of cocopipe, which reads it as it is."
+    )
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

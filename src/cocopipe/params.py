@@ -68,8 +68,8 @@ class HuggingFaceSource:
 class Download:
     """Where the raw data comes from."""
 
-    source: Literal["sample", "directory", "coco", "huggingface"]
-    """Which of the sections below counts."""
+    source: Literal["sample", "directory", "yolo", "voc", "coco", "huggingface"]
+    """Which of the sections below counts; yolo and voc are folders at ``directory.path``."""
     sample: SampleSource
     directory: DirectorySource
     coco: CocoSource
@@ -88,6 +88,8 @@ class Inspect:
 class Evaluate:
     """How a model is scored."""
 
+    split: Literal["val", "test"]
+    """What it is scored on."""
     score_threshold: Probability
     """Predictions below it are dropped."""
     pictures: Count
@@ -164,19 +166,43 @@ def read(path: Path) -> Params:
 
 def _sentence(name: str, error: ValidationError) -> str:
     """Say one of the errors, an unknown key first, and how many more there are."""
+    missing = [
+        ".".join(map(str, each["loc"])) for each in error.errors() if each["type"] in _MISSING
+    ]
+    if came := [key for key in CAME_WITH_LAYOUT_2 if key in missing]:
+        lines = [f"{key.rpartition('.')[2]}: {CAME_WITH_LAYOUT_2[key]}".rstrip() for key in came]
+        return (
+            f"{name} has no {', '.join(came)}: add {'; '.join(lines)}, as this version's own"
+            f" params.yaml has them, or use commit {_READS_OLDER} of cocopipe, which reads it as"
+            " it is."
+        )
     unknown = "unexpected_keyword_argument"
     first, *more = sorted(error.errors(), key=lambda each: each["type"] != unknown)
     key = ".".join(str(part) for part in first["loc"] if part not in _UNION_BRANCHES)
     match first["type"]:
         case "unexpected_keyword_argument":
             what = f"{key} is unknown; check its spelling"
-        case "missing" | "missing_argument":
+        case each if each in _MISSING:
             what = f"{key} is missing; give it a value"
         case _:
             message = first["msg"]
             what = f"{key} is {first['input']!r}; {message[0].lower()}{message[1:]}"
     return f"{name}: {what}{f' (and {len(more)} more)' if more else ''}."
 
+
+_MISSING = ("missing", "missing_argument")
+
+_READS_OLDER = "fc238ed"
+"""The last commit of this project that these keys are no part of."""
+
+CAME_WITH_LAYOUT_2 = {
+    "convert.splits": "{}",
+    "convert.test_fraction": "0.0",
+    "convert.group": "",
+    "convert.shard_mb": "2.0",
+    "evaluate.split": "val",
+}
+"""Keys that an older params.yaml lacks -> what they are to say for things to stay as they were."""
 
 _UNION_BRANCHES = ("int", "float", "list[float]", "list", "none")
 """Pydantic puts the branch of a union that failed into the place of an error."""

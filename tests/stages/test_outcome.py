@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from cocopipe.convert.convert import Conversion, SplitConversion
-from cocopipe.convert.image_writer import Stored
+from cocopipe.convert.notes import Note, as_markdown
+from cocopipe.convert.result import Conversion, SplitConversion, Stored
 from cocopipe.detect.evaluation.score import METRICS, Scores
 from cocopipe.detect.training.loop import EpochEnd
 from cocopipe.sources.origin import Fetched, Origin
@@ -16,9 +16,14 @@ from cocopipe.stages.outcome import line
 from lineage import Registration
 
 ORIGIN = Origin("sample", "sample:", 270_300, "seed:0")
-STORED = Stored(images=31, size_bytes=1, shards=1)
-TRAIN = SplitConversion("train", STORED, {"instances": 1084}, OddBoxes())
-CONVERSION = Conversion(TRAIN, replace(TRAIN, annotations={"captions": 5}), (), {}, ())
+STORED = Stored(images=31, files=31, size_bytes=1, shards=1)
+TRAIN = SplitConversion(("train",), STORED, {"instances": 1084}, OddBoxes())
+VAL = replace(TRAIN, annotations={"captions": 5})
+NONE = SplitConversion((), Stored(), {"instances": 0}, OddBoxes())
+CONVERSION = Conversion({"train": TRAIN, "val": VAL, "test": NONE}, (), (), ())
+PHOTOGRAPHS = replace(
+    TRAIN, stored=replace(STORED, turned=("a.jpg", "b.jpg"), as_stored=("c.jpg",))
+)
 FIGURES = {
     "images": 31.0,
     "annotations": 84.0,
@@ -56,18 +61,6 @@ def ends(*losses: float) -> list[EpochEnd]:
             "train 31 images, 1,084 boxes · val 31 images, captions",
         ),
         (
-            "convert",
-            replace(CONVERSION, skipped=("train/a.jpg",), ignored=("test",)),
-            "train 31 images, 1,084 boxes · val 31 images, captions"
-            " · 1 missing image skipped: train/a.jpg · not taken: test",
-        ),
-        (
-            "convert",
-            replace(CONVERSION, read_otherwise={"train: in another letter case": 1200}),
-            "train 31 images, 1,084 boxes · val 31 images, captions"
-            " · file names were read otherwise than written: train: in another letter case (1,200)",
-        ),
-        (
             "inspect",
             inspected(),
             "train 31 images, 84 objects · val 31 images, 84 objects · nothing odd found",
@@ -77,6 +70,12 @@ def ends(*losses: float) -> list[EpochEnd]:
             inspected(boxes_degenerate=1.0, boxes_outside=2.0),
             "train 31 images, 84 objects · val 31 images, 84 objects"
             " · 1 box without area, 2 boxes over the border",
+        ),
+        (
+            "inspect",
+            inspected() | {"test.images": 9.0},
+            "train 31 images, 84 objects · val 31 images, 84 objects · test 9 images, no instances"
+            " · nothing odd found",
         ),
         ("train", ends(2.5), "1 epoch · validation loss 2.5"),
         (
@@ -102,6 +101,35 @@ def ends(*losses: float) -> list[EpochEnd]:
 )
 def test_it_says_what_came_out_and_where(verb: str, value: object, said: str) -> None:
     assert line(verb, value, ["data/a", "data/b"]) == f"{verb}: {said} · see data/a, data/b"
+
+
+def test_what_is_to_be_told_of_a_conversion_is_below() -> None:
+    conversion = replace(
+        CONVERSION,
+        splits={"train": PHOTOGRAPHS, "val": VAL, "test": VAL},
+        skipped=("train/a.jpg",),
+        readings=(Note("file names read in another letter case", 1200, "train"),),
+        ignored=("holdout (convert.splits can give it a role)",),
+        ungrouped=2,
+        in_several_groups=1,
+        renumbered=("b",),
+    )
+    assert line("convert", conversion, ["data/a"]).splitlines() == [
+        "convert: train 31 images, 1,084 boxes · val 31 images, captions"
+        " · test 31 images, captions · 8 notes, below · see data/a",
+        "          1  not taken: holdout (convert.splits can give it a role)",
+        "          1  listed images that are missing, left out: train/a.jpg",
+        "      1,200  file names read in another letter case: train",
+        "          2  pictures turned on reading, as EXIF says: a.jpg, b.jpg",
+        "          1  pictures that EXIF asks to turn, taken as stored: c.jpg",
+        "          1  splits whose image ids are others in the tables: b",
+        "          2  images without a match of convert.group, each divided by itself: of divided"
+        " splits",
+        "          1  pictures with copies in groups of several sides, kept on one: of divided"
+        " splits",
+    ]
+    assert as_markdown(conversion.notes).count("\n| ") == 9
+    assert "Nothing was left out" in as_markdown(CONVERSION.notes)
 
 
 TELLING = "from cocopipe.stages.__main__ import _tell; _tell('a · b')"

@@ -158,6 +158,27 @@ def test_registering_twice_registers_once(copied: Clone) -> None:
     assert data["data/train"] == copied.outs()["data/train"]
 
 
+def test_a_split_for_testing_is_evaluated_on_demand(copied: Clone) -> None:
+    copied.set(evaluate__split="test")
+    assert (
+        "evaluate: data/test has no images to evaluate on: give the source a split for test, or"
+        " have one divided off by convert.test_fraction\n"
+    ) in copied.fails("evaluate")
+    copied.set(convert__test_fraction=0.3)
+    copied.repro("evaluate")
+    run = next(run for run in reversed(copied.runs()) if run.data.tags["dvc.stage"] == "evaluate")
+    contexts = {
+        each.dataset.name: next(t.value for t in each.tags if t.key == "mlflow.data.context")
+        for each in run.inputs.dataset_inputs
+    }
+    assert contexts["data/test"] == "evaluation"
+    assert "data/val" not in contexts
+    written = json.loads((copied.root / "reports/evaluate/evaluation.json").read_text())
+    assert written["dataset"] == {"path": "data/test", "digest": copied.outs()["data/test"]}
+    train = next(run for run in reversed(copied.runs()) if run.data.tags["dvc.stage"] == "train")
+    assert "data/test" not in {each.dataset.name for each in train.inputs.dataset_inputs}
+
+
 def test_a_rejected_model_is_said_where_the_stage_ends(copied: Clone) -> None:
     copied.set(register__thresholds={"AP50": 0.999})
     said = copied.run("dvc", "repro", "register").stdout

@@ -18,7 +18,7 @@ from lineage.environment import importing
 VERBS = ("download", "convert", "inspect", "train", "evaluate", "register")
 CONTEXTS = {
     "train": {"train": "training", "val": "validation"},
-    "evaluate": {"val": "evaluation"},
+    "evaluate": {"val": "evaluation", "test": "evaluation"},
 }
 """MLflow's context of what a stage reads, by name."""
 

@@ -14,25 +14,40 @@ from cocopipe.sources.directory import copy_directory
 from cocopipe.sources.hub import fetch_hub
 from cocopipe.sources.origin import Fetched, Origin, images_in
 from cocopipe.sources.sample import write_sample
+from cocopipe.sources.voc import copy_voc
+from cocopipe.sources.yolo import copy_yolo
 from cocopipe.tracking.tags import SOURCE
 from lineage import StageRun
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import ORIGINS
 
+ON_DISK = ("directory", "yolo", "voc")
+"""Sources that read ``download.directory.path``."""
+
 
 def download(run: StageRun, params: Params) -> Fetched:
     """Write ``data/raw``; log, and return, where its bytes came from."""
-    if params.download.source == "directory" and run.workspace.is_temporary:
+    if params.download.source in ON_DISK and run.workspace.is_temporary:
         _refuse_what_a_copy_lacks(run.workspace, Path(params.download.directory.path))
     with new_directory(run.out("raw")) as raw:
-        origins = _fetch(raw, params.download)
+        origins, notes = _fetch(raw, params.download)
         images = images_in(raw)
     mlflow.set_tag(SOURCE, params.download.source)
-    mlflow.log_dict({"origins": [asdict(origin) for origin in origins]}, ORIGINS)
-    return Fetched(images, tuple(origins))
+    told = {"origins": [asdict(origin) for origin in origins]}
+    mlflow.log_dict(told | ({"notes": list(notes)} if notes else {}), ORIGINS)
+    return Fetched(images, tuple(origins), notes)
 
 
-def _fetch(raw: Path, params: Download) -> list[Origin]:
+def _fetch(raw: Path, params: Download) -> tuple[list[Origin], tuple[str, ...]]:
+    match params.source:
+        case "yolo":
+            return copy_yolo(Path(params.directory.path), raw)
+        case "voc":
+            return copy_voc(Path(params.directory.path), raw)
+    return _fetch_coco(raw, params), ()
+
+
+def _fetch_coco(raw: Path, params: Download) -> list[Origin]:
     match params.source:
         case "sample":
             sample = params.sample
@@ -51,7 +66,7 @@ def _fetch(raw: Path, params: Download) -> list[Origin]:
                 checksums=coco.checksums,
                 cache=cache,
             )
-        case "huggingface":
+        case _:
             hub = params.huggingface
             return fetch_hub(
                 raw,

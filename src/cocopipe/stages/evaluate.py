@@ -1,4 +1,4 @@
-"""Stage evaluate: COCO metrics, curves and pictures of the model on val."""
+"""Stage evaluate: COCO metrics, curves and pictures of the model on val, or on test."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +11,15 @@ from cocopipe.detect.network.detector import load
 from cocopipe.detect.network.device import choose
 from cocopipe.documents import PRIMARY
 from cocopipe.drawing.sheets import compare
+from cocopipe.errors import UserError
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
-from cocopipe.split.tables import read_document
+from cocopipe.split.objects import ground_truth
+from cocopipe.split.tables import image_ids
 from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
+
+_FRACTIONS = {"val": "validation_fraction", "test": "test_fraction"}
 
 BATCH_SIZE = 8
 """Images at a time. Images of mixed sizes are padded to the largest of theirs, which may move
@@ -24,18 +28,23 @@ the last digits of what is found, so it is fixed here and not a setting of the m
 
 def evaluate(run: StageRun, params: Params) -> Scores:
     """Write ``reports/evaluate``; tie the scores, which it returns, to model and dataset."""
-    val, model = run.dep("val"), run.dep("detector")
+    split, model = run.dep(params.evaluate.split), run.dep("detector")
+    if not len(image_ids(split.location, PRIMARY)):
+        raise UserError(
+            f"{split.path} has no images to evaluate on: give the source a split for"
+            f" {params.evaluate.split}, or have one divided off by convert.{_FRACTIONS[split.name]}"
+        )
     device = choose(params.machine.device)
     log_machine(workers=params.machine.workers, device=str(device))
     predictions = predict(
         load(model.location, device),
-        val.location,
+        split.location,
         batch_size=BATCH_SIZE,
         score_threshold=params.evaluate.score_threshold,
         device=device,
         workers=params.machine.workers,
     )
-    scores = score(read_document(val.location, PRIMARY), predictions)
+    scores = score(ground_truth(split.location), predictions)
     out = run.out("evaluate")
     with new_directory(out) as report:
         _write_scores(report, scores)
@@ -43,15 +52,17 @@ def evaluate(run: StageRun, params: Params) -> Scores:
         write_json(
             report / "evaluation.json",
             {
-                "dataset": {"path": val.path, "digest": val.hash},
+                "dataset": {"path": split.path, "digest": split.hash},
                 "model": {"path": model.path, "digest": model.hash},
             },
         )
         compare(
-            val.location, predictions, report / "pictures.png", pictures=params.evaluate.pictures
+            split.location, predictions, report / "pictures.png", pictures=params.evaluate.pictures
         )
     known = {name: value for name, value in scores.metrics.items() if value is not None}
-    mlflow.log_metrics(known, model_id=run.model_ids.get(model.hash), dataset=run.dataset("val"))
+    mlflow.log_metrics(
+        known, model_id=run.model_ids.get(model.hash), dataset=run.dataset(params.evaluate.split)
+    )
     mlflow.log_artifacts(str(out))
     return scores
 

@@ -12,12 +12,8 @@ def inspect(run: StageRun, params: Params) -> dict[str, float]:
     """Write ``reports/data`` and log it; returns the main figures."""
     out = run.out("data")
     with new_directory(out) as report:
-        metrics = quality.inspect(
-            run.dep("train").location,
-            run.dep("val").location,
-            report,
-            pictures=params.inspect.pictures,
-        )
+        splits = {name: run.dep(name).location for name in ("train", "val", "test")}
+        metrics = quality.inspect(splits, report, pictures=params.inspect.pictures)
     mlflow.log_metrics(metrics)
     mlflow.log_artifacts(str(out))
     return metrics

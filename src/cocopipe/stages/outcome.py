@@ -1,4 +1,4 @@
-"""What came out of a stage, in one line for who watches it.
+"""What came out of a stage, in a line for who watches it.
 
 No stage imports this, so that other words rerun nothing.
 """
@@ -6,12 +6,13 @@ No stage imports this, so that other words rerun nothing.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cocopipe.convert.notes import as_text
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import some
 from lineage.words import count
 
 if TYPE_CHECKING:
-    from cocopipe.convert.convert import Conversion, SplitConversion
+    from cocopipe.convert.result import Conversion, SplitConversion
     from cocopipe.detect.evaluation.score import Scores
     from cocopipe.detect.training.loop import EpochEnd
     from cocopipe.sources.origin import Fetched
@@ -31,14 +32,15 @@ _FINDINGS = {
 
 
 def line(verb: str, value: Any, places: Sequence[str]) -> str:
-    """The line of a stage.
+    """The line of a stage; of convert, with its notes in lines below.
 
     Args:
         verb: Its name.
         value: What its function returned.
         places: The paths of what it wrote.
     """
-    return f"{verb}: {' · '.join([*_SAID[verb](value), f'see {some([*places])}'])}"
+    said = f"{verb}: {' · '.join([*_SAID[verb](value), f'see {some([*places])}'])}"
+    return f"{said}\n{as_text(value.notes)}".rstrip("\n") if verb == "convert" else said
 
 
 def _download(fetched: "Fetched") -> list[str]:
@@ -46,21 +48,13 @@ def _download(fetched: "Fetched") -> list[str]:
 
     size_bytes = sum(origin.size_bytes for origin in fetched.origins)
     names = some([origin.name for origin in fetched.origins])
-    return [count(fetched.images, "image"), size(size_bytes), f"from {names}"]
+    return [count(fetched.images, "image"), size(size_bytes), f"from {names}", *fetched.notes]
 
 
 def _convert(conversion: "Conversion") -> list[str]:
-    splits = {"train": conversion.train, "val": conversion.val}
-    said = [f"{name} {_split(split)}" for name, split in splits.items()]
-    if conversion.skipped:
-        skipped = count(len(conversion.skipped), "missing image")
-        said.append(f"{skipped} skipped: {some([*conversion.skipped])}")
-    if conversion.read_otherwise:
-        names = [f"{how} ({many:,})" for how, many in conversion.read_otherwise.items()]
-        said.append(f"file names were read otherwise than written: {some(names)}")
-    if conversion.ignored:
-        said.append(f"not taken: {some([*conversion.ignored])}")
-    return said
+    said = [f"{name} {_split(split)}" for name, split in conversion.splits.items() if split.sources]
+    notes = len(conversion.notes)
+    return [*said, *([f"{count(notes, 'note')}, below"] if notes else [])]
 
 
 def _split(split: "SplitConversion") -> str:
@@ -72,15 +66,15 @@ def _split(split: "SplitConversion") -> str:
 
 def _inspect(metrics: Mapping[str, float]) -> list[str]:
     splits = list(dict.fromkeys(name.partition(".")[0] for name in metrics))
-    said = [
-        f"{split} {metrics[f'{split}.images']:,.0f} images,"
-        f" {metrics[f'{split}.annotations']:,.0f} objects"
-        for split in splits
-    ]
+    said = []
+    for split in splits:
+        objects = metrics.get(f"{split}.annotations")
+        told = "no instances" if objects is None else f"{objects:,.0f} objects"
+        said.append(f"{split} {metrics[f'{split}.images']:,.0f} images, {told}")
     found = [
         f"{number:,.0f} {words[number != 1]}"
         for name, words in _FINDINGS.items()
-        if (number := sum(metrics[f"{split}.{name}"] for split in splits))
+        if (number := sum(metrics.get(f"{split}.{name}", 0) for split in splits))
     ]
     return [*said, ", ".join(found) or "nothing odd found"]
 
