@@ -14,13 +14,14 @@ from pathlib import Path
 from benchmarks.data.coco_set import Json, Source, build, read_sources, spread_ids
 from benchmarks.data.conversion import conversion
 from benchmarks.data.dvc_cost import adding, status, versions
+from benchmarks.data.frontier import SIZES_MB, frontier
 from benchmarks.data.measure import Figures
 from benchmarks.data.memory import annotations, memory
 from benchmarks.data.plot import plot
 from benchmarks.data.reading import reading
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-PARTS = ("convert", "dvc", "versions", "reading", "many", "annotations")
+PARTS = ("convert", "dvc", "versions", "reading", "many", "annotations", "frontier")
 
 
 def main() -> None:
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=50_000, help="small ones")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--sizes", nargs="+", type=float, default=SIZES_MB, help="of shards, MiB")
+    parser.add_argument("--sets", nargs="+", help="of the frontier: those of these names")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plot", type=Path, help="write a picture of them here")
@@ -57,9 +60,17 @@ def measured(folder: Path, options: argparse.Namespace) -> Figures:
     if "reading" in options.only:
         figures["reading"] = reading(made, folder / "reading", options.rounds)
     for each in folder.iterdir():
-        shutil.rmtree(each)
+        if "frontier" not in options.only or each.name != "set":
+            shutil.rmtree(each)
+    small = sorted(sources, key=lambda source: len(source.data))[:20]
+    if "frontier" in options.only:
+        many = build(folder / "small", small, categories, spread_ids(options.many))
+        sets = {"as COCO has them": made, "small": many}
+        sets = {name: sets[name] for name in options.sets or sets}
+        figures["frontier"] = frontier(sets, folder / "frontier", options.sizes)
+        for each in folder.iterdir():
+            shutil.rmtree(each)
     if "many" in options.only:
-        small = sorted(sources, key=lambda source: len(source.data))[:20]
         few, many = (
             build(folder / f"small-{count}", small, categories, spread_ids(count))
             for count in (options.images, options.many)

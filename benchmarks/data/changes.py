@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data.coco_set import CocoSet, Json
@@ -72,6 +73,48 @@ def removed(base: Entries, count: int) -> Entries:
     """Without so many images."""
     gone = set(random.Random(3).sample(sorted(base), count))
     return {image_id: entry for image_id, entry in base.items() if image_id not in gone}
+
+
+# What annotation tools write when they are asked for the same images again.
+
+
+def by_cvat(base: Entries) -> Entries:
+    """Renumbered in the order of its own, and one box moved."""
+    return _renumbered(base, lambda _, name: name)
+
+
+def by_label_studio(base: Entries) -> Entries:
+    """Renumbered, and with what it puts before the names of uploaded files."""
+    return _renumbered(base, lambda number, name: f"{number * 2654435761 % 2**32:08x}-{name}")
+
+
+def by_roboflow(base: Entries) -> Entries:
+    """Renumbered, and renamed as each of its versions does."""
+    return _renumbered(
+        base,
+        lambda number, name: (
+            f"{name[:-4]}_jpg.rf.{random.Random(number).getrandbits(128):032x}.jpg"
+        ),
+    )
+
+
+def _renumbered(base: Entries, renamed: Callable[[int, str], str]) -> Entries:
+    order = sorted(base)
+    random.Random(4).shuffle(order)
+    moved = next(each for each in order if base[each][2])
+    found: Entries = {}
+    number = 0
+    for new_id, image_id in enumerate(order):
+        image, data, annotations = base[image_id]
+        its = []
+        for place, each in enumerate(annotations):
+            x, *rest = each["bbox"]
+            box = [x + (image_id == moved and place == 0), *rest]
+            its.append({**each, "id": number, "image_id": new_id, "bbox": box})
+            number += 1
+        name = renamed(new_id, image["file_name"])
+        found[new_id] = {**image, "id": new_id, "file_name": name}, data, its
+    return found
 
 
 def write_raw(entries: Entries, folder: Path, split: str) -> None:

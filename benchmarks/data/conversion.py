@@ -46,7 +46,7 @@ def conversion(made: CocoSet, folder: Path, rounds: int) -> Figures:
         figures["stored_bytes"] = size_of(out, "*.parquet")
     seconds = figures["medians"]
     ratio = {name: seconds["convert"] / each for name, each in seconds.items()}
-    at_most("times cp -r and sync", ratio["cp -r and sync"], 1.5)
+    at_most("times cp -r and sync", ratio["cp -r and sync"], 1.0)
     at_most("times unzip", ratio["unzip"], 1.0)
     at_most("times Hugging Face", ratio["Hugging Face"], 0.2)
     at_most("times the bytes of the raw images", figures["stored_bytes"] / made.image_bytes, 1.01)

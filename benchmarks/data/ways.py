@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 from benchmarks.data.measure import Figures, script
 
 CONVERT = """
@@ -12,14 +14,16 @@ from cocopipe.convert.convert import convert
 from cocopipe.convert.settings import ConvertSettings
 def peak_mb():  # not ru_maxrss, which a process inherits from the one that started it
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-raw, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-for name in ("train", "val"):
-    (out / name).mkdir(parents=True)
+raw, out, workers, shard_mb = Path(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:])
+folders = {role: out / role for role in ("train", "val", "test")}
+for folder in folders.values():
+    folder.mkdir(parents=True)
 before = peak_mb()
 start = time.perf_counter()
-settings = ConvertSettings(validation_fraction=0.2, subset=None, on_missing="error",
+settings = ConvertSettings(splits={}, validation_fraction=0.2, test_fraction=0.0, group=None,
+                           shard_mb=shard_mb, subset=None, on_missing="error",
                            on_mismatch="keep", verify="header")
-convert(raw, out / "train", out / "val", settings, workers=workers)
+convert(raw, folders, settings, workers=int(workers))
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "import_mb": before}))
 """
@@ -57,9 +61,15 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 """
 
 
-def converted(raw: Path, out: Path) -> Figures:
-    """Convert in a process of its own, with two workers."""
-    return script(CONVERT, raw, out, 2)
+def converted(raw: Path, out: Path, shard_mb: float | None = None) -> Figures:
+    """Convert in a process of its own, with two workers; shards as params.yaml has them."""
+    return script(CONVERT, raw, out, 2, shard_mb or default_shard_mb())
+
+
+def default_shard_mb() -> float:
+    """What params.yaml says."""
+    params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    return float(params["convert"]["shard_mb"])
 
 
 def hugging_face(document: Path, pictures: Path, out: Path) -> Figures:

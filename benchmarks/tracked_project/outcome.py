@@ -228,7 +228,7 @@ def _sizes(params: Mapping[str, Any]) -> dict[str, float]:
     val = round(images * params["convert"]["validation_fraction"])
     return {
         f"{split}.{name}": float(count)
-        for split, size in (("train", images - val), ("val", val))
+        for split, size in (("train", images - val), ("val", val), ("test", 0))
         for name, count in {
             "images": size,
             "annotations": OBJECTS_AN_IMAGE * size,

@@ -17,7 +17,7 @@ PIPELINE = "dvc.yaml"
 EXPERIMENT = "cocopipe"
 MODEL_NAME = "coco-detector"
 
-RAW, TRAIN, VAL = "data/raw", "data/train", "data/val"
+RAW, TRAIN, VAL, TEST = "data/raw", "data/train", "data/val", "data/test"
 MODEL = "models/detector"
 REGISTRATION = "reports/register.json"
 
@@ -83,7 +83,7 @@ STAGES = (
     ),
     Stage(
         name="convert",
-        outs={TRAIN: DATASET, VAL: DATASET},
+        outs={TRAIN: DATASET, VAL: DATASET, TEST: DATASET, "reports/convert": REPORT},
         contexts={},
         tags=WORKERS,
     ),
@@ -122,7 +122,9 @@ FOLDERS = {
     # Not the layout of this project's own splits, whose facts are read from real Parquet files.
     TRAIN: ("annotations.bin", "images.bin"),
     VAL: ("annotations.bin", "images.bin"),
+    TEST: ("annotations.bin",),
     MODEL: ("config.json", "model.safetensors"),
+    "reports/convert": ("conversion.json", "notes.md"),
     "reports/data": ("class_balance.png", "statistics.json"),
     "reports/train": ("epochs.csv", "steps.csv"),
     "reports/evaluate": ("metrics.json", "per_category.csv", "precision_recall.csv"),
@@ -165,11 +167,11 @@ def first_texts() -> dict[str, str]:
         ".gitignore": "/mlflow.db*\n/mlartifacts/\n",
         "README.md": "# Detector\n",
         "bin/stage": "#!/bin/sh\necho 'made up, and never run' >&2\nexit 1\n",
-        "data/.gitignore": "/raw\n/train\n/val\n",
+        "data/.gitignore": "/raw\n/train\n/val\n/test\n",
         "data/source/.gitkeep": "",
         "models/.gitignore": "/detector\n",
         "models/initial/.gitkeep": "",
-        "reports/.gitignore": "/data\n/train\n/evaluate\n/register.json\n",
+        "reports/.gitignore": "/convert\n/data\n/train\n/evaluate\n/register.json\n",
         PIPELINE: yaml_text({"stages": stages, "metrics": ["reports/evaluate/metrics.json"]}),
         **{path: f'"""{path}, revision 0."""\n' for path in CODE},
     }

@@ -25,11 +25,19 @@ ALSO_THERE = {
     "A download source": {
         "src/cocopipe/sources/hub_rows.py": "the Hub's rows fill a module of their own"
     },
+    "An annotation field": {
+        "src/cocopipe/sources/yolo.py": "writes it for the labels of another format"
+    },
     "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
     "A check of the data": {
+        "src/cocopipe/convert/result.py": "tells how many there are",
         "src/cocopipe/detect/training/detections.py": "leaves those boxes out",
         "src/cocopipe/export/yolo.py": "leaves those boxes out",
         "src/cocopipe/sources/hub_rows.py": "refuses them at the source",
+    },
+    "An export format": {
+        "src/cocopipe/params.py": "knows the format as a source",
+        "src/cocopipe/stages/download.py": "knows the format as a source",
     },
 }
 """Recipe -> file that the witness stands in, and why others of its kind would not touch it."""
