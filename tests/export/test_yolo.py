@@ -316,3 +316,16 @@ def test_splits_that_mean_different_things_by_one_id(converted: Convert, tmp_pat
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match=r"category 3 is 'thing' in .* and 'other' in"):
         export_yolo([train, val], tmp_path / "out")
+
+
+def test_images_of_one_name_from_two_splits_of_the_source_are_both_there(
+    converted: Convert, tmp_path: Path
+) -> None:
+    files = official([1, 2], "train_a") | official([1], "train_b") | official([3], "val")
+    files["train_b/1.jpg"] = picture(11)
+    done, out = exported(converted(write_files(tmp_path / "raw", files)), tmp_path / "out")
+    assert done[0].images == 3
+    assert (out / "images/train/train_a/1.jpg").read_bytes() == picture(1)
+    assert (out / "images/train/train_b/1.jpg").read_bytes() == picture(11)
+    assert (out / "labels/train/train_b/1.txt").is_file()
+    assert (out / "images/val/3.jpg").is_file()

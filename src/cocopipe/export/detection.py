@@ -22,7 +22,7 @@ from cocopipe.split.images import ImageStore
 from cocopipe.split.objects import DETECTION_FIELDS, object_columns
 
 COLUMNS = [
-    *("image_id", "file_name", "width", "height", "sha256", "turn"),
+    *("image_id", "file_name", "source", "width", "height", "sha256", "turn"),
     *object_columns(DETECTION_FIELDS),
 ]
 """All that is read of a table, as Parquet names it."""

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import yaml
 
 from cocopipe.coco.paths import path_of
@@ -113,8 +114,14 @@ def export_yolo(
     return done
 
 
-def _image_path(split: str, file_name: str) -> str:
-    return f"images/{split}/{path_of(file_name)}"
+def _image_paths(split_dir: Path, rows: pa.Table) -> list[str]:
+    """Where images go; those of several splits of the source, each into a folder of its own."""
+    several = len(tables.sources(split_dir, PRIMARY)) > 1
+    columns = (rows[name].to_pylist() for name in ("source", "file_name"))
+    return [
+        f"images/{split_dir.name}/{f'{source}/' if several else ''}{path_of(name)}"
+        for source, name in zip(*columns, strict=True)
+    ]
 
 
 def _label_path(image_path: str) -> str:
@@ -127,10 +134,11 @@ def _label_path(image_path: str) -> str:
 
 
 def _require_own_labels(split_dir: Path) -> None:
-    table = tables.read_table(split_dir, PRIMARY, ["file_name"])
+    table = tables.read_table(split_dir, PRIMARY, ["source", "file_name"])
     images: dict[str, str] = {}
-    for name in table["file_name"].to_pylist():
-        label_path = _label_path(_image_path(split_dir.name, name))
+    paths = _image_paths(split_dir, table)
+    for name, path in zip(table["file_name"].to_pylist(), paths, strict=True):
+        label_path = _label_path(path)
         other = images.setdefault(label_path, name)
         if other != name:
             raise UserError(
@@ -149,9 +157,8 @@ def _export(
     for batch in detection.boxed_images(split_dir):
         texts, objects = _label_texts(batch, category_ids)
         counts.update(objects)
-        names = batch.rows["file_name"].to_pylist()
-        for name, data, text in zip(names, batch.files.to_pylist(), texts, strict=True):
-            path = _image_path(split, name)
+        paths = _image_paths(split_dir, batch.rows)
+        for path, data, text in zip(paths, batch.files.to_pylist(), texts, strict=True):
             _write(out / path, data)
             _write(out / _label_path(path), text.encode())
             advance(1)
