@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from cocopipe.commands.versions import converted
 from cocopipe.export import formats
-from cocopipe.split.tables import documents, read_table, sources
+from cocopipe.split.tables import documents, names_of_files, sources
 from lineage.edge import Said
 from lineage.errors import told
 from lineage.project import Project
@@ -47,6 +47,4 @@ def _has_sources(split_dir: Path) -> bool:
 
 def _images(split_dir: Path) -> int:
     """How many images a split has: those that any of its documents lists."""
-    columns = ["source", "file_name"]
-    listed = [read_table(split_dir, name, columns).to_pylist() for name in documents(split_dir)]
-    return len({tuple(row.values()) for rows in listed for row in rows})
+    return len({name for names in names_of_files(split_dir).values() for name in names})

@@ -1,6 +1,5 @@
 """Versions of the converted data: what a revision, a DVC hash or a directory has of it."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -35,9 +34,6 @@ class Split(Protocol):
     def files(self) -> Collection[str]:
         """The names of all files of the split."""
 
-    def digest(self, file: str) -> str:
-        """The md5 of a file of the split."""
-
     def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
         """Give a folder that has these files for a while, and maybe others; only to read."""
 
@@ -56,13 +52,6 @@ class OnDisk:
             for name in _FOLDERS
             for path in sorted((self.folder / name).glob("*.parquet"))
         ]
-
-    def digest(self, file: str) -> str:
-        """The md5, as DVC has it."""
-        with (self.folder / file).open("rb") as opened:
-            return hashlib.file_digest(
-                opened, lambda: hashlib.md5(usedforsecurity=False)
-            ).hexdigest()
 
     @contextmanager
     def bring(self, files: Collection[str]) -> Iterator[Path]:
@@ -93,13 +82,9 @@ class InDvc:
         """The files that DVC lists."""
         return self._listing.keys()
 
-    def digest(self, file: str) -> str:
-        """The md5 that DVC lists."""
-        return self._listing[file]
-
     def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
         """Links into DVC's cache, after fetching what that lacks."""
-        return linked(self.workspace, {file: self.digest(file) for file in files})
+        return linked(self.workspace, {file: self._listing[file] for file in files})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cocopipe.convert.division import share
+from cocopipe.convert.division import share_of
 from cocopipe.convert.found import Placed
 from cocopipe.convert.image_writer import Plan
 from cocopipe.split.shards import ROW_GROUP, image_writer
@@ -56,7 +56,7 @@ def keep_once(plan: Plan, placed: Placed) -> tuple[Placed, int]:
 
 
 def _share(group: str | None) -> float:
-    return 0.0 if group is None else share(group.encode("utf-8", "surrogatepass"))
+    return 0.0 if group is None else share_of(group)
 
 
 def _rewrite(path: Path, is_kept: npt.NDArray[np.bool_]) -> None:

@@ -50,6 +50,11 @@ def share(key: bytes) -> float:
     return int.from_bytes(digest, "little") / 2**64
 
 
+def share_of(group: str) -> float:
+    """The share of a group, which all of its images have."""
+    return share(group.encode("utf-8", "surrogatepass"))
+
+
 def groups(file_names: Sequence[str], pattern: str | None) -> list[str | None]:
     """The group of each picture, None where it has none but itself.
 

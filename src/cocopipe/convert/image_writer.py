@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from cocopipe.convert.cutting import CAP, average, borders, coarser, hashes, ranges, reach
-from cocopipe.convert.division import Division, share
+from cocopipe.convert.division import Division, share, share_of
 from cocopipe.convert.found import DIGEST, FoundImages, Placed
 from cocopipe.convert.renumber import offsets
 from cocopipe.convert.settings import Role
@@ -235,8 +235,8 @@ def _write_image(plan: Plan, stores: "Sequence[_Store]", number: int, done: _Ran
             f"({error}): replace the file, or remove the image from the annotations"
         ) from error
     group = plan.groups[number]
-    key = digest.digest() if group is None else group.encode("utf-8", "surrogatepass")
-    role = plan.roles.index(plan.division.role(share(key)))
+    its_share = share(digest.digest()) if group is None else share_of(group)
+    role = plan.roles.index(plan.division.role(its_share))
     row = stores[role].add(data, entry.where, digest.hexdigest(), found, done.shards)
     done.numbers.append(number)
     done.digests += digest.digest()

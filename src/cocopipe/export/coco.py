@@ -179,12 +179,7 @@ class _Part:
 
 def _export_images(split_dir: Path, target: _Target) -> Iterator[str]:
     """Write the images of a split, under all names that each has; tells the source of each."""
-    columns = ("sha256", "source", "file_name")
-    names: dict[str, dict[tuple[str, str], None]] = {}
-    for document in tables.documents(split_dir):
-        table = tables.read_table(split_dir, document, columns)
-        for sha256, *name in zip(*(table[each].to_pylist() for each in columns), strict=True):
-            names.setdefault(sha256, {})[name[0], name[1]] = None
+    names = tables.names_of_files(split_dir)
     for image in ImageStore(split_dir):
         for source, file_name in names.get(image.sha256, ()):
             target.add_image(source, file_name, image.data)

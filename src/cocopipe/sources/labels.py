@@ -82,6 +82,7 @@ def write_documents(
     Images and annotations are numbered from 1, over all splits; categories too, in the order of
     ``names``.
     """
+    (out / "annotations").mkdir()
     numbers = {name: number for number, name in enumerate(names, start=1)}
     categories = [{"id": number, "name": name} for name, number in numbers.items()]
     first_image = first_object = 1

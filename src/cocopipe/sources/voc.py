@@ -65,7 +65,6 @@ def copy_voc(source: Path, out: Path) -> tuple[list[Origin], tuple[str, ...]]:
         splits.setdefault(split, []).append(Labelled(name, shown_size(path), objects))
     require_images(splits, source, _KIND)
     origin = take(chosen, source, out)
-    (out / "annotations").mkdir()
     names = {one["category"] for its in splits.values() for each in its for one in each.objects}
     write_documents(out, splits, sorted(names))
     return [origin], notes.told()

@@ -56,10 +56,11 @@ def copy_yolo(source: Path, out: Path) -> tuple[list[Origin], tuple[str, ...]]:
     used: set[int] = set()
     for split, folder, path in _images(root, source, described):
         name = PurePosixPath(path.relative_to(folder).as_posix())
-        objects, classes = _objects(path, root, described, notes)
+        size = shown_size(path)
+        objects, classes = _objects(path, size, root, described, notes)
         used |= classes
         chosen[PurePosixPath(split) / name] = path
-        splits.setdefault(split, []).append(Labelled(name, shown_size(path), objects))
+        splits.setdefault(split, []).append(Labelled(name, size, objects))
     require_images(splits, source, _KIND)
     if not used:
         raise UserError(
@@ -67,7 +68,6 @@ def copy_yolo(source: Path, out: Path) -> tuple[list[Origin], tuple[str, ...]]:
             " images, or beside the image itself."
         )
     origin = take(chosen, source, out)
-    (out / "annotations").mkdir()
     write_documents(out, splits, _names(described, used, source, notes))
     return [origin], notes.told()
 
@@ -217,13 +217,12 @@ def _label_path(image: Path, root: Path) -> Path | None:
 
 
 def _objects(
-    image: Path, root: Path, described: _Description, notes: Notes
+    image: Path, size: tuple[int, int], root: Path, described: _Description, notes: Notes
 ) -> tuple[list[dict[str, Any]], set[int]]:
     path = _label_path(image, root)
     if path is None:
         notes.add("images without a label file, taken as without objects", image.name)
         return [], set()
-    size = shown_size(image)
     objects, classes = [], set()
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.split():

@@ -57,11 +57,6 @@ def image_writer(path: Path, schema: pa.Schema = SCHEMA) -> pq.ParquetWriter:
     )
 
 
-def shard_paths(split_dir: Path) -> list[Path]:
-    """The shards of a split's image store, in the order of their names; none where it is empty."""
-    return sorted((split_dir / "images").glob("*.parquet"), key=lambda path: path.stem)
-
-
 def lacking(path: Path) -> UserError:
     """Why a store, or a shard of it, can't be of this version of the split."""
     return UserError(

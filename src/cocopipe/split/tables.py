@@ -109,6 +109,19 @@ def read_table(split_dir: Path, document: str, columns: Sequence[str] | None = N
         return file.read(columns)
 
 
+def names_of_files(split_dir: Path) -> dict[str, dict[tuple[str, str], None]]:
+    """The SHA-256 of each file -> the source and file name of every image that it is."""
+    columns = ("sha256", "source", "file_name")
+    names: dict[str, dict[tuple[str, str], None]] = {}
+    for document in documents(split_dir):
+        table = read_table(split_dir, document, columns)
+        for sha256, source, name in zip(
+            *(table[each].to_pylist() for each in columns), strict=True
+        ):
+            names.setdefault(sha256, {})[source, name] = None
+    return names
+
+
 def image_ids(split_dir: Path, document: str) -> npt.NDArray[np.int64]:
     """The ids of the images that a document lists, in the order of its table, int64 [N]."""
     return np.asarray(read_table(split_dir, document, ["image_id"])["image_id"], np.int64)
