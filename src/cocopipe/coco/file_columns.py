@@ -29,10 +29,9 @@ class Files(Mapping[str, Entry]):
         numbers = {origin: number for number, origin in enumerate(self._origins)}
         self._origin = np.fromiter((numbers[each.origin] for each in entries.values()), np.int32)
         self._called = pa.array([each.called for each in entries.values()], pa.string())
-        self._details = {
-            name: np.fromiter((getattr(each, name, 0) for each in entries.values()), np.int64)
-            for name in _DETAILS
-        }
+        self._details = np.empty((len(entries), len(_DETAILS)), np.int64)
+        for place, name in enumerate(_DETAILS):
+            self._details[:, place] = [getattr(each, name, 0) for each in entries.values()]
 
     def rows(self, names: pa.StringArray) -> npt.NDArray[np.int64]:
         """The rows of files, -1 where there is none of that name."""
@@ -43,8 +42,7 @@ class Files(Mapping[str, Entry]):
         """The file of a row."""
         origin, called = self._origins[self._origin[row]], self._called[row].as_py()
         if isinstance(origin, OpenZip):
-            details = {name: int(column[row]) for name, column in self._details.items()}
-            return ZipMember(origin, called, **details)
+            return ZipMember(origin, called, *self._details[row].tolist())
         return DiskFile(origin, called, int(self.size_bytes[row]))
 
     def __getitem__(self, name: str) -> Entry:
