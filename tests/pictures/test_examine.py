@@ -1,4 +1,5 @@
 import io
+import struct
 import zlib
 
 import pytest
@@ -83,6 +84,32 @@ def test_what_exif_asks_for_is_told_and_not_done(
     Image.new("RGB", (30, 10)).save(buffer, kind, exif=exif)
     for whole in (False, True):
         assert examine(buffer.getvalue(), decode=whole) == Examined((30, 10), turn)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif",
+    [b"Exif\0\0", b"Exif\0\0" + bytes(40), b"Exif\0\0MM\0*" + b"\xff" * 20, bytes(9)],
+    ids=["empty", "zeros", "an offset out of it", "none at all"],
+)
+def test_broken_exif_asks_for_nothing(kind: str, exif: bytes) -> None:
+    """Editors that strip it leave such remains; the picture is whole."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 10)).save(buffer, kind, exif=exif)
+    for whole in (False, True):
+        assert examine(buffer.getvalue(), decode=whole) == Examined((30, 10))
+
+
+@pytest.mark.parametrize(("kind", "value"), [(11, struct.pack("<f", 6)), (2, b"6\0\0\0")])
+def test_an_orientation_of_another_type(kind: int, value: bytes) -> None:
+    entry = struct.pack("<HHI4s", 0x0112, kind, 1 if kind == 11 else 2, value)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 10)).save(buffer, "JPEG", exif=exif)
+    turn = examine(buffer.getvalue()).turn
+    assert type(turn) is int
+    assert turn == (6 if kind == 11 else 1)
 
 
 def test_decoding_finds_what_headers_do_not_tell() -> None:

@@ -87,10 +87,14 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
 
 
 def _turn(exif: bytes) -> int:
+    """What EXIF asks for; of what is no EXIF, as editors leave it, nothing."""
     read = Image.Exif()
-    read.load(exif)
-    turn = read.get(_ORIENTATION, 1)
-    return turn if turn in range(1, 9) else 1
+    try:
+        read.load(exif)
+        turn = read.get(_ORIENTATION, 1)
+    except UNREADABLE:
+        return 1
+    return int(turn) if turn in range(1, 9) else 1
 
 
 def decode(data: bytes) -> Image.Image:
@@ -137,10 +141,7 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
         if kind in _FRAMES:
             size = (width, height)
         elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
-            try:
-                turn = _turn(bytes(data[place + 4 : place + 2 + length_bytes]))
-            except UNREADABLE:
-                return None
+            turn = _turn(bytes(data[place + 4 : place + 2 + length_bytes]))
         elif kind not in _WITH_LENGTH:
             return None
         place += 2 + length_bytes
