@@ -54,6 +54,12 @@ def named(box: list[Any]) -> Json:
     return dict(zip(("x", "y", "width", "height"), box, strict=True))
 
 
+def types_of_ids(document: Json) -> list[type]:
+    entries = [*document["images"], *document["annotations"], *document["categories"]]
+    names = ("id", "image_id", "category_id")
+    return [type(each[name]) for each in entries for name in names if name in each]
+
+
 def without_crowd(document: Json) -> None:
     for each in document["annotations"]:
         del each["iscrowd"]
@@ -72,7 +78,7 @@ CASES: dict[str, tuple[Callable[[Json], None], set[str]]] = {
     ),
     "boxes as objects": (every("annotations", bbox=named), {"bbox as an object"}),
     "areas as text": (every("annotations", area=str), {"area as text"}),
-    "ids as floats": (all_ids(float), set()),
+    "ids as floats": (all_ids(float), {"id as 1.0", "image_id as 1.0", "category_id as 1.0"}),
     "ids as text": (all_ids(str), {"id as text", "image_id as text", "category_id as text"}),
     "flat polygons": (
         every("annotations", segmentation=lambda rings: rings[0]),
@@ -98,6 +104,7 @@ def test_what_means_one_thing_is_read_and_written_as_it_was(
     files["annotations/instances_train.json"] = document
     conversion, train, _ = converted(write_files(tmp_path / "raw", files))
     assert read_document(train, "instances") == document
+    assert types_of_ids(read_document(train, "instances")) == types_of_ids(document)
     assert json.dumps(read_document(train, "instances"), sort_keys=True).count('"') == (
         json.dumps(document, sort_keys=True).count('"')
     )
@@ -172,4 +179,43 @@ def test_two_ids_that_are_one_number(tmp_path: Path, converted: Convert) -> None
     files = official([1, 2], "train") | official([9], "val")
     files["annotations/instances_train.json"]["images"][1]["id"] = "1"
     with pytest.raises(UserError, match="two image entries have the id 1; renumber one"):
+        converted(write_files(tmp_path / "raw", files))
+
+
+def test_one_order_of_notes_whatever_python_hashes(tmp_path: Path, converted: Convert) -> None:
+    document = instances([1])
+    document["annotations"][0] |= {"bbox": ["1", "2", "3", "4"], "area": "12", "iscrowd": False}
+    files = official([1], "train") | official([2], "val")
+    raw = write_files(tmp_path / "raw", files | {"annotations/instances_train.json": document})
+    conversion, *_ = converted(raw)
+    assert [each.what.partition(",")[0] for each in conversion.readings] == [
+        "bbox as text",
+        "area as text",
+        "iscrowd as true or false",
+    ]
+
+
+def test_a_document_that_is_read_twice_is_counted_once(tmp_path: Path, converted: Convert) -> None:
+    """One with a key twice is read as a whole, once its pieces have shown that."""
+    document = changed(every("images", width=str))
+    text = json.dumps(document)[:-1] + ', "info": {}, "info": {}}'
+    files = official(range(1, 5), "train") | official([9], "val")
+    files["annotations/instances_train.json"] = text.encode()
+    conversion, *_ = converted(write_files(tmp_path / "raw", files))
+    assert [each.count for each in conversion.readings] == [4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (every("images", id=lambda _: 2**64), "it must be an integer of 64 bits"),
+        (every("images", file_name=lambda _: 12), "has the file_name 12, which is no text"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said(
+    tmp_path: Path, converted: Convert, change: Callable[[Json], None], message: str
+) -> None:
+    files = official([1], "train") | official([9], "val")
+    files["annotations/instances_train.json"] = changed(change, 1)
+    with pytest.raises(UserError, match=message):
         converted(write_files(tmp_path / "raw", files))

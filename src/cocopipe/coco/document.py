@@ -172,6 +172,7 @@ def _require_ids(items: list[Any], kind: str, where: str, first: int = 0) -> Non
             shown = "no id" if number is None else f"the id {number!r}"
             raise UserError(
                 f"{where}: {kind} number {first + place} has {shown}; it must be an integer"
+                " of 64 bits"
             )
         if type(number) is not int:
             items[place] = Reread(item, id=found)
@@ -205,7 +206,8 @@ def _check_images(images: list[Any], where: str, first: int) -> None:
         if name is None and (found := file_name(image)):
             name, images[place] = found, Reread(image, file_name=found)
         if not isinstance(name, str) or not name:
-            raise UserError(f"{where}: image {image['id']} has no file_name; give it one")
+            shown = f"the file_name {name!r}, which is no text" if name else "no file_name"
+            raise UserError(f"{where}: image {image['id']} has {shown}; give it one")
         if not is_unicode(name):
             raise UserError(f"{where}: image {image['id']} has a file name that is not Unicode")
 

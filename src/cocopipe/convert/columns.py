@@ -80,13 +80,20 @@ def read(entry: Entry, *, name: str) -> DocumentColumns | None:
     Raises:
         UserError: as `cocopipe.coco.document.read`.
     """
-    readings = Readings()
-    found = document.read(entry, name=name, encode=partial(encode_images, readings=readings))
+    found = document.read(entry, name=name, encode=_images)
     if found is None:
         return None
-    sound, images = found
-    table = pa.concat_tables(images).combine_chunks()
+    sound, pieces = found
+    readings = Readings()
+    for _, of_piece in pieces:
+        readings += of_piece
+    table = pa.concat_tables([images for images, _ in pieces]).combine_chunks()
     return DocumentColumns(sound, table, readings, Readings())
+
+
+def _images(images: Sequence[Mapping[str, Any]], first: int) -> tuple[pa.Table, Readings]:
+    readings = Readings()
+    return encode_images(images, first, readings), readings
 
 
 def _annotations(

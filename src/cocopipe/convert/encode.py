@@ -138,9 +138,13 @@ def _lost(entry: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in written(entry).items()
-        # Python takes true for 1; JSON doesn't.
-        if isinstance(value, bool) or name not in known or known[name] != value
+        if name not in known or known[name] != value or _is_other_number(known[name], value)
     }
+
+
+def _is_other_number(known: Any, value: Any) -> bool:
+    """Whether Python takes two values for one that JSON does not: 1, and true or 1.0."""
+    return isinstance(value, bool) or (type(known) is int and type(value) is float)
 
 
 def _packed(lost: Mapping[str, Any]) -> str | None:

@@ -40,7 +40,7 @@ class Readings:
         for name in lost.get(ABSENT, ()):
             self.otherwise[f"{name} from coco_url"] += 1
         as_written = written(entry)
-        for name in {each.key for each in fields} | {"image_id"}:
+        for name in dict.fromkeys([*(each.key for each in fields), "image_id"]):
             if name not in lost or as_written.get(name) is None:
                 continue
             columns = [each.column for each in fields if each.key == name]
@@ -50,6 +50,13 @@ class Readings:
                     ids.append(entry["id"])
             elif how := _how(as_written[name]):
                 self.otherwise[f"{name} {how}"] += 1
+
+    def __iadd__(self, others: "Readings") -> "Readings":
+        self.otherwise.update(others.otherwise)
+        self.unread.update(others.unread)
+        for name, ids in others.first_ids.items():
+            self.first_ids[name] = (self.first_ids.get(name, []) + ids)[:FIRST]
+        return self
 
     def notes(self, split: str, kind: str) -> list[Note]:
         """What is to be told of entries of this kind, such as annotations, of a split."""
@@ -74,6 +81,8 @@ def _how(value: Any) -> str | None:
             return "as true or false"
         case str():
             return "as text"
+        case float() if value.is_integer():
+            return "as 1.0"
         case dict():
             return "as an object"
         case list():

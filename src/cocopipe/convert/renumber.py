@@ -1,5 +1,6 @@
 """Ids that several splits of the raw data have, told apart where they come into one table."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,11 +48,15 @@ def with_originals(extra: pa.Array, ids: Ints) -> pa.Array:
     """
     return pa.array(
         [
-            text if text and '"id":' in text else f'{{"id":{number}{_behind(text)}'
+            text if text and _has_id(text) else f'{{"id":{number}{_behind(text)}'
             for text, number in zip(extra.to_pylist(), ids.tolist(), strict=True)
         ],
         pa.string(),
     )
+
+
+def _has_id(text: str) -> bool:
+    return '"id":' in text and "id" in json.loads(text)
 
 
 def _behind(text: str | None) -> str:
