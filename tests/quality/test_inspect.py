@@ -59,8 +59,9 @@ def test_any_number_of_categories(splits_of: Convert, tmp_path: Path, categories
 
 
 def test_splits_without_images_or_objects(splits_of: Convert, tmp_path: Path) -> None:
-    splits = splits_of({"train": boxed([]), "val": boxed([3, 6])})
-    metrics = inspected(*splits, tmp_path / "out")
+    documents = {"train": boxed([1]), "val": boxed([3, 6]), "test": boxed([])}
+    train, val = splits_of(documents)
+    metrics = inspected(train.parent / "test", val, tmp_path / "out")
     assert metrics["val.images"] == metrics["val.images_without_objects"] == 2
 
 

@@ -9,6 +9,7 @@ from pycocotools.coco import COCO
 
 from cocopipe.errors import UserError
 from cocopipe.quality.statistics import Spread, measure, statistics
+from tests.coco_files import boxed, official, picture, write_files
 
 Convert = Callable[..., tuple[Path, Path]]
 
@@ -72,10 +73,28 @@ def test_odd_boxes_are_told_and_do_not_count_as_sizes(splits_of: Convert) -> Non
     assert [category.objects for category in found.categories] == [6, 0]
 
 
+@pytest.mark.parametrize("sides", [(0, 0), (-1, 60), (None, 60)])
+def test_a_size_that_none_has_is_none(
+    tmp_path: Path, to_splits: Convert, sides: tuple[Any, int]
+) -> None:
+    """For those who count odd boxes as for those who count sizes."""
+    document = boxed([1])
+    document["images"][0] |= dict(zip(("width", "height"), sides, strict=True))
+    document["annotations"][0]["bbox"] = [70, 1, 20, 40]
+    files = official([2], "val") | {
+        "annotations/instances_train.json": document,
+        f"train/{document['images'][0]['file_name']}": picture(1),
+    }
+    train, _ = to_splits(write_files(tmp_path / "raw", files))
+    found = statistics(train, measure(train))
+    assert (found.odd.outside, found.image_width) == (0, None)
+
+
 def test_a_split_without_anything(splits_of: Convert) -> None:
     empty: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
-    train, _ = splits_of({"train": empty, "val": empty})
-    found = statistics(train, measure(train))
+    train, _ = splits_of({"train": boxed([1]), "val": boxed([2]), "test": empty})
+    test = train.parent / "test"
+    found = statistics(test, measure(test))
     assert found.images == found.annotations == 0
     assert found.crowd_share == found.objects_per_image == 0
     assert found.box_width is found.image_width is None

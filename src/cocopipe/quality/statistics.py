@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from cocopipe.documents import PRIMARY
 from cocopipe.split.boxes import Oddity, are_usable, count_odd, odd_boxes
-from cocopipe.split.objects import DETECTION_FIELDS, Objects, object_columns
+from cocopipe.split.objects import DETECTION_FIELDS, Objects, annotated_sizes, object_columns
 from cocopipe.split.tables import categories, read_table
 
 SMALL, MEDIUM = 32**2, 96**2
@@ -163,13 +162,7 @@ def measure(split_dir: Path) -> MeasuredObjects:
         UserError: the split has no such table.
     """
     table = read_table(split_dir, PRIMARY, ["width", "height", *object_columns(DETECTION_FIELDS)])
-    sizes = np.stack([_floats(table[name], np.inf) for name in ("width", "height")], axis=1)
-    return MeasuredObjects(Objects(table["objects"].combine_chunks()), sizes)
-
-
-def _floats(column: "pa.Array | pa.ChunkedArray", missing: float) -> Floats:
-    values = column.cast(pa.float64()).fill_null(missing).to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float64)
+    return MeasuredObjects(Objects(table["objects"].combine_chunks()), annotated_sizes(table))
 
 
 def statistics(split_dir: Path, objects: MeasuredObjects) -> Statistics:

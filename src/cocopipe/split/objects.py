@@ -122,6 +122,24 @@ def ground_truth(split_dir: Path) -> dict[str, Any]:
     }
 
 
+def annotated_sizes(images: pa.Table) -> npt.NDArray[np.float64]:
+    """The sizes of images as a document says, infinite where it says none that one can have.
+
+    Args:
+        images: N images, with ``width`` and ``height``.
+
+    Returns:
+        Width and height in pixels, [N, 2].
+    """
+    sides = [
+        pc.fill_null(images[side].cast(pa.float64()), np.inf).to_numpy()
+        for side in ("width", "height")
+    ]
+    sizes = np.stack(sides, axis=1)
+    sizes[(sizes <= 0).any(axis=1)] = np.inf
+    return sizes
+
+
 def given_boxes(
     rows: pa.StructArray,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
