@@ -273,6 +273,7 @@ def nowhere(count: int) -> Placed:
     return Placed(
         sha256=np.array([f"{number:032d}" for number in range(count)], DIGEST),
         sizes=np.zeros((count, 2), np.int32),
+        exif=np.ones(count, np.int8),
         turns=np.ones(count, np.int8),
         roles=np.zeros(count, np.int8),
         shards=np.zeros(count, np.int32),

@@ -2,6 +2,8 @@
 
 from lineage.errors import told
 
+__all__ = ["INTERRUPTED", "UserError", "some", "told"]
+
 INTERRUPTED = 130
 """Exit code of what was ended by Ctrl-C, as shells have it."""
 

@@ -118,8 +118,10 @@ def test_missing_directory(tmp_path: Path) -> None:
 
 
 def test_what_an_unclear_layout_is_told_to_write_works(tmp_path: Path) -> None:
-    """The lines of the sentence, pasted into params.yaml, and given by ``-S``."""
+    """The lines of the sentence, pasted into params.yaml, and given by ``-S``: all splits stay."""
     files = {
+        "my data/valid/_annotations.coco.json": DOC,
+        "my data/valid/1.jpg": JPG,
         "my data/annotations/instances_train.json": DOC,
         "my data/train/_annotations.coco.json": DOC,
         "my data/train/1.jpg": JPG,
@@ -127,16 +129,16 @@ def test_what_an_unclear_layout_is_told_to_write_works(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", files)
     with pytest.raises(UserError) as caught, open_raw(source):
         pass
-    lines = r"as (download\.directory\.splits: .*), or as dvc exp run -S '(.*)'$"
+    lines = r"as (download\.directory\.splits: .*), or as dvc exp run -S '(.*)' -S '(.*)'$"
     told = re.search(lines, str(caught.value))
     assert told
     pasted = yaml.safe_load(told[1])["download.directory.splits"]
     params = tmp_path / "params.yaml"
     params.write_text("download:\n  directory:\n    splits: {}\n")
-    apply_overrides(params, [told[2]])
+    apply_overrides(params, [told[2], told[3]])
     assert yaml.safe_load(params.read_text())["download"]["directory"]["splits"] == pasted
     (tmp_path / "raw").mkdir()
     copy_directory(source, tmp_path / "raw", splits=pasted)
     with open_raw(tmp_path / "raw") as found:
-        assert [split.name for split in found.splits] == ["train"]
+        assert [split.name for split in found.splits] == ["train", "valid"]
         assert list(found.splits[0].images) == ["1.jpg"]

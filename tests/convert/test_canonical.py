@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cocopipe.convert.canonical import LONGEST, canonical, undecorated
+from cocopipe.convert.canonical import LONGEST, are_uploaded, canonical, undecorated
 
 HASH = "0123456789abcdef0123456789abcdef"
 
@@ -74,3 +74,25 @@ def test_a_uuid_is_kept_where_a_tool_puts_its_own_before_it() -> None:
 
 def test_folders_and_letter_case_are_there_for_groups() -> None:
     assert undecorated(f"Scene 1/1a2b3c4d-Frame_jpg.rf.{HASH}.jpg") == "Scene 1/Frame"
+
+
+def test_a_date_is_not_what_label_studio_puts_before_names() -> None:
+    dates = [f"2023010{day}-0001.jpg" for day in range(1, 9)]
+    assert not are_uploaded(dates)
+    assert len({canonical(name) for name in dates}) == 8
+    assert [undecorated(name) for name in dates] == [name[:-4] for name in dates]
+
+
+def test_where_label_studio_wrote_the_names_eight_digits_are_its_too() -> None:
+    uploaded = ["1a2b3c4d-cat.jpg", "deadbeef-20230101-7.jpg", "12345678-20230102-7.jpg"]
+    assert are_uploaded(uploaded)
+    assert [undecorated(name, is_uploaded=True) for name in uploaded] == [
+        "cat",
+        "20230101-7",
+        "20230102-7",
+    ]
+    versions = [f"{name[:-4]}_jpg.rf.{HASH}.jpg" for name in uploaded]
+    assert are_uploaded(versions)
+    assert [canonical(name, is_uploaded=True) for name in versions] == [
+        canonical(name, is_uploaded=True) for name in uploaded
+    ]

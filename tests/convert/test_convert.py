@@ -348,12 +348,19 @@ def test_file_names_may_be_nested_and_in_any_script(tmp_path: Path, converted: C
     assert file_of(train, 1) == picture(1)
 
 
-def test_empty_splits_have_empty_stores_and_tables(tmp_path: Path, converted: Convert) -> None:
-    files = official([], "train") | official([2], "val") | {"train/unlisted.jpg": picture(1)}
+@pytest.mark.parametrize("empty", ["train", "val"])
+def test_a_role_without_images_is_refused(tmp_path: Path, converted: Convert, empty: str) -> None:
+    other = {"train": "val", "val": "train"}[empty]
+    files = official([], empty) | official([2], other) | {f"{empty}/unlisted.jpg": picture(1)}
+    with pytest.raises(UserError, match=rf"^{empty} has no images, and is all there is for"):
+        converted(write_files(tmp_path / "raw", files))
+
+
+def test_a_test_split_may_be_empty(tmp_path: Path, converted: Convert) -> None:
+    files = official([1], "train") | official([2], "val") | official([], "test")
     conversion, train, _ = converted(write_files(tmp_path / "raw", files))
-    assert conversion.splits["train"].stored.images == 0
-    assert ids(train) == []
-    assert read_document(train, "instances")["images"] == []
+    assert conversion.splits["test"].stored.images == 0
+    assert read_document(train.parent / "test", "instances")["images"] == []
 
 
 def test_another_annotated_size_is_listed_or_refused(converted: Convert, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_images_of_one_name_are_by_their_hashes(tmp_path: Path, converted: Conve
     for place in range(30):
         document["images"][place]["file_name"] = f"scene{place}/frame.jpg"
         files[f"train/scene{place}/frame.jpg"] = picture(place)
-        name = f"{29 - place:08x}-frame.jpg"
+        name = f"a{29 - place:07x}-frame.jpg"
         other["images"][place]["file_name"] = name
         renamed[f"train/{name}"] = picture(place)
     val = official([9], "val")
@@ -106,3 +106,19 @@ def test_images_of_one_name_are_by_their_hashes(tmp_path: Path, converted: Conve
     assert len(shards(one)) > 3
     stored = ImageStore(one).sha256
     assert len(stored) == 30
+
+
+def test_pictures_of_several_roles_and_copies_in_one_are_told(
+    tmp_path: Path, converted: Convert
+) -> None:
+    files = official([1, 2, 3], "train") | official([4, 5], "val")
+    files |= {"train/2.jpg": picture(1), "val/5.jpg": picture(1)}
+    conversion, *_ = converted(write_files(tmp_path / "raw", files))
+    assert conversion.copies == ("2.jpg",)
+    assert conversion.in_several_roles == ("5.jpg (train and val)",)
+    assert conversion.metrics()["images_in_several_roles"] == 1
+    told = [each.what for each in conversion.notes]
+    assert told == [
+        "pictures in more than one of train, val and test",
+        "images that are copies of others of their split",
+    ]

@@ -61,6 +61,9 @@ def test_groups_are_what_the_pattern_finds() -> None:
     assert groups(names, r"v\d+") == ["v1", "v1", "v2", None]
     assert groups(names, r"^(?:.*/)?(v\d+)_") == ["v1", "v1", "v2", None]
     assert groups(names, None) == [None] * 4
+    assert groups(names, r"^[0-9]*") == [None] * 4
+    dates = ["20230101-0001.jpg", "20230102-0001.jpg"]
+    assert groups(dates, r"^\d+") == ["20230101", "20230102"]
     with pytest.raises(UserError, match=r"convert.group is '\(', which is no regular expression"):
         groups(names, "(")
 

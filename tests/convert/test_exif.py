@@ -13,6 +13,7 @@ from cocopipe.drawing.selection import select
 from cocopipe.errors import UserError
 from cocopipe.export.yolo import export_yolo
 from cocopipe.split.images import ImageStore
+from cocopipe.split.tables import read_table
 from tests.coco_files import instances, official, write_files
 from tests.converting import Converted
 
@@ -124,6 +125,20 @@ def test_no_annotated_size_tells_nothing(
     assert stored.doubtful == (("1.jpg",) if is_doubtful else ())
 
 
+def test_another_document_may_tell_the_size(tmp_path: Path, converted: Convert) -> None:
+    """A picture has one turn, whichever of its documents says how large it is."""
+    files = source(6, None)
+    image = files["annotations/instances_train.json"]["images"][0]
+    width, height = SHOWN
+    files["annotations/captions_train.json"] = {
+        "images": [image | {"width": width, "height": height}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "red"}],
+    }
+    _, train, _ = converted(write_files(tmp_path / "raw", files))
+    for document in ("instances", "captions"):
+        assert read_table(train, document)["turn"].to_pylist() == [6]
+
+
 def test_a_square_tells_nothing(tmp_path: Path, converted: Convert) -> None:
     files = source(6, (150, 150), [100, 100, 80, 30]) | {
         "train/1.jpg": photograph(6, (150, 150)),
@@ -136,5 +151,5 @@ def test_a_size_that_is_not_the_files_is_still_refused_on_demand(
     tmp_path: Path, converted: Convert
 ) -> None:
     raw = write_files(tmp_path / "raw", source(6))
-    with pytest.raises(UserError, match=r"1\.jpg: annotated 120x200, stored 200x120"):
+    with pytest.raises(UserError, match=r"only when they are turned as EXIF says, 1\.jpg: set"):
         converted(raw, on_mismatch="error")

@@ -118,3 +118,31 @@ def test_ids_without_room_for_others(tmp_path: Path, converted: Convert) -> None
     files = official([large], "train_a") | official([large], "train_b") | official([9], "val")
     with pytest.raises(UserError, match="image ids are the same in splits that take one role, and"):
         converted(write_files(tmp_path / "raw", files))
+
+
+def test_trainval_is_not_for_training_where_train_and_val_are_there(
+    tmp_path: Path, converted: Convert
+) -> None:
+    files = official(range(1, 9), "trainval2007") | official([9], "test2007")
+    conversion, *_ = converted(write_files(tmp_path / "alone", files), validation_fraction=0.5)
+    assert conversion.splits["train"].sources == ("trainval2007",)
+    files |= official([1], "train2007") | official([2], "val2007")
+    conversion, *_ = converted(write_files(tmp_path / "beside", files))
+    assert conversion.splits["train"].sources == ("train2007",)
+    assert conversion.ignored == ("trainval2007 (convert.splits can give it a role)",)
+
+
+def test_ids_inside_fields_are_no_ids_of_images(tmp_path: Path, converted: Convert) -> None:
+    """Of two splits with the same ids, each comes back with its own."""
+    files = official([1, 2], "train_a") | official([1, 2], "train_b") | official([9], "val")
+    for split in "ab":
+        document = files[f"annotations/instances_train_{split}.json"]
+        document["images"][0]["camera"] = {"id": 77}
+        document["annotations"][0]["attributes"] = {"id": 5}
+    for number in (1, 2):
+        files[f"train_b/{number}.jpg"] = picture(10 + number)
+    found = converted(write_files(tmp_path / "raw", files))
+    documents = exported(found, tmp_path / "out")
+    for split in "ab":
+        name = f"instances_train_{split}.json"
+        assert documents[name] == files[f"annotations/{name}"]

@@ -12,15 +12,15 @@ read, and its CRC checked, where it lies.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import IMAGE_SUFFIXES
 from cocopipe.coco.places import BESIDE, Asked, Pictures
-from cocopipe.coco.sniff import Look, listed, look
+from cocopipe.coco.sniff import Look, listed, look, names_of
 from cocopipe.coco.titles import Title, titles
 from cocopipe.coco.tree import tree
 from cocopipe.coco.zips import Entry, ZipMember
@@ -49,8 +49,8 @@ class Raw:
     splits: tuple[RawSplit, ...]
     """The splits that have both documents and images, in the order of their names."""
     ignored: tuple[str, ...]
-    """Documents of an archive of more splits than have images here, and image folders that no
-    document is about."""
+    """Documents of an archive of more splits than have images here, image folders that no
+    document is about, and zips in zips."""
 
 
 @contextmanager
@@ -82,18 +82,23 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
         )
     last_parts = {path.rpartition("/")[2] for path in pictures.folders} - {""}
     documents: dict[str, dict[str, str]] = {}
+    unclear: list[Title] = []
     for title in titles(looks, last_parts):
         found = documents.setdefault(title.split, {})
-        if title.document in found:
-            raise _unclear(title, found[title.document], tree, pictures, looks)
-        found[title.document] = title.path
+        if found.setdefault(title.document, title.path) != title.path:
+            unclear.append(title)
     asked = [_asked(split, its, looks) for split, its in sorted(documents.items())]
     folders = pictures.folders_of(asked)
+    if unclear:
+        other = documents[unclear[0].split][unclear[0].document]
+        told = _as_told(asked, {unclear[0].split: FOLDER} | folders, tree)
+        raise _unclear(unclear[0], other, tree, told)
+    asked, folders = _looked_closer(asked, folders, pictures, tree)
     absent = [each for each in asked if each.name not in folders]
     here = [tree[path] for each in asked if each.name in folders for path in each.documents]
     for each in absent:
         if not all(_is_one_of_more(tree[path], here) for path in each.documents):
-            raise _absent(each, tree)
+            raise _absent(each, tree, _as_told(asked, {each.name: FOLDER} | folders, tree))
     splits = tuple(
         RawSplit(
             each.name,
@@ -108,42 +113,70 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
     unused = pictures.unused(
         folders[each.name] for each in asked if each.names and each.name in folders
     )
-    return Raw(splits, tuple(left + [f"{folder or '.'}/" for folder in unused]))
+    zipped = [f"{entry.where} (unpack it: it is in a zip)" for entry in _zips_in_zips(tree)]
+    return Raw(splits, tuple(left + [f"{folder or '.'}/" for folder in unused] + zipped))
+
+
+def _looked_closer(
+    asked: Sequence[Asked],
+    folders: Mapping[str, str],
+    pictures: Pictures,
+    tree: Mapping[str, Entry],
+) -> tuple[list[Asked], dict[str, str]]:
+    """Ask for all images of those splits of which the first ones were not found.
+
+    Not of documents that come with the archive of another split, and whose own folder is not
+    there: they may list a hundred thousand.
+    """
+    here = [tree[path] for each in asked if each.name in folders for path in each.documents]
+
+    def closer(each: Asked) -> Asked:
+        is_of_more = all(_is_one_of_more(tree[path], here) for path in each.documents)
+        if each.name in folders or (is_of_more and not pictures.has_folder_of(each.name)):
+            return each
+        every = [name for path in each.documents for name in names_of(listed(tree[path]))]
+        return replace(each, names=tuple(dict.fromkeys(every)))
+
+    every = [closer(each) for each in asked]
+    return every, (pictures.folders_of(every) if every != [*asked] else {**folders})
+
+
+def _zips_in_zips(tree: Mapping[str, Entry]) -> Iterator[Entry]:
+    for path, entry in tree.items():
+        if path.lower().endswith(".zip") and isinstance(entry, ZipMember):
+            yield entry
 
 
 def _is_image(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _unclear(
-    title: Title,
-    other: str,
-    tree: Mapping[str, Entry],
-    pictures: Pictures,
-    looks: Mapping[str, Look],
-) -> UserError:
+def _unclear(title: Title, other: str, tree: Mapping[str, Entry], told: str) -> UserError:
     """Two documents have one name: what to write so that one of them has it."""
-    asked = _asked(title.split, {title.document: other}, looks)
-    folder = pictures.folders_of([asked]).get(title.split, "")
     one, another = tree[other].where, tree[title.path].where
     return UserError(
         f"{one} and {another} are both the {title.document} of split {title.split}: remove one of"
-        f" them, or say which is meant, {_as_told(asked, folder, tree)}"
+        f" them, or say which is meant, {told}"
     )
 
 
-def _as_told(split: Asked, folder: str, tree: Mapping[str, Entry]) -> str:
-    """How to name a split's images and documents, in params.yaml and by ``-S``."""
-    unpack = ""
-    if any(isinstance(tree[path], ZipMember) for path in split.documents):
-        unpack = " once the zip is unpacked,"
+def _as_told(splits: Sequence[Asked], folders: Mapping[str, str], tree: Mapping[str, Entry]) -> str:
+    """How to name images and documents of the splits with folders, in params.yaml and by ``-S``."""
+    its = [each for each in splits if each.name in folders]
+    is_zipped = any(isinstance(tree[path], ZipMember) for each in its for path in each.documents)
+    told = {each.name: _places(each, folders[each.name]) for each in its}
+    listed = ", ".join(f"{quoted(split)}: {places}" for split, places in told.items())
+    options = [f"-S '+download.directory.splits.{name}={where}'" for name, where in told.items()]
+    return (
+        f"in params.yaml,{' once the zip is unpacked,' if is_zipped else ''} as"
+        f" download.directory.splits: {{{listed}}}, or as dvc exp run {' '.join(options)}"
+    )
+
+
+def _places(split: Asked, folder: str) -> str:
     documents = [quoted(path) for path in split.documents]
     listed = documents[0] if len(documents) == 1 else f"[{', '.join(documents)}]"
-    told = f"{{images: {quoted(folder or '.')}, annotations: {listed}}}"
-    return (
-        f"in params.yaml,{unpack} as download.directory.splits: {{{quoted(split.name)}: {told}}},"
-        f" or as dvc exp run -S '+download.directory.splits.{split.name}={told}'"
-    )
+    return f"{{images: {quoted(folder or '.')}, annotations: {listed}}}"
 
 
 def quoted(text: str) -> str:
@@ -164,11 +197,11 @@ def _is_one_of_more(entry: Entry, here: Iterable[Entry]) -> bool:
     return isinstance(entry, ZipMember) and any(entry.origin == each.origin for each in here)
 
 
-def _absent(split: Asked, tree: Mapping[str, Entry]) -> UserError:
+def _absent(split: Asked, tree: Mapping[str, Entry], told: str) -> UserError:
     path = split.documents[0]
-    many = listed(tree[path])
+    many = len(listed(tree[path]))
     return UserError(
         f"{tree[path].where} lists {many:,} picture{'s' * (many != 1)}, and none was found: looked"
         f" beside it and around it, in folders named {split.name} and {BESIDE[0]}; put them"
-        f" there, or name their folder, {_as_told(split, FOLDER, tree)}"
+        f" there, or name their folder, {told}"
     )

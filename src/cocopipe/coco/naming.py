@@ -9,7 +9,7 @@ it is the name of one file that no other name means.
 import posixpath
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from urllib.parse import unquote
@@ -57,23 +57,39 @@ class Meant:
     readings: Mapping[str, int]
 
 
-def meant(names: Sequence[str], files: Files) -> Meant:
+def meant(
+    names: Sequence[str], files: Files, of_others: Callable[[], Iterable[int]] = tuple
+) -> Meant:
     """Find the files that names mean, as a document writes them.
 
     A file that is named exactly is no other name's, and a name that could be two files is none's.
+    Nor is a name that of a file in another folder where its own is there: others of its folder
+    were found by a nearer reading.
+
+    Args:
+        names: As written.
+        files: Among which theirs are.
+        of_others: Gives the rows of files that are others', who name them exactly.
     """
     rows = files.rows(pa.array(names, pa.string()))
     asked = {place: names[place] for place in np.flatnonzero(rows < 0).tolist()}
     if not asked:
         return Meant(rows, {})
-    taken = set(rows.tolist())
+    taken = {*rows.tolist(), *of_others()}
     free = {row: name for row, name in enumerate(files) if row not in taken}
+    folder_of = [posixpath.dirname(path_of(name)) for name in names]
+    settled = {folder_of[place] for place in np.flatnonzero(rows >= 0).tolist()} - {""}
     readings: dict[str, int] = {}
     for said, found in _in_steps(asked, free):
+        is_near = said != ELSEWHERE
+        found = {
+            place: row for place, row in found.items() if is_near or folder_of[place] not in settled
+        }
         readings[said] = readings.get(said, 0) + len(found)
         for place, row in found.items():
             rows[place] = row
             del asked[place], free[row]
+        settled |= {folder_of[place] for place in found} - {""}
     return Meant(rows, {said: count for said, count in readings.items() if count})
 
 

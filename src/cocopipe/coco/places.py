@@ -66,7 +66,7 @@ class Pictures:
 
     def below(self, folder: str, others: Iterable[str] = ()) -> Files:
         """The files of a folder by their paths in it, but for those in other folders."""
-        prefix = _inside(folder)
+        prefix = inside(folder)
         left_out = tuple(f"{other}/" for other in others if other != folder)
         return Files(
             {
@@ -78,14 +78,18 @@ class Pictures:
 
     def unused(self, folders: Iterable[str]) -> list[str]:
         """Folders with images in them that lie in none of these."""
-        used = tuple(_inside(folder) for folder in folders)
+        used = tuple(inside(folder) for folder in folders)
         direct = {path.rpartition("/")[0] for path in self._files}
-        return sorted(folder for folder in direct if not _inside(folder).startswith(used))
+        return sorted(folder for folder in direct if not inside(folder).startswith(used))
+
+    def has_folder_of(self, split: str) -> bool:
+        """Whether some folder with images has the name of a split, such as train2017 of train."""
+        return bool(self._named(split))
 
     def _exactly(self, split: Asked) -> str | None:
         names = [path_of(name) for name in split.names]
         hits = {
-            folder: sum(_inside(folder) + name in self._files for name in names)
+            folder: sum(inside(folder) + name in self._files for name in names)
             for folder in self._candidates(split)
         }
         best = max(hits, key=lambda folder: hits[folder], default=None)
@@ -100,10 +104,12 @@ class Pictures:
         return best if best is not None and hits[best] else None
 
     def _candidates(self, split: Asked) -> list[str]:
-        its_name = re.compile(rf"{re.escape(split.name)}[_-]?\d*")  # train2017 of train
-        named = [folder for folder in sorted(self.folders) if its_name.fullmatch(_last(folder))]
-        every = dict.fromkeys([*_candidates(split), *named, ""])
+        every = dict.fromkeys([*_candidates(split), *self._named(split.name), ""])
         return [folder for folder in every if folder in self.folders]
+
+    def _named(self, split: str) -> list[str]:
+        its_name = re.compile(rf"{re.escape(split)}[_-]?\d*")
+        return [folder for folder in sorted(self.folders) if its_name.fullmatch(_last(folder))]
 
     @staticmethod
     def _owned(found: Mapping[str, str]) -> list[str]:
@@ -126,7 +132,8 @@ def _beside(folder: PurePosixPath, split: str) -> Iterator[str]:
         yield path.as_posix() if path.parts else ""
 
 
-def _inside(folder: str) -> str:
+def inside(folder: str) -> str:
+    """What the paths of files in a folder begin with; the root is ``""``."""
     return f"{folder}/" if folder else ""
 
 

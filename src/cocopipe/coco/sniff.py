@@ -59,16 +59,17 @@ def look(entry: Entry) -> Look | None:
         return _look(as_a_whole(entry)) if isinstance(require_json(entry), dict) else None
 
 
-def listed(entry: Entry) -> int:
-    """How many images a document lists."""
+def listed(entry: Entry) -> list[Any]:
+    """All images that a document lists, as it has them."""
     try:
         return _images(in_pieces(entry))
     except NotInPiecesError:
         return _images(as_a_whole(entry))
 
 
-def _images(parts: Iterable[Part]) -> int:
-    return sum(len(part.parse()) for part in parts if part.name == "images" and part.is_part)
+def _images(parts: Iterable[Part]) -> list[Any]:
+    lists = (part.parse() for part in parts if part.name == "images" and part.is_part)
+    return [image for images in lists for image in images]
 
 
 def _look(parts: Iterable[Part]) -> Look | None:
@@ -86,14 +87,15 @@ def _look(parts: Iterable[Part]) -> Look | None:
             break
     if "images" not in first:
         return None
-    names = tuple(_names(first["images"][:SAMPLE]))
+    names = tuple(names_of(first["images"][:SAMPLE]))
     annotations = first.get("annotations")
     if annotations is None and not has_categories and not names:
         return None
     return Look(_kind(annotations, has_categories), names, not annotations)
 
 
-def _names(images: Sequence[Any]) -> Iterator[str]:
+def names_of(images: Sequence[Any]) -> Iterator[str]:
+    """The file names of images as a document has them, of those that have one."""
     for image in images:
         if not isinstance(image, Mapping):
             continue

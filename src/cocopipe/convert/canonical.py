@@ -6,6 +6,7 @@ Annotation tools put pictures into other folders, and something before or behind
 import posixpath
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from cocopipe.coco.names import IMAGE_SUFFIXES
 from cocopipe.coco.paths import path_of
@@ -16,8 +17,11 @@ LONGEST = 200
 DIGITS = 12
 """How many digits a number has at least, so that numbers sort as such; as COCO names images."""
 
-_UPLOADED = re.compile(r"^(?:[0-9a-f]{8}-)+(?=[^.])")
+_UPLOADED = re.compile(r"^(?:(?=[0-9]*[a-f])[0-9a-f]{8}-)+(?=[^.])")
 """What Label Studio puts before the name of an uploaded file, each time."""
+
+_DATE = re.compile(r"^[0-9]{8}-(?=[^.])")
+"""That without a letter, as one of forty is; or a date."""
 
 _SUFFIXES = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 _VERSIONED = re.compile(
@@ -29,7 +33,14 @@ _NUMBER = re.compile("[0-9]+")
 _OTHER = re.compile("[^a-z0-9]")
 
 
-def undecorated(file_name: str) -> str:
+def are_uploaded(file_names: Sequence[str]) -> bool:
+    """Whether Label Studio wrote these names, as it did if most begin as only it has them."""
+    return 2 * sum(_UPLOADED.match(_stem(name)) is not None for name in file_names) > len(
+        file_names
+    )
+
+
+def undecorated(file_name: str, *, is_uploaded: bool = False) -> str:
     """The path of a picture without what tools add to its name, and without its suffix.
 
         >>> undecorated("train/1a2b3c4d-dog.jpg")
@@ -39,15 +50,24 @@ def undecorated(file_name: str) -> str:
 
     Args:
         file_name: As written in a document.
+        is_uploaded: Whether eight digits before a hyphen are Label Studio's too, not a date.
     """
-    folder, name = posixpath.split(path_of(file_name))
-    stem = _UPLOADED.sub("", posixpath.splitext(name)[0])
+    stem = _stem(file_name)
+    without = _UPLOADED.sub("", stem)
+    if is_uploaded and without == stem:
+        without = _UPLOADED.sub("", _DATE.sub("", stem))
+    return posixpath.join(posixpath.dirname(path_of(file_name)), without)
+
+
+def _stem(file_name: str) -> str:
+    """The last part of a name without its suffix, and without what Roboflow put behind it."""
+    stem = posixpath.splitext(posixpath.basename(path_of(file_name)))[0]
     while version := _VERSIONED.match(stem):
-        stem = _UPLOADED.sub("", version[1])
-    return posixpath.join(folder, stem)
+        stem = version[1]
+    return stem
 
 
-def canonical(file_name: str) -> str:
+def canonical(file_name: str, *, is_uploaded: bool = False) -> str:
     """The name that a picture has its place in the store by; plain text, fit for a file's name.
 
     Folders, suffix, letter case, punctuation and what tools add are off. In the order of these
@@ -58,8 +78,9 @@ def canonical(file_name: str) -> str:
 
     Args:
         file_name: As written in a document.
+        is_uploaded: As of `undecorated`.
     """
-    stem = posixpath.basename(undecorated(file_name))
+    stem = posixpath.basename(undecorated(file_name, is_uploaded=is_uploaded))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", stem).casefold())
     padded = _NUMBER.sub(lambda number: number[0].lstrip("0").zfill(DIGITS), folded)
     spelled = _OTHER.sub(_spelled, padded)

@@ -3,18 +3,19 @@
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from cocopipe.coco.layout import open_raw
-from cocopipe.convert.copies import keep_once
-from cocopipe.convert.division import Division, groups
-from cocopipe.convert.found import Placed
+from cocopipe.convert.copies import Repeated, keep_once, repeated
+from cocopipe.convert.found import FoundImages, Placed
 from cocopipe.convert.gathered import Gathered
-from cocopipe.convert.image_writer import Plan, finish_stores, start_stores, writing
+from cocopipe.convert.image_writer import finish_stores, start_stores, writing
+from cocopipe.convert.plan import SAID, Plan, planned
 from cocopipe.convert.result import Conversion, SplitConversion, Stored, stored
 from cocopipe.convert.roles import assign
 from cocopipe.convert.settings import ConvertSettings, Role
@@ -23,8 +24,6 @@ from cocopipe.convert.taking import Taken, require_same_categories, take
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split.boxes import OddBoxes
-
-MEGABYTE = 2**20
 
 
 def convert(
@@ -47,30 +46,31 @@ def convert(
     """
     with _no_garbage(), open_raw(raw) as source:
         chosen, others = assign(raw, source.splits, settings.splits)
-        taken = {role: [take(each, settings) for each in its] for role, its in chosen.items()}
-        every = [each for its in taken.values() for each in its]
+        every, unlisted = take([each for its in chosen.values() for each in its], others, settings)
         require_same_categories(every)
-        plans = {role: _plan(role, taken, out, settings) for role in taken}
-        done, in_several = _write(plans, taken, workers)
+        rest = iter(every)
+        taken = {role: [*islice(rest, len(its))] for role, its in chosen.items()}
+        plans = {role: planned(role, taken, out, settings) for role in taken}
+        written = _write(plans, taken, workers)
+        done = written.splits
         for role in out.keys() - done.keys():
             done[role] = _write_empty(taken["train"], out[role])
-    mismatched = [line for split in done.values() for line in split.stored.mismatched]
-    if mismatched and settings.on_mismatch == "error":
-        raise UserError(
-            f"{len(mismatched)} images of {raw} have another size than their annotations say,"
-            f" {some(mismatched)}: correct width and height, or set convert.on_mismatch to keep"
-        )
+    if settings.on_mismatch == "error":
+        _require_annotated_sizes(raw, [split.stored for split in done.values()])
     return Conversion(
         splits={role: done[role] for role in out},
         skipped=tuple(f"{each.split}/{name}" for each in every for name in each.skipped),
         readings=tuple(line for each in every for line in each.notes()),
+        unlisted=unlisted,
         ignored=(
             *(f"{split.name} (convert.splits can give it a role)" for split in others),
             *(where for each in every for where in each.ignored),
             *source.ignored,
         ),
         ungrouped=_ungrouped(plans.values(), settings),
-        in_several_groups=in_several,
+        in_several_groups=written.in_several_groups,
+        copies=written.repeated.in_one,
+        in_several_roles=written.repeated.in_several,
         renumbered=tuple(
             split
             for plan in plans.values()
@@ -78,6 +78,22 @@ def convert(
             if added
         ),
     )
+
+
+def _require_annotated_sizes(raw: Path, stores: Sequence[Stored]) -> None:
+    mismatched = [line for each in stores for line in each.mismatched]
+    if mismatched:
+        raise UserError(
+            f"{len(mismatched)} images of {raw} have another size than their annotations say,"
+            f" {some(mismatched)}: correct width and height, or set convert.on_mismatch to keep"
+        )
+    turned = [name for each in stores for name in each.turned]
+    if turned:
+        raise UserError(
+            f"{len(turned)} images of {raw} have the size that their annotations say only when they"
+            f" are turned as EXIF says, {some(turned)}: set convert.on_mismatch to keep, which"
+            " turns them on reading, or turn the files themselves"
+        )
 
 
 @contextmanager
@@ -92,39 +108,6 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(
-    role: Role,
-    taken: Mapping[Role, Sequence[Taken]],
-    out: Mapping[Role, Path],
-    settings: ConvertSettings,
-) -> Plan:
-    """What becomes of the splits of a role; those for training may be divided."""
-    division = Division(role)
-    if role == "train":
-        division = Division(
-            role,
-            val=0.0 if "val" in taken else settings.validation_fraction,
-            test=0.0 if "test" in taken else settings.test_fraction,
-        )
-    if division.val + division.test >= 1:
-        raise UserError(
-            "convert.validation_fraction and convert.test_fraction are"
-            f" {division.val} and {division.test}, which leaves nothing for training: lower them"
-        )
-    written = [name for each in taken[role] for name in each.images.file_names.to_pylist()]
-    is_divided = len(division.parts) > 1
-    return Plan(
-        images=[each.images for each in taken[role]],
-        splits=[each.split for each in taken[role]],
-        names=[name for each in taken[role] for name in each.images.names],
-        groups=groups(written, settings.group if is_divided else None),
-        division=division,
-        folders={each: out[each] for each in division.parts},
-        shard_bytes=settings.shard_mb * MEGABYTE,
-        decode=settings.verify == "decode",
-    )
-
-
 def _ungrouped(plans: Iterable[Plan], settings: ConvertSettings) -> int:
     if settings.group is None:
         return 0
@@ -132,16 +115,23 @@ def _ungrouped(plans: Iterable[Plan], settings: ConvertSettings) -> int:
     return sum(group is None for plan in divided for group in plan.groups)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What became of all plans."""
+
+    splits: dict[Role, SplitConversion]
+    in_several_groups: int
+    """Pictures with copies in groups of several roles."""
+    repeated: Repeated
+
+
 def _write(
     plans: Mapping[Role, Plan], taken: Mapping[Role, Sequence[Taken]], workers: int
-) -> tuple[dict[Role, SplitConversion], int]:
-    """Write every plan: images by the threads, while this one reads annotations.
-
-    Returns:
-        What became of the split of each role; and how many pictures are in groups of several.
-    """
+) -> _Written:
+    """Write every plan: images by the threads, while this one reads annotations."""
     total = sum(len(plan.names) for plan in plans.values())
     done: dict[Role, SplitConversion] = {}
+    placings: list[tuple[FoundImages, Placed]] = []
     in_several = 0
     with (
         tqdm(total=total, desc="convert", unit="image", disable=None) as progress,
@@ -152,9 +142,12 @@ def _write(
         for role, plan in plans.items():
             placed, several = keep_once(plan, finish_stores(plan, jobs[role], progress.update))
             _require_some(plan, placed)
-            done |= _finish(plan, gathered[role], placed)
+            ends = np.cumsum([0, *map(len, plan.images)]).tolist()
+            by_split = [placed.taken(slice(*each)) for each in pairwise(ends)]
+            done |= _finish(plan, gathered[role], by_split)
+            placings += zip(plan.images, by_split, strict=True)
             in_several += several
-    return done, in_several
+    return _Written(done, in_several, repeated(placings))
 
 
 def _gather(taken: Sequence[Taken], plan: Plan) -> list[dict[str, Gathered]]:
@@ -181,16 +174,14 @@ def _require_some(plan: Plan, placed: Placed) -> None:
             value = plan.division.test if role == "test" else plan.division.val
             raise UserError(
                 f"none of the {len(placed)} images of {some([*plan.splits])} falls to"
-                f" {_SAID[role]} at convert.{name} {value}; change it or add images"
+                f" {SAID[role]} at convert.{name} {value}; change it or add images"
             )
 
 
 def _finish(
-    plan: Plan, gathered: Sequence[Mapping[str, Gathered]], placed: Placed
+    plan: Plan, gathered: Sequence[Mapping[str, Gathered]], by_split: Sequence[Placed]
 ) -> dict[Role, SplitConversion]:
     """Write the tables of a plan whose images are in their stores."""
-    ends = np.cumsum([0, *map(len, plan.images)]).tolist()
-    by_split = [placed.taken(slice(*each)) for each in pairwise(ends)]
     tables = {}
     for name in order({name for of_split in gathered for name in of_split}):
         parts = [
@@ -224,5 +215,4 @@ def _write_empty(taken: Sequence[Taken], split_dir: Path) -> SplitConversion:
     return SplitConversion((), Stored(), dict.fromkeys(documents, 0), OddBoxes())
 
 
-_SAID = {"train": "training", "val": "validation", "test": "testing"}
 _FRACTIONS = {"val": "validation_fraction", "test": "test_fraction"}

@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from cocopipe.convert.canonical import undecorated
+from cocopipe.convert.canonical import are_uploaded, undecorated
 from cocopipe.convert.settings import Role
 from cocopipe.errors import UserError
 
@@ -59,9 +59,9 @@ def groups(file_names: Sequence[str], pattern: str | None) -> list[str | None]:
     """The group of each picture, None where it has none but itself.
 
     Args:
-        file_names: As written in documents.
+        file_names: As written in the documents of one split.
         pattern: Looked for in each name without what tools add to it; what it matches, or its
-            first part in parentheses, is the group's name.
+            first part in parentheses, is the group's name, if it is anything.
 
     Raises:
         UserError: it is no regular expression.
@@ -74,10 +74,13 @@ def groups(file_names: Sequence[str], pattern: str | None) -> list[str | None]:
         raise UserError(
             f"convert.group is {pattern!r}, which is no regular expression ({error}): correct it"
         ) from error
-    return [_group(look_for.search(undecorated(name))) for name in file_names]
+    is_uploaded = are_uploaded(file_names)
+    return [
+        _group(look_for.search(undecorated(name, is_uploaded=is_uploaded))) for name in file_names
+    ]
 
 
 def _group(found: re.Match[str] | None) -> str | None:
     if found is None:
         return None
-    return found[1] if found.re.groups else found[0]
+    return (found[1] if found.re.groups else found[0]) or None

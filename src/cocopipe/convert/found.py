@@ -66,7 +66,8 @@ class Placed:
     Attributes:
         sha256: Of each file, `DIGEST` [N].
         sizes: Width and height of each file in pixels, int32 [N, 2].
-        turns: How EXIF asks viewers to turn each, its number, 1 for not at all, int8 [N].
+        exif: How EXIF asks viewers to turn each, its number, 1 for not at all, int8 [N].
+        turns: How each is turned on reading (see :mod:`cocopipe.pictures.turning`), int8 [N].
         roles: The number of the role whose store has it, among ``names``, int8 [N].
         shards: The shard that has it, among ``shard_names``, int32 [N].
         rows: The row that it has there, int32 [N].
@@ -76,6 +77,7 @@ class Placed:
 
     sha256: npt.NDArray[np.bytes_]
     sizes: npt.NDArray[np.int32]
+    exif: npt.NDArray[np.int8]
     turns: npt.NDArray[np.int8]
     roles: npt.NDArray[np.int8]
     shards: npt.NDArray[np.int32]
@@ -88,7 +90,7 @@ class Placed:
 
     def taken(self, places: npt.NDArray[np.int64] | slice) -> "Placed":
         """Some of the images."""
-        columns = ("sha256", "sizes", "turns", "roles", "shards", "rows")
+        columns = ("sha256", "sizes", "exif", "turns", "roles", "shards", "rows")
         return replace(self, **{name: getattr(self, name)[places] for name in columns})
 
     def hex(self) -> list[str]:

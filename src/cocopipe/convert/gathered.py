@@ -33,8 +33,8 @@ def give_back_memory() -> None:
 class Gathered:
     """The objects of a document by their images, some of which it may not have.
 
-    Memory does not grow with their number: past ``HELD_BYTES`` of them they lie in files, one for
-    each row group, until they are taken from there.
+    Memory does not grow with their number, but for their ids, rows and categories: past
+    ``HELD_BYTES`` of them they lie in files until they are taken from there, by row group.
     """
 
     def __init__(self, document: DocumentColumns, image_ids: Ints, aside: Path) -> None:
@@ -56,7 +56,7 @@ class Gathered:
         self._rows: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
         self._categories: list[Ints] = [np.empty(0, np.int64)]
         self._held: list[pa.Table] = []
-        self._aside: dict[int, _Aside] = {}
+        self._aside: list[_Aside] = []
 
     @property
     def object_ids(self) -> Ints:
@@ -91,26 +91,20 @@ class Gathered:
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
         for start in range(0, len(self._images), TABLE_ROW_GROUP):
             images = self.document.images.take(self._images.slice(start, TABLE_ROW_GROUP))
-            aside = self._aside.get(start // TABLE_ROW_GROUP)
-            objects = _by_row(aside.taken_back()) if aside else held
+            aside = [each.group(start // TABLE_ROW_GROUP) for each in self._aside]
+            objects = _by_row(pa.concat_tables(aside)) if aside else held
             these = slice(start, start + len(images))
             yield these, images, _lists(objects, these.start, these.stop)
-            del objects
+            del aside, objects
             give_back_memory()
+        for each in self._aside:
+            each.remove()
 
     def _lay_aside(self) -> None:
-        """Write what is held to files of the row groups that it is of."""
-        held = _by_row(pa.concat_tables(self._held))
+        """Write what is held to a file."""
+        path = self._path.with_name(f"{self._path.name}-{len(self._aside)}.objects")
+        self._aside.append(_Aside(path, _by_row(pa.concat_tables(self._held))))
         self._held = []
-        groups = held["row"].to_numpy() // TABLE_ROW_GROUP
-        borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
-        for start, end in pairwise(borders):
-            group = int(groups[start])
-            if group not in self._aside:
-                name = f"{self._path.name}-{group}.objects"
-                self._aside[group] = _Aside(self._path.with_name(name))
-            self._aside[group].add(held.slice(start, end - start))
-        del held
         give_back_memory()
 
 
@@ -122,22 +116,28 @@ def _find(ids: Ints, among: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 
 class _Aside:
-    """Objects of one row group in a file."""
+    """Objects in a file, by row group; it is open only while some are read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, objects: pa.Table) -> None:
+        """Write objects, which are in the order of their rows."""
+        groups = objects["row"].to_numpy() // TABLE_ROW_GROUP
+        borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
         self._path = path
-        self._writer = pa.ipc.new_stream(path, _ASIDE)
+        self._batches = {int(groups[start]): place for place, start in enumerate(borders[:-1])}
+        with pa.ipc.new_file(path, _ASIDE) as file:
+            for start, end in pairwise(borders):
+                file.write(objects.slice(start, end - start).combine_chunks().to_batches()[0])
 
-    def add(self, objects: pa.Table) -> None:
-        self._writer.write_table(objects)
+    def group(self, number: int) -> pa.Table:
+        """Read the objects of a row group, of which it may have none."""
+        if number not in self._batches:
+            return _ASIDE.empty_table()
+        with pa.ipc.open_file(self._path) as file:
+            return pa.Table.from_batches([file.get_batch(self._batches[number])])
 
-    def taken_back(self) -> pa.Table:
-        """Read all of them, and remove the file."""
-        self._writer.close()
-        with pa.ipc.open_stream(self._path) as file:
-            objects = file.read_all()
+    def remove(self) -> None:
+        """Remove the file."""
         self._path.unlink()
-        return objects
 
 
 def _by_row(objects: pa.Table) -> pa.Table:

@@ -7,92 +7,30 @@ is read.
 
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from itertools import groupby
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
-from cocopipe.convert.cutting import CAP, average, borders, coarser, hashes, ranges, reach
-from cocopipe.convert.division import Division, share, share_of
-from cocopipe.convert.found import DIGEST, FoundImages, Placed
-from cocopipe.convert.renumber import offsets
+from cocopipe.convert.cutting import CAP, average, borders, hashes, ranges
+from cocopipe.convert.division import share, share_of
+from cocopipe.convert.found import DIGEST, Placed
+from cocopipe.convert.plan import Plan
 from cocopipe.convert.settings import Role
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import Examined, UnreadableImageError, examine
+from cocopipe.pictures.turning import turns
 from cocopipe.split.shards import ROW_GROUP, SCHEMA, image_writer
 
 MOST_BYTES = 2**31 - 1
 """What a row group holds, at most."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Images that become stores together: of one or more splits of the raw data."""
-
-    images: Sequence[FoundImages]
-    """The images of each split."""
-    splits: Sequence[str]
-    """What messages call each."""
-    names: Sequence[str]
-    """The canonical names of all images, one split after the other, [N]."""
-    groups: Sequence[str | None]
-    """The groups of all images, each of which has one role; None: by its own bytes, [N]."""
-    division: Division
-    folders: Mapping[Role, Path]
-    """Role -> its split's folder, which exists."""
-    shard_bytes: float
-    """What a shard holds on average, at most."""
-    decode: bool = False
-    """Whether to decode every image, to be sure that it is whole."""
-
-    @property
-    def roles(self) -> list[Role]:
-        """The roles that images are divided to."""
-        return list(self.division.parts)
-
-    @cached_property
-    def added(self) -> list[int]:
-        """What is added to the ids of each split's images, so that all are told apart."""
-        return offsets([each.image_ids for each in self.images], "image")
-
-    @cached_property
-    def order(self) -> list[int]:
-        """The images in the order of their names."""
-        return sorted(range(len(self.names)), key=lambda each: self.names[each])
-
-    @cached_property
-    def reaches(self) -> dict[Role, int]:
-        """Role -> how far the first image of a shard of it has the least hash."""
-        total = sum(int(each.size_bytes.sum()) for each in self.images)
-        near = reach(total / max(1, len(self.names)), self.shard_bytes)
-        return {role: coarser(near, part) for role, part in self.division.parts.items()}
-
-    @cached_property
-    def starts(self) -> dict[Role, frozenset[str]]:
-        """Role -> the names with which a shard of it begins."""
-        names = sorted(set(self.names))
-        found = hashes([name.encode() for name in names])
-        return {
-            role: frozenset(names[place] for place in np.flatnonzero(borders(found, near)).tolist())
-            for role, near in self.reaches.items()
-        }
-
-    def at(self, number: int) -> tuple[str, FoundImages, int]:
-        """The split of an image, the images of that, and its place among them."""
-        for split, images in zip(self.splits, self.images, strict=True):
-            if number < len(images):
-                return split, images, number
-            number -= len(images)
-        raise IndexError(number)
 
 
 @contextmanager
@@ -137,10 +75,13 @@ def finish_stores(
     numbers = _joined(done, "numbers", np.int64)
     before = np.cumsum([0, *(len(each.shards) for each in done)])[:-1]
     shards = np.repeat(before, [len(each.numbers) for each in done]) if done else before
+    sizes, exif = _joined(done, "sizes", np.int32).reshape(-1, 2), _joined(done, "exif", np.int8)
+    annotated = np.concatenate([np.empty((0, 2), np.int32), *(each.sizes for each in plan.images)])
     found = Placed(
         sha256=np.frombuffer(b"".join(each.digests for each in done), DIGEST),
-        sizes=_joined(done, "sizes", np.int32).reshape(-1, 2),
-        turns=_joined(done, "turns", np.int8),
+        sizes=sizes,
+        exif=exif,
+        turns=turns(annotated[numbers], sizes, exif),
         roles=_joined(done, "role_of", np.int8),
         shards=(shards + _joined(done, "shard_of", np.int32)).astype(np.int32),
         rows=_joined(done, "rows", np.int32),
@@ -167,7 +108,7 @@ class _Range:
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     digests: bytearray = field(default_factory=bytearray)
     sizes: "array[int]" = field(default_factory=lambda: array("i"))
-    turns: "array[int]" = field(default_factory=lambda: array("b"))
+    exif: "array[int]" = field(default_factory=lambda: array("b"))
     role_of: "array[int]" = field(default_factory=lambda: array("b"))
     shard_of: "array[int]" = field(default_factory=lambda: array("i"))
     rows: "array[int]" = field(default_factory=lambda: array("i"))
@@ -207,7 +148,7 @@ def _write_alike(
     for place, number in enumerate(order):
         is_new = place > 0 and digests[number] != digests[order[place - 1]]
         for store, is_border in zip(stores, starts, strict=True):
-            if is_new and is_border[place]:
+            if is_new and (is_border[place] or store.is_full):
                 store.begin(f"{name}+{digests[number].hex()[:16]}")
         _write_image(plan, stores, number, done)
 
@@ -241,7 +182,7 @@ def _write_image(plan: Plan, stores: "Sequence[_Store]", number: int, done: _Ran
     done.numbers.append(number)
     done.digests += digest.digest()
     done.sizes.extend(found.size)
-    done.turns.append(found.turn)
+    done.exif.append(found.turn)
     done.role_of.append(role)
     done.shard_of.append(stores[role].shard)
     done.rows.append(row)
@@ -277,13 +218,18 @@ class _Store:
             self._end()
         self._stack.close()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the shard that is written has as many images as one has at most."""
+        return self._next is None and self._rows >= self._most
+
     def space(self, size_bytes: int, where: str) -> memoryview:
         """Room for a file, of this role or another."""
         return self._held.space(size_bytes, where)
 
     def pass_by(self, name: str) -> None:
         """See whether a shard begins with this name, whatever role its images have."""
-        if name in self._starts or (self._next is None and self._rows >= self._most):
+        if name in self._starts or self.is_full:
             self.begin(name)
 
     def begin(self, name: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
+from cocopipe.errors import told
+
 FIRST = 5
 """How many are named of those that a note is of."""
 
@@ -37,7 +39,8 @@ def listed(names: Iterable[str], count: int) -> str:
 
 def as_text(notes: Iterable[Note]) -> str:
     """The notes as lines for a terminal."""
-    return "".join(f"  {each.count:>9,}  {each.what}: {each.which}\n" for each in notes)
+    lines = (told(f"{each.count:>9,}  {each.what}: {each.which}") for each in notes)
+    return "".join(f"  {line}\n" for line in lines)
 
 
 def as_markdown(notes: Iterable[Note]) -> str:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from cocopipe.convert.found import FoundImages, Placed
 from cocopipe.convert.notes import Note, note
-from cocopipe.pictures.turning import turns
 from cocopipe.split.boxes import OddBoxes
 
 _NOT_IN_METRICS = re.compile(r"[^\w.\- ]", re.ASCII)
@@ -28,7 +27,7 @@ class Stored:
     """The size of all these files together."""
     shards: int = 0
     mismatched: tuple[str, ...] = ()
-    """Files whose annotated size isn't their own, with both."""
+    """Files whose annotated size isn't their own, not even turned, with both."""
     turned: tuple[str, ...] = ()
     """Files that are turned on reading, as their EXIF says: so they have their annotated size."""
     as_stored: tuple[str, ...] = ()
@@ -82,6 +81,12 @@ class Conversion:
     in_several_groups: int = 0
     """Pictures with copies in groups that are on different sides; each has one of them."""
 
+    unlisted: Note | None = None
+    """Image files in the folders of splits that no document lists."""
+    copies: tuple[str, ...] = ()
+    """Images whose picture another image of their role has too; stores have it once."""
+    in_several_roles: tuple[str, ...] = ()
+    """Images whose picture is of another role too, with both."""
     renumbered: tuple[str, ...] = ()
     """Splits of the raw data whose image ids others of their role have too: in the tables they
     have others, and in what is exported their own."""
@@ -93,7 +98,10 @@ class Conversion:
         odd = sum((split.odd_boxes for split in self.splits.values()), OddBoxes())
         found = [
             *note("not taken", self.ignored),
+            *([self.unlisted] if self.unlisted else []),
             *note("listed images that are missing, left out", self.skipped),
+            *note("pictures in more than one of train, val and test", self.in_several_roles),
+            *note("images that are copies of others of their split", self.copies),
             *self.readings,
             *note(
                 "pictures turned on reading, as EXIF says",
@@ -131,7 +139,10 @@ class Conversion:
 
     def metrics(self) -> dict[str, float]:
         """Everything that was counted, as ``<split>.<name>``."""
-        counts: dict[str, float] = {"skipped_images": len(self.skipped)}
+        counts: dict[str, float] = {
+            "skipped_images": len(self.skipped),
+            "images_in_several_roles": len(self.in_several_roles),
+        }
         for name, split in self.splits.items():
             if not split.sources:
                 continue  # a split for testing that the source does not have
@@ -162,11 +173,10 @@ def stored(
         total += int(its.sum())
         places.append(np.stack([placed.shards[its], placed.rows[its]], axis=1))
         sizes.append(found.size_bytes[its])
-        mismatched += _mismatched(found.only(its), placed.sizes[its])
-        is_turned = turns(found.sizes, placed.sizes, placed.turns) != 1
-        asked = its & (placed.turns != 1)
-        turned += found.file_names.filter(asked & is_turned).to_pylist()
-        as_stored += found.file_names.filter(asked & ~is_turned).to_pylist()
+        is_turned = placed.turns != 1
+        mismatched += _mismatched(found, placed.sizes, its & ~is_turned)
+        turned += found.file_names.filter(its & is_turned).to_pylist()
+        as_stored += found.file_names.filter(its & ~is_turned & (placed.exif != 1)).to_pylist()
     files, first = np.unique(np.concatenate(places), axis=0, return_index=True)
     return Stored(
         images=total,
@@ -180,8 +190,10 @@ def stored(
     )
 
 
-def _mismatched(found: FoundImages, sizes: npt.NDArray[np.int32]) -> list[str]:
-    differs = (found.sizes != sizes).any(axis=1) & (found.sizes > 0).all(axis=1)
+def _mismatched(
+    found: FoundImages, sizes: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_]
+) -> list[str]:
+    differs = chosen & (found.sizes != sizes).any(axis=1) & (found.sizes > 0).all(axis=1)
     return [
         f"{found.file_names[place].as_py()}: annotated {found.sizes[place, 0]}x"
         f"{found.sizes[place, 1]}, stored {sizes[place, 0]}x{sizes[place, 1]}"

@@ -15,7 +15,8 @@ def assign(
 ) -> tuple[dict[Role, list[RawSplit]], list[RawSplit]]:
     """Give each split its role: as told, else by how its name begins, else none.
 
-    One that is alone is for training, whatever it is called, unless another role is told.
+    One that is alone is for training, whatever it is called, unless another role is told. What
+    is called ``trainval`` is for training only where those two are not there by themselves.
 
     Args:
         raw: where they are, for messages.
@@ -36,8 +37,11 @@ def assign(
         )
     found: dict[Role, list[RawSplit]] = {}
     others = []
+    by_name = {name: _by_name(name) for name in names}
+    if {"train", "val"} <= {by_name[name] for name in names if not _is_both(name)}:
+        by_name |= {name: None for name in names if _is_both(name)}
     for split in splits:
-        role = told.get(split.name) or ("train" if len(splits) == 1 else _by_name(split.name))
+        role = told.get(split.name) or ("train" if len(splits) == 1 else by_name[split.name])
         if role is None:
             others.append(split)
         else:
@@ -48,6 +52,10 @@ def assign(
             f" in params.yaml, as convert.splits: {{{names[0]}: train}}"
         )
     return {role: found[role] for role in ROLES if role in found}, others
+
+
+def _is_both(split: str) -> bool:
+    return split.lower().startswith("trainval")
 
 
 def _by_name(split: str) -> Role | None:

@@ -20,11 +20,10 @@ from cocopipe.convert.found import Placed
 from cocopipe.convert.gathered import Gathered
 from cocopipe.convert.renumber import offsets, with_originals
 from cocopipe.convert.settings import Role
-from cocopipe.pictures.turning import turns
 from cocopipe.split import fields
 from cocopipe.split.boxes import OddBoxes, Oddity, count_odd, odd_boxes
 from cocopipe.split.layout import KEY, LAYOUT
-from cocopipe.split.objects import given_boxes
+from cocopipe.split.objects import annotated_sizes, given_boxes
 from cocopipe.split.tables import LISTS, TABLE_ROW_GROUP, TABLE_SCHEMA
 
 Ints = npt.NDArray[np.int64]
@@ -93,7 +92,7 @@ def _rows(part: Part, images: pa.Table, placed: Placed, objects: Any) -> pa.Tabl
         "sha256": pa.array(placed.hex(), pa.string()),
         "shard": shards.cast(pa.string()),
         "row": pa.array(placed.rows),
-        "turn": pa.array(turns(_annotated(images, 0), placed.sizes, placed.turns)),
+        "turn": pa.array(placed.turns),
         "objects": objects,
     }
     return pa.Table.from_arrays([columns[each] for each in TABLE_SCHEMA.names], schema=TABLE_SCHEMA)
@@ -109,15 +108,6 @@ def _renumbered(lists: Any, added: int) -> Any:
     columns["id"] = pc.add(columns["id"], added)
     values = pa.StructArray.from_arrays(list(columns.values()), fields=list(fields.OBJECT))
     return pa.ListArray.from_arrays(lists.offsets, values, type=LISTS)
-
-
-def _annotated(images: pa.Table, missing: float) -> npt.NDArray[np.float64]:
-    """Width and height of each image as the document says, [N, 2]."""
-    sides = [
-        pc.fill_null(images[side].cast(pa.float64()), missing).to_numpy()
-        for side in ("width", "height")
-    ]
-    return np.stack(sides, axis=1)
 
 
 class _Table:
@@ -157,9 +147,7 @@ class _Table:
         objects = rows["objects"].combine_chunks().flatten()
         self._annotations += len(objects)
         image, boxes = _given(rows, objects)
-        sizes = _annotated(rows, np.inf)
-        sizes[(sizes <= 0).any(axis=1)] = np.inf
-        self._odd += count_odd(odd_boxes(boxes, sizes[image]))
+        self._odd += count_odd(odd_boxes(boxes, annotated_sizes(rows)[image]))
         self._doubtful += _doubtful(rows, placed, image, boxes)
         self._rows = pa.concat_tables([self._rows, rows.cast(self._schema)])
         if len(self._rows) >= TABLE_ROW_GROUP:
@@ -236,9 +224,9 @@ def _given(rows: pa.Table, objects: pa.StructArray) -> tuple[Ints, npt.NDArray[n
 
 def _doubtful(rows: pa.Table, placed: Placed, image: Ints, boxes: Any) -> list[str]:
     """Images that EXIF asks to turn, of which some box is outside and the size tells nothing."""
-    sizes = _annotated(rows, 0)
-    tells_nothing = (sizes <= 0).any(axis=1) | (sizes[:, 0] == sizes[:, 1])
-    is_asked = (placed.turns != 1) & tells_nothing
+    sizes = annotated_sizes(rows)
+    tells_nothing = sizes[:, 0] == sizes[:, 1]
+    is_asked = (placed.exif != 1) & (placed.turns == 1) & tells_nothing
     is_outside = odd_boxes(boxes, placed.sizes[image]) == Oddity.OUTSIDE
     found = np.unique(image[is_outside & is_asked[image]])
     names: list[str] = rows["file_name"].take(pa.array(found)).to_pylist()

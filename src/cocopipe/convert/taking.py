@@ -1,7 +1,8 @@
 """What is taken of a split of the raw data: its documents, and the images that they list."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -11,12 +12,14 @@ import pyarrow as pa
 from cocopipe.coco.layout import RawSplit
 from cocopipe.coco.naming import meant, near
 from cocopipe.coco.paths import path_of
-from cocopipe.convert.canonical import canonical
+from cocopipe.coco.places import inside
+from cocopipe.convert.canonical import are_uploaded, canonical
 from cocopipe.convert.columns import DocumentColumns, read
 from cocopipe.convert.found import FoundImages
 from cocopipe.convert.gathered import give_back_memory
 from cocopipe.convert.notes import Note
 from cocopipe.convert.settings import ConvertSettings
+from cocopipe.convert.unlisted import unlisted
 from cocopipe.documents import order
 from cocopipe.errors import UserError, some
 
@@ -44,16 +47,60 @@ class Taken:
             yield from one.of_annotations.notes(self.split, "annotations")
 
 
-def take(split: RawSplit, settings: ConvertSettings) -> Taken:
-    """Parse a split's documents, but for their annotations, and find its images.
+def take(
+    splits: Sequence[RawSplit], others: Sequence[RawSplit], settings: ConvertSettings
+) -> tuple[list[Taken], Note | None]:
+    """Parse the documents of splits, but for their annotations, and find their images.
+
+    Args:
+        splits: what is taken.
+        others: what is not.
+        settings: how to go about it.
+
+    Returns:
+        What is taken of each; and a note of image files in their folders that none of them lists,
+        where all that they list is taken.
 
     Raises:
         UserError: they aren't sound; an image is missing.
     """
+    parsed = [_parsed(split, settings) for split in splits]
+    taken = [
+        _taken(each, [other for other in parsed if other is not each], settings) for each in parsed
+    ]
+    if settings.subset is not None:
+        return taken, None
+    rows = [each.images.rows for each in taken]
+    return taken, unlisted(splits, rows, [each.folder for each in others])
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A split whose documents were read; its images are still to be found."""
+
+    split: RawSplit
+    documents: tuple[DocumentColumns, ...]
+    ignored: tuple[str, ...]
+    listed: "Mapping[int, _Listed]"
+
+    @cached_property
+    def exact(self) -> Sequence[str]:
+        """The paths of files that it names exactly."""
+        names = pa.array([image.file_name for image in self.listed.values()], pa.string())
+        exact = names.filter(pa.array(self.split.images.rows(names) >= 0))
+        return [inside(self.split.folder) + name for name in exact.to_pylist()]
+
+
+def _parsed(split: RawSplit, settings: ConvertSettings) -> _Parsed:
     documents, ignored = _documents(split)
     give_back_memory()
     listed = dict(islice(_union(documents, split).items(), settings.subset))
-    images, readings = _find(listed, split)
+    return _Parsed(split, tuple(documents), tuple(ignored), listed)
+
+
+def _taken(parsed: _Parsed, others: Sequence[_Parsed], settings: ConvertSettings) -> Taken:
+    split, listed = parsed.split, parsed.listed
+    images, readings = _find(listed, split, others)
     is_there = images.rows >= 0
     missing = set(images.image_ids[~is_there].tolist())
     skipped = [image.file_name for image_id, image in listed.items() if image_id in missing]
@@ -64,7 +111,7 @@ def take(split: RawSplit, settings: ConvertSettings) -> Taken:
             " convert.on_missing to skip"
         )
     found = images.only(is_there)
-    return Taken(split.name, tuple(documents), found, readings, tuple(skipped), tuple(ignored))
+    return Taken(split.name, parsed.documents, found, readings, tuple(skipped), parsed.ignored)
 
 
 def _with_near(names: list[str], split: RawSplit) -> str:
@@ -74,16 +121,27 @@ def _with_near(names: list[str], split: RawSplit) -> str:
 
 
 def _find(
-    images: "Mapping[int, _Listed]", split: RawSplit
+    images: "Mapping[int, _Listed]", split: RawSplit, others: Sequence[_Parsed]
 ) -> tuple[FoundImages, Mapping[str, int]]:
     """The images with their files; the row of one that is missing is -1.
 
     And how their names were read that are not a file's own, with how many of them.
     """
-    called = {image_id: canonical(image.file_name) for image_id, image in images.items()}
+    is_uploaded = are_uploaded([image.file_name for image in images.values()])
+    called = {
+        image_id: canonical(image.file_name, is_uploaded=is_uploaded)
+        for image_id, image in images.items()
+    }
     image_ids = sorted(images, key=lambda image_id: (called[image_id], image_id))
     names = [images[image_id].file_name for image_id in image_ids]
-    found = meant(names, split.images)
+
+    def of_others() -> Iterator[int]:
+        prefix = inside(split.folder)
+        paths = (path for other in others for path in other.exact if path.startswith(prefix))
+        relative = pa.array([path.removeprefix(prefix) for path in paths], pa.string())
+        yield from split.images.rows(relative).tolist()
+
+    found = meant(names, split.images, of_others)
     return FoundImages(
         [called[image_id] for image_id in image_ids],
         np.array(image_ids, np.int64),
@@ -118,6 +176,8 @@ def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, 
     for document in documents:
         for image_id, image in _listed(document):
             known = images.setdefault(image_id, image)
+            if known.size is None and image.size is not None:
+                images[image_id] = replace(known, size=image.size)
             if known.file_name != image.file_name and (
                 path_of(known.file_name) != path_of(image.file_name)
             ):
