@@ -118,11 +118,6 @@ DOCUMENT = "annotations/instances_train.json"
 either_verification = pytest.mark.parametrize("verify", ["header", "decode"])
 
 
-def fails(*values: Any, why: str) -> Any:
-    """Parameters of what the product does not do yet."""
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=why))
-
-
 def refusal(raw: Path, **settings: Any) -> str:
     """What is told of raw data that is converted as the stage does."""
     out = raw.parent / "out"

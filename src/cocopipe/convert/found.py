@@ -23,7 +23,7 @@ class FoundImages:
         names: Canonical, rising, [N].
         image_ids: int64 [N]; of images with one name, they rise.
         file_names: As written, ``pa.StringArray`` [N].
-        sizes: Annotated width and height in pixels, 0 where the document doesn't say, int32 [N, 2].
+        sizes: Annotated width and height in pixels, both 0 where no document says, int32 [N, 2].
         files: The files among which theirs are.
         rows: The rows that their files have in those, -1 where there is none, [N].
     """

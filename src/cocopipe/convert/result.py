@@ -193,7 +193,7 @@ def stored(
 def _mismatched(
     found: FoundImages, sizes: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_]
 ) -> list[str]:
-    differs = chosen & (found.sizes != sizes).any(axis=1) & (found.sizes > 0).all(axis=1)
+    differs = chosen & (found.sizes != sizes).any(axis=1) & (found.sizes != 0).any(axis=1)
     return [
         f"{found.file_names[place].as_py()}: annotated {found.sizes[place, 0]}x"
         f"{found.sizes[place, 1]}, stored {sizes[place, 0]}x{sizes[place, 1]}"

@@ -203,15 +203,15 @@ class _Listed:
 
     file_name: str
     size: tuple[int, int] | None
-    """Annotated (width, height), if it can be one."""
+    """Annotated (width, height), if there is one; it may be one that no image has."""
 
 
 def _listed(document: DocumentColumns) -> Iterator[tuple[int, _Listed]]:
     """Image id and what the document says of it, in the document's order."""
     columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
     for image_id, name, width, height in zip(*map(_values, columns), strict=True):
-        is_size = width and height and min(width, height) > 0
-        yield image_id, _Listed(name, (width, height) if is_size else None)
+        is_given = width is not None and height is not None and (width, height) != (0, 0)
+        yield image_id, _Listed(name, (width, height) if is_given else None)
 
 
 def _values(column: Any) -> list[Any]:
