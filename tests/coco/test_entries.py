@@ -16,7 +16,6 @@ from tests.converting import (
     DOCUMENT,
     IMAGE,
     converting,
-    fails,
     one_sentence,
     refusal,
     zip_of,
@@ -113,7 +112,14 @@ def zeros(count_mib: int) -> tuple[bytes, int]:
         (DOCUMENT, 1024, 1000),
         (IMAGE, 1, 2**30),
         (DOCUMENT, 1, 2**30),
-        fails(DOCUMENT, 256, 2**29, why="what is not JSON is read as a whole to say where"),
+        pytest.param(
+            DOCUMENT,
+            256,
+            2**29,
+            marks=pytest.mark.xfail(
+                strict=True, reason="what is not JSON is read as a whole to say where"
+            ),
+        ),
     ],
 )
 def test_a_zip_bomb_takes_no_memory(

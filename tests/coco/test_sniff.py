@@ -42,10 +42,25 @@ def test_a_document_is_what_it_holds(document: dict[str, Any], kind: Kind) -> No
 
 
 @pytest.mark.parametrize(
+    "document",
+    [
+        {"images": IMAGES, "annotations": None},
+        {"images": IMAGES, "annotations": {"1": {"image_id": 1}}, "categories": []},
+        {"images": {"1": IMAGES[0]}, "annotations": [{"image_id": 1}]},
+        {"annotations": [{"image_id": 1}], "images": None},
+    ],
+)
+def test_a_document_with_something_else_for_a_list_is_one_all_the_same(document: Any) -> None:
+    """Its reader says what is wrong, instead of going on without it."""
+    assert seen(document) is not None
+
+
+@pytest.mark.parametrize(
     "content",
     [
         {},
         {"images": "all"},
+        {"images": {"mean": 1}, "annotations": None, "categories": []},
         {"images": ["1.jpg", "2.jpg"]},
         {"annotations": [{"bbox": []}]},
         {"name": "package"},

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import IMAGE_SUFFIXES
+from cocopipe.coco.naming import near
 from cocopipe.coco.places import BESIDE, Asked, Pictures
 from cocopipe.coco.sniff import Look, listed, look, names_of
 from cocopipe.coco.titles import Title, titles
@@ -98,7 +99,8 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
     here = [tree[path] for each in asked if each.name in folders for path in each.documents]
     for each in absent:
         if not all(_is_one_of_more(tree[path], here) for path in each.documents):
-            raise _absent(each, tree, _as_told(asked, {each.name: FOLDER} | folders, tree))
+            told = _as_told(asked, {each.name: FOLDER} | folders, tree)
+            raise _absent(each, tree, near(each.names[0], pictures.below("")), told)
     splits = tuple(
         RawSplit(
             each.name,
@@ -197,11 +199,12 @@ def _is_one_of_more(entry: Entry, here: Iterable[Entry]) -> bool:
     return isinstance(entry, ZipMember) and any(entry.origin == each.origin for each in here)
 
 
-def _absent(split: Asked, tree: Mapping[str, Entry], told: str) -> UserError:
+def _absent(split: Asked, tree: Mapping[str, Entry], near_by: str | None, told: str) -> UserError:
     path = split.documents[0]
     many = len(listed(tree[path]))
     return UserError(
         f"{tree[path].where} lists {many:,} picture{'s' * (many != 1)}, and none was found: looked"
-        f" beside it and around it, in folders named {split.name} and {BESIDE[0]}; put them"
-        f" there, or name their folder, {told}"
+        f" beside it and around it, in folders named {split.name} and {BESIDE[0]}"
+        f"{f' (there is {near_by})' if near_by else ''}; put them there, or name their folder,"
+        f" {told}"
     )

@@ -36,6 +36,7 @@ READINGS: Mapping[str, Callable[[str], str]] = {
     "as a path of another place": path_of,
     "in another Unicode form": _composed,
     "with letters as %20": lambda name: _composed(unquote(name)),
+    "without spaces around them": lambda name: "/".join(map(str.strip, name.split("/"))),
     "in another letter case": str.casefold,
 }
 """What is said of names that mean a file when they are read in this way -> how to read them."""

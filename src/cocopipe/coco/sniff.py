@@ -46,7 +46,7 @@ def look(entry: Entry) -> Look | None:
 
     Returns:
         None where it is no COCO document: no object with a list of images, and annotations or
-        categories or a file name for an image.
+        categories or a file name for an image. One of these lists may be something else.
 
     Raises:
         UserError: It is not JSON, or damaged.
@@ -74,15 +74,16 @@ def _images(parts: Iterable[Part]) -> list[Any]:
 
 def _look(parts: Iterable[Part]) -> Look | None:
     first: dict[str, list[Any]] = {}
+    no_lists: set[str] = set()
     has_categories = False
     for part in parts:
         has_categories = has_categories or part.name == "categories"
         if part.name not in LISTS:
             continue
-        if not part.is_part:
-            return None
+        if not part.is_part:  # its reader tells what is wrong
+            no_lists.add(part.name)
         if part.name not in first:
-            first[part.name] = part.parse()
+            first[part.name] = part.parse() if part.is_part else []
         if first.get("images") is not None and first.get("annotations"):
             break
     if "images" not in first:
@@ -90,6 +91,12 @@ def _look(parts: Iterable[Part]) -> Look | None:
     names = tuple(names_of(first["images"][:SAMPLE]))
     annotations = first.get("annotations")
     if annotations is None and not has_categories and not names:
+        return None
+    if (
+        no_lists
+        and not names
+        and not any(isinstance(each, Mapping) and "image_id" in each for each in annotations or ())
+    ):
         return None
     return Look(_kind(annotations, has_categories), names, not annotations)
 
