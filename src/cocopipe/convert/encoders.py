@@ -132,11 +132,9 @@ def _rle(kind: Rle, value: Any) -> dict[str, Any] | None:
 
 def _are_integers(value: Any, bits: int) -> bool:
     limit = 2 ** (bits - 1)
-    return (
-        type(value) is list
-        and set(map(type, value)) <= {int}
-        and all(-limit <= each < limit for each in value)
-    )
+    if type(value) is not list or not set(map(type, value)) <= {int}:
+        return False
+    return not value or (-limit <= min(value) and max(value) < limit)
 
 
 # Many values, each of a type that the key's columns take: the column, or an error.
