@@ -11,12 +11,8 @@ from cocopipe.convert.result import Stored
 from cocopipe.errors import UserError
 from cocopipe.split.images import ImageStore
 from cocopipe.split.shards import ROW_GROUP
-from tests.coco_files import (
-    picture,
-)
-from tests.converting import (
-    store,
-)
+from tests.coco_files import official, picture, write_files
+from tests.converting import convert_into, store
 
 
 def test_images_come_back_byte_for_byte(tmp_path: Path) -> None:
@@ -86,10 +82,10 @@ def test_files_that_are_no_shards_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_empty_store(tmp_path: Path) -> None:
-    split, stored = store(tmp_path, [])
-    assert stored == Stored()
-    assert len(ImageStore(split)) == 0
-    assert list(ImageStore(split)) == []
+    raw = write_files(tmp_path / "raw", official([1], "train") | official([2], "val"))
+    conversion, train, _ = convert_into(raw, tmp_path / "out")
+    assert conversion.splits["test"].stored == Stored()
+    assert list(ImageStore(train.parent / "test")) == []
 
 
 def test_a_folder_that_is_no_split(tmp_path: Path) -> None:
