@@ -52,7 +52,9 @@ def images_in(raw: Path) -> int:
 
 def _names(raw: Path) -> Iterator[str]:
     for path in raw.rglob("*"):
+        if not path.is_file():
+            continue
         yield path.name
-        if path.suffix == ".zip":
+        if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
                 yield from archive.namelist()
