@@ -67,7 +67,8 @@ def test_known_layouts_are_copied_as_they_are(
     source: Path, out: Path, names: tuple[str, ...]
 ) -> None:
     write(source, *names)
-    (origin,) = copy_directory(source, out, splits={})
+    (origin,), notes = copy_directory(source, out, splits={})
+    assert notes == ()
     assert taken(out) == set(names)
     assert all((out / name).read_bytes() == (source / name).read_bytes() for name in names)
     assert origin.url == source.as_posix()
@@ -108,6 +109,33 @@ def test_archives_are_copied_verbatim(source: Path, out: Path) -> None:
     assert (out / "train.zip").read_bytes() == (source / "train.zip").read_bytes()
 
 
+def test_zips_in_zips_are_left_out_and_said(source: Path, out: Path) -> None:
+    write(source, *OFFICIAL)
+    zipped(source / "x.zip", "x/train.zip")
+    zipped(source / "y.zip", "b.jpg", "y/VAL.ZIP")
+    _, notes = copy_directory(source, out, splits={})
+    assert taken(out) == {*OFFICIAL, "y.zip"}
+    assert notes == (
+        "2 zips in zips left out, unpack the outer one: x.zip/x/train.zip, y.zip/y/VAL.ZIP",
+    )
+
+
+def test_a_folder_that_is_called_a_zip(source: Path, out: Path) -> None:
+    names = ("annotations/instances_train.json", "a.zip/1.jpg")
+    copy_directory(write(source, *names), out, splits={})
+    assert taken(out) == set(names)
+
+
+@pytest.mark.parametrize("beside", [(), ("a.jpg",), ("a.json",)])
+def test_a_zip_in_a_zip_may_be_why_there_is_no_dataset(
+    source: Path, out: Path, beside: tuple[str, ...]
+) -> None:
+    write(source, *beside)
+    zipped(source / "x.zip", "x/train.zip")
+    with pytest.raises(UserError, match=r"; train\.zip is in a zip: unpack that\.$"):
+        copy_directory(source, out, splits={})
+
+
 def test_documents_with_a_zip_of_images(source: Path, out: Path) -> None:
     write(source, "annotations/instances_train.json")
     zipped(source / "train.zip", "a.jpg")
@@ -131,6 +159,21 @@ def test_named_splits_become_the_official_layout(source: Path, out: Path) -> Non
         "annotations/captions_train.json",
         "annotations/instances_val.json",
     }
+
+
+def test_what_no_named_split_has_is_said(source: Path, out: Path) -> None:
+    write(source, "a.json", "pics/a.jpg", "pics/more/b.jpg", "rest/c.jpg", "rest/d.jpg")
+    write(source, "b.json", ".hidden.json", "notes.txt")
+    zipped(source / "c.zip", "d.jpg")
+    (source / "link").symlink_to("/usr")
+    splits = {"train": {"images": "pics/more", "annotations": "a.json"}}
+    _, notes = copy_directory(source, out, splits=splits)
+    assert taken(out) == {"train/b.jpg", "annotations/instances_train.json"}
+    assert notes == (
+        "1 documents that no split names left behind: b.json",
+        "1 zips that no split names left behind: c.zip",
+        "2 folders with images that no split names left behind: pics/, rest/",
+    )
 
 
 def test_a_single_folder_can_be_named_as_a_split(source: Path, out: Path) -> None:

@@ -3,14 +3,23 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
 from tqdm import tqdm
 
-from cocopipe.coco.names import IMAGE_SUFFIXES
+from cocopipe.coco.names import IMAGE_SUFFIXES, is_unicode
 from cocopipe.errors import UserError
 from cocopipe.sources.disk import require_space, take_file
 from cocopipe.sources.origin import Origin
+
+_OTHER_SUFFIXES = frozenset(
+    {
+        *(".arw", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".hdr", ".ico", ".jpeg2000", ".jxl"),
+        *(".mpo", ".nef", ".orf", ".pcx", ".pfm", ".psd", ".raf", ".rw2", ".svg", ".tga"),
+    }
+)
+"""What files of images end with that are not read, in small letters."""
 
 
 def root_of(source: Path, out: Path, kind: str = "COCO") -> Path:
@@ -42,7 +51,8 @@ def files_in(
     """The files below ``folder`` that are wanted, in order, but hidden ones; links are followed.
 
     Raises:
-        UserError: a link leads out of ``root``, nowhere, or to a folder that it lies in.
+        UserError: a link leads out of ``root``, nowhere, or to a folder that it lies in; a name
+            is not Unicode.
     """
     real = inside(folder, root)
     if real in above:
@@ -54,7 +64,16 @@ def files_in(
             yield from files_in(path, root, wanted, (*above, real))
         elif wanted(path):
             inside(path, root)
+            _require_unicode(path, root)
             yield path
+
+
+def _require_unicode(path: Path, root: Path) -> None:
+    if not is_unicode(str(path.relative_to(root))):
+        raise UserError(
+            f"{os.fsencode(path)!r} has a name that is not Unicode, which no annotations can have:"
+            " rename or remove it."
+        )
 
 
 def inside(path: Path, root: Path) -> Path:
@@ -73,6 +92,26 @@ def inside(path: Path, root: Path) -> Path:
 def is_image(path: PurePath) -> bool:
     """Whether a file is named as images are that are read, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_other_image(path: PurePath) -> bool:
+    """Whether a file is named as images are that are not read, and not hidden."""
+    return path.suffix.lower() in _OTHER_SUFFIXES and not path.name.startswith(".")
+
+
+@contextmanager
+def readable(source: Path) -> Iterator[None]:
+    """Say which file of ``source`` the system does not let the block read.
+
+    Raises:
+        UserError: there is one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or source}: cannot be read ({error.strerror or error})."
+        ) from error
 
 
 def take(chosen: Mapping[PurePosixPath, Path], source: Path, out: Path) -> Origin:

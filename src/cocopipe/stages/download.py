@@ -39,11 +39,14 @@ def download(run: StageRun, params: Params) -> Fetched:
 
 
 def _fetch(raw: Path, params: Download) -> tuple[list[Origin], tuple[str, ...]]:
+    path = Path(params.directory.path)
     match params.source:
+        case "directory":
+            return copy_directory(path, raw, splits=params.directory.splits)
         case "yolo":
-            return copy_yolo(Path(params.directory.path), raw)
+            return copy_yolo(path, raw)
         case "voc":
-            return copy_voc(Path(params.directory.path), raw)
+            return copy_voc(path, raw)
     return _fetch_coco(raw, params), ()
 
 
@@ -52,9 +55,6 @@ def _fetch_coco(raw: Path, params: Download) -> list[Origin]:
         case "sample":
             sample = params.sample
             return write_sample(raw, images=sample.images, size=sample.image_size, seed=sample.seed)
-        case "directory":
-            directory = params.directory
-            return copy_directory(Path(directory.path), raw, splits=directory.splits)
         case "coco":
             coco = params.coco
             # Outside the stage's output, which DVC empties before every run.
