@@ -26,7 +26,7 @@ ALSO_THERE = {
         "src/cocopipe/sources/hub_rows.py": "the Hub's rows fill a module of their own"
     },
     "An annotation field": {
-        "src/cocopipe/sources/yolo.py": "writes it for the labels of another format"
+        "src/cocopipe/sources/yolo_labels.py": "writes it for the labels of another format"
     },
     "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
     "A check of the data": {

@@ -1,23 +1,21 @@
 """Labels of other formats as COCO documents."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import UnidentifiedImageError
-
-from cocopipe.errors import UserError, some
+from cocopipe.errors import UserError
 from cocopipe.files import write_json
-from cocopipe.pictures.opening import opened_file
 
-_ORIENTATION = 0x0112
-_SIDEWAYS = range(5, 9)
-"""EXIF's numbers for what swaps width and height."""
+UNLABELLED = "images without a label file, taken as without objects"
+"""A note."""
 
-FIRST = 3
-"""Places that are told of what was left out."""
+UNUSED = "label files without an image left out"
+"""A note."""
+
+NOT_READ = "images of kinds that are not read left out"
+"""A note."""
 
 
 @dataclass(frozen=True)
@@ -35,43 +33,50 @@ class Labelled:
     objects: Sequence[Mapping[str, Any]]
 
 
-@dataclass
-class Notes:
-    """What was left out or could not be known, and where."""
+@dataclass(frozen=True)
+class Found:
+    """An image of the dataset.
 
-    counts: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, what: str, place: str) -> None:
-        """Note one of these."""
-        self.counts[what] += 1
-        if len(places := self.places.setdefault(what, [])) < FIRST:
-            places.append(place)
-
-    def told(self) -> tuple[str, ...]:
-        """A line for each kind, with how many there are and the first."""
-        return tuple(
-            f"{count:,} {what}: {self._places(what)}" for what, count in self.counts.items()
-        )
-
-    def _places(self, what: str) -> str:
-        more = self.counts[what] - len(self.places[what])
-        return ", ".join(self.places[what]) + (f" and {more:,} more" if more else "")
-
-
-def shown_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image as viewers show it, in pixels.
-
-    Raises:
-        UserError: it is none.
+    Attributes:
+        split: That it is in.
+        path: Where it lies.
+        base: The folder that its name is relative to, unless another one of the split is then
+            called alike.
     """
-    try:
-        with opened_file(path) as image:
-            turn = image.getexif().get(_ORIENTATION, 1)
-            width, height = image.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} is no image that can be read: replace or remove it.") from error
-    return (height, width) if turn in _SIDEWAYS else (width, height)
+
+    split: str
+    path: Path
+    base: Path
+
+
+def named(found: Iterable[Found], root: Path) -> dict[str, dict[PurePosixPath, Path]]:
+    """Split -> what each of its images is called in it -> the image.
+
+    An image that is found again in its split is there once. Where two of a split would be called
+    alike, all of it are called by their paths in the dataset.
+    """
+    splits: dict[str, dict[Path, Path]] = {}
+    for each in found:
+        splits.setdefault(each.split, {}).setdefault(each.path, each.base)
+    return {split: _named(bases, root) for split, bases in splits.items()}
+
+
+def _named(bases: Mapping[Path, Path], root: Path) -> dict[PurePosixPath, Path]:
+    names = [path.relative_to(base).as_posix() for path, base in bases.items()]
+    if len({name.casefold() for name in names}) < len(names):  # of file systems without case, too
+        names = [path.relative_to(root).as_posix() for path in bases]
+    return {PurePosixPath(name): path for name, path in zip(names, bases, strict=True)}
+
+
+def targets(
+    images: Mapping[str, Mapping[PurePosixPath, Path]],
+) -> dict[PurePosixPath, Path]:
+    """Where each image of each split goes -> the image."""
+    return {
+        PurePosixPath(split) / name: path
+        for split, its in images.items()
+        for name, path in its.items()
+    }
 
 
 def write_documents(
@@ -123,6 +128,5 @@ def _annotations(
 
 def require_images(splits: Mapping[str, Sequence[Labelled]], source: Path, kind: str) -> None:
     """Refuse a dataset in which no split has an image."""
-    if not any(splits.values()):
-        looked = some(sorted(splits)) if splits else "any folder"
-        raise UserError(f"{source} has no images for its {kind} labels: looked in {looked}.")
+    if not splits:
+        raise UserError(f"{source} has no images for its {kind} labels: looked in any folder.")

@@ -4,38 +4,46 @@ As Ultralytics reads it (its docs, "Object Detection Datasets Overview"): ``data
 classes and the folders of images; the labels of ``…/images/a.jpg`` are ``…/labels/a.txt``.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import yaml
 
 from cocopipe.errors import UserError, some
-from cocopipe.sources.labels import Labelled, Notes, require_images, shown_size, write_documents
-from cocopipe.sources.local import files_in, inside, is_image, root_of, take
+from cocopipe.sources.frames import frame_of
+from cocopipe.sources.labels import (
+    NOT_READ,
+    UNUSED,
+    Found,
+    Labelled,
+    named,
+    require_images,
+    targets,
+    write_documents,
+)
+from cocopipe.sources.local import (
+    files_in,
+    inside,
+    is_image,
+    is_other_image,
+    readable,
+    root_of,
+    take,
+)
+from cocopipe.sources.notes import Notes
 from cocopipe.sources.origin import Origin
-
-SPLITS = ("train", "val", "test")
-"""What ``data.yaml`` calls them."""
-
-ALL = "all"
-"""The split of images of which nothing tells one."""
-
-_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")
-"""Where older tools name classes, a line each."""
+from cocopipe.sources.split_names import split_of, word_of
+from cocopipe.sources.texts import lines_of
+from cocopipe.sources.yolo_description import Description, description, require_names
+from cocopipe.sources.yolo_labels import TEXT, holds_labels, label_path, objects_of
 
 _KIND = "YOLO"
-_DIGITS = 4
-"""Of boxes in pixels, behind the point."""
 
 
 def copy_yolo(source: Path, out: Path) -> tuple[list[Origin], tuple[str, ...]]:
     """Copy the images, and write what the labels say as COCO documents.
 
     Classes are numbered from 1, in their order. A line of four numbers is a box, of four and one
-    a box with a confidence, of keypoints as ``kpt_shape`` says, of other even numbers an outline.
+    a box with a confidence, of keypoints as ``kpt_shape`` says, of other even numbers an outline;
+    so is a turned box, by its corners.
 
     Args:
         source: The dataset's folder.
@@ -48,272 +56,145 @@ def copy_yolo(source: Path, out: Path) -> tuple[list[Origin], tuple[str, ...]]:
         UserError: there are no labels or no images; a path leads out of ``source``; a class that
             has no name.
     """
-    root = root_of(source, out, _KIND)
-    described = _description(root, source)
     notes = Notes()
-    chosen: dict[PurePosixPath, Path] = {}
-    splits: dict[str, list[Labelled]] = {}
-    used: set[int] = set()
-    for split, folder, path in _images(root, source, described):
-        name = PurePosixPath(path.relative_to(folder).as_posix())
-        size = shown_size(path)
-        objects, classes = _objects(path, size, root, described, notes)
-        used |= classes
-        chosen[PurePosixPath(split) / name] = path
-        splits.setdefault(split, []).append(Labelled(name, size, objects))
+    with readable(source):
+        root = root_of(source, out, _KIND)
+        described = description(root, source, notes)
+        images = named(_images(root, source, described, notes), root)
+        splits, used = _labelled(images, root, described, notes)
+        _tell_of_others(images, root, notes)
     require_images(splits, source, _KIND)
     if not used:
         raise UserError(
             f"{source} has no {_KIND} labels: a text file for each image, in a folder labels beside"
             " images, or beside the image itself."
         )
-    origin = take(chosen, source, out)
-    write_documents(out, splits, _names(described, used, source, notes))
+    names = require_names(described, used, source, notes)
+    origin = take(targets(images), source, out)
+    write_documents(out, splits, names)
     return [origin], notes.told()
 
 
-@dataclass(frozen=True)
-class _Description:
-    """What a dataset says of itself."""
-
-    names: Mapping[int, str]
-    folders: Mapping[str, Sequence[str]]
-    """Split -> folders of images, or lists of their paths, as written."""
-    keypoints: tuple[int, int] | None
-    """How many an object has, and numbers of each."""
-    base: str
-    """The folder that folders are relative to, as written."""
-    at: Path
-    """Where it stands."""
-
-
-def _description(root: Path, source: Path) -> _Description:
-    files = [path for path in sorted(root.glob("*.y*ml")) if path.suffix in (".yaml", ".yml")]
-    for path in files:
-        try:
-            content = yaml.safe_load(inside(path, root).read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise UserError(f"{source / path.name} is not YAML ({reason}): correct it.") from error
-        if isinstance(content, dict) and "names" in content:
-            return _of_yaml(content, path, source)
-    for name in _LISTS:
-        if (listed := root / name).is_file():
-            lines = inside(listed, root).read_text(encoding="utf-8-sig").splitlines()
-            classes = dict(enumerate(line.strip() for line in lines if line.strip()))
-            return _Description(classes, {}, None, "", root)
-    return _Description({}, {}, None, "", root)
+def _labelled(
+    images: Mapping[str, Mapping[PurePosixPath, Path]],
+    root: Path,
+    described: Description,
+    notes: Notes,
+) -> tuple[dict[str, list[Labelled]], set[int]]:
+    """The images of each split with their objects; and the numbers of all classes that occur."""
+    splits: dict[str, list[Labelled]] = {split: [] for split in images}
+    used: set[int] = set()
+    for split, its in images.items():
+        for name, path in its.items():
+            frame = frame_of(path)
+            objects, classes = objects_of(path, frame, root, described, notes)
+            used |= classes
+            splits[split].append(Labelled(name, frame.size, objects))
+    return splits, used
 
 
-def _of_yaml(content: Mapping[str, Any], path: Path, source: Path) -> _Description:
-    names = content["names"]
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(key, int) for key in names):
-        raise UserError(f"{source / path.name}: names is no list of classes: correct it.")
-    folders = {}
-    for split in SPLITS:
-        written = content.get(split) or ()
-        folders[split] = [written] if isinstance(written, str) else [*map(str, written)]
-    shape = content.get("kpt_shape")
-    is_shape = isinstance(shape, list) and [*map(type, shape)] == [int, int]
-    keypoints = (int(shape[0]), int(shape[1])) if shape and is_shape else None
-    return _Description(
-        {number: str(name) for number, name in names.items()},
-        {split: written for split, written in folders.items() if written},
-        keypoints,
-        str(content.get("path") or ""),
-        path.parent,
-    )
-
-
-def _images(root: Path, source: Path, described: _Description) -> Iterator[tuple[str, Path, Path]]:
-    """Split, its folder, and the image, of all images of the dataset, in order."""
-    told = {
-        split: [place for each in written if (place := _place(described, each)) is not None]
+def _images(root: Path, source: Path, described: Description, notes: Notes) -> Iterator[Found]:
+    """All images of the dataset, in order: of the folders that it names, if any is there."""
+    places = {
+        split: {each: _place(described, each) for each in written}
         for split, written in described.folders.items()
     }
-    if any(told.values()):
-        lost = [split for split in told if len(told[split]) < len(described.folders[split])]
-        if lost:
-            written = [each for split in lost for each in described.folders[split]]
-            raise UserError(
-                f"{source} names folders in its YAML that are not there: {some(written)}; put them"
-                " there, or correct it."
-            )
-        for split, places in told.items():
-            for place in places:
-                yield from _of_place(split, place, root)
+    if any(place for its in places.values() for place in its.values()):
+        yield from _of_places(places, root, source, notes)
         return
+    for each in (each for its in places.values() for each in its):
+        notes.add("folders of its YAML that are not there, all images taken instead", each)
     for path in files_in(root, root, is_image):
-        folder = path.parent
-        split, base = _split_of(PurePosixPath(folder.relative_to(root).as_posix()))
-        yield split, root / base, path
+        split, base = split_of(PurePosixPath(path.parent.relative_to(root).as_posix()))
+        yield Found(split, path, root / base)
 
 
-def _place(described: _Description, written: str) -> Path | None:
-    """The folder or list in the dataset that a path of its YAML means, wherever it was written."""
-    parts = [part for part in PurePosixPath(written.replace("\\", "/")).parts if part != ".."]
-    base = [part for part in PurePosixPath(described.base).parts if part not in ("..", "/")]
-    for start in ([*base], []):
-        for skip in range(len(parts)):
-            path = described.at.joinpath(*start, *parts[skip:])
-            if path.exists() and path != described.at:
+def _of_places(
+    places: Mapping[str, Mapping[str, Path | None]], root: Path, source: Path, notes: Notes
+) -> Iterator[Found]:
+    absent = {split: [each for each in its if its[each] is None] for split, its in places.items()}
+    for each in absent.pop("test", ()):  # Roboflow names it, exported or not
+        notes.add("folders for testing that are not there left out", each)
+    if any(absent.values()):
+        lost = [each for its in absent.values() for each in its]
+        raise UserError(
+            f"{source} names folders in its YAML that are not there: {some(lost)}; put them there,"
+            " or correct it."
+        )
+    for split, its in places.items():
+        for written, place in its.items():
+            if place is None:
+                continue
+            if place.is_dir():
+                paths = [*files_in(place, root, is_image)]
+                if not paths:
+                    notes.add("folders of its YAML that have no images", written)
+                yield from (Found(split, path, place) for path in paths)
+            else:
+                yield from (Found(split, path, root) for path in _listed(place, root, notes))
+
+
+def _place(described: Description, written: str) -> Path | None:
+    """The folder or list in the dataset that a path of its YAML means, wherever it was written.
+
+    Folders around it may be called otherwise, but what tells its split is not given up.
+    """
+    parts = _parts(written)
+    for start in (_parts(described.base), []):
+        for skip in range(max(len(parts), 1)):
+            left, right = parts[:skip], parts[skip:]
+            if any(map(word_of, left)) and not any(map(word_of, right)):
+                break
+            path = described.at.joinpath(*start, *right)
+            if path.exists():
                 return path
     return None
 
 
-def _of_place(split: str, place: Path, root: Path) -> Iterator[tuple[str, Path, Path]]:
-    if place.is_dir():
-        inside(place, root)
-        for path in files_in(place, root, is_image):
-            yield split, place, path
-        return
-    for line in inside(place, root).read_text(encoding="utf-8-sig").splitlines():
-        name = line.strip().replace("\\", "/")
-        if name:
-            found = next((each for each in _ways(name, place, root) if each.is_file()), None)
-            if found is None:
-                raise UserError(f"{place.name} lists {name}, which is not there: add or remove it.")
-            inside(found, root)
-            yield split, root, found
+def _parts(written: str) -> list[str]:
+    parts = PurePosixPath(written.replace("\\", "/")).parts
+    return [part for part in parts if part not in ("..", "/", "//")]
+
+
+def _listed(listing: Path, root: Path, notes: Notes) -> Iterator[Path]:
+    """The images that a list names, a line each."""
+    for name in lines_of(listing, root):
+        found = next((each for each in _ways(name, listing, root) if each.is_file()), None)
+        if found is None:
+            raise UserError(f"{listing.name} lists {name}, which is not there: add or remove it.")
+        inside(found, root)
+        if is_image(found):
+            yield found
+        elif not is_other_image(found):  # of which is told anyway
+            notes.add("listed files that are no images left out", name)
 
 
 def _ways(name: str, listing: Path, root: Path) -> Iterator[Path]:
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    parts = _parts(name)
     for skip in range(len(parts)):
         yield listing.parent.joinpath(*parts[skip:])
         yield root.joinpath(*parts[skip:])
 
 
-def _split_of(folder: PurePosixPath) -> tuple[str, PurePosixPath]:
-    """The split of a folder of images, by its own name or its parent's, and where it begins."""
-    parts = folder.parts
-    plain = {"images", "imgs", "img", "jpegimages", "data", "dataset"}
-    for place in range(len(parts) - 1, -1, -1):
-        name = parts[place].lower()
-        if name in plain:
-            continue
-        base = PurePosixPath(*parts[: place + 1])
-        if place + 1 < len(parts) and parts[place + 1].lower() in plain:
-            base = base / parts[place + 1]
-        return ("val" if name.startswith("val") else parts[place]), base
-    return ALL, folder
+def _tell_of_others(
+    images: Mapping[str, Mapping[PurePosixPath, Path]], root: Path, notes: Notes
+) -> None:
+    """Note what lies there and is not taken: images, and labels of none."""
+    taken = {inside(path, root) for its in images.values() for path in its.values()}
+    files = [*files_in(root, root, _may_belong)]
+    labels = set()
+    for path in files:
+        where = path.relative_to(root).as_posix()
+        if is_other_image(path):
+            notes.add(NOT_READ, where)
+        elif is_image(path) and inside(path, root) not in taken:
+            notes.add("images that its YAML does not name left out", where)
+        if path.suffix != TEXT:
+            labels.add(label_path(path, root))
+    for path in files:
+        if path.suffix == TEXT and inside(path, root) not in labels and holds_labels(path):
+            notes.add(UNUSED, path.relative_to(root).as_posix())
 
 
-def _label_path(image: Path, root: Path) -> Path | None:
-    """Where an image's labels are: in the folder labels, or beside it."""
-    parts = list(image.relative_to(root).with_suffix(".txt").parts)
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place].lower() == "images":
-            path = root.joinpath(*parts[:place], "labels", *parts[place + 1 :])
-            if path.is_file():
-                return inside(path, root)
-            break
-    for path in (image.with_suffix(".txt"), image.parent / "labels" / f"{image.stem}.txt"):
-        if path.is_file():
-            return inside(path, root)
-    return None
-
-
-def _objects(
-    image: Path, size: tuple[int, int], root: Path, described: _Description, notes: Notes
-) -> tuple[list[dict[str, Any]], set[int]]:
-    path = _label_path(image, root)
-    if path is None:
-        notes.add("images without a label file, taken as without objects", image.name)
-        return [], set()
-    objects, classes = [], set()
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.split():
-            continue
-        where = f"{path.relative_to(root).as_posix()} line {number}"
-        found = _object(line.split(), size, described, where, notes)
-        if found is not None:
-            name, fields = found
-            classes.add(name)
-            objects.append({"category": str(described.names.get(name, name)), **fields})
-    return objects, classes
-
-
-def _object(
-    words: Sequence[str],
-    size: tuple[int, int],
-    described: _Description,
-    where: str,
-    notes: Notes,
-) -> tuple[int, dict[str, Any]] | None:
-    """The class and the fields of an object."""
-    try:
-        number, values = int(float(words[0])), [float(word) for word in words[1:]]
-    except (ValueError, OverflowError):
-        number, values = -1, []
-    if number < 0 or len(values) < 4 or not all(map(math.isfinite, values)):
-        notes.add("lines that are no labels left out", where)
-        return None
-    if described.keypoints and len(values) == 4 + math.prod(described.keypoints):
-        return number, _box(values[:4], size) | _keypoints(values[4:], described.keypoints[1], size)
-    if len(values) == 4:
-        return number, _box(values, size)
-    if len(values) == 5:
-        notes.add("confidences of predictions left out", where)
-        return number, _box(values[:4], size)
-    if len(values) % 2 == 0:
-        return number, _outline(values, size)
-    notes.add("lines that are no labels left out", where)
-    return None
-
-
-def _box(values: Sequence[float], size: tuple[int, int]) -> dict[str, Any]:
-    x, y, width, height = (value * size[place % 2] for place, value in enumerate(values))
-    box = [x - width / 2, y - height / 2, width, height]
-    return {
-        "bbox": [round(each, _DIGITS) for each in box],
-        "area": round(width * height, _DIGITS),
-        "segmentation": [],
-    }
-
-
-def _outline(values: Sequence[float], size: tuple[int, int]) -> dict[str, Any]:
-    corners = [round(value * size[place % 2], _DIGITS) for place, value in enumerate(values)]
-    xs, ys = corners[::2], corners[1::2]
-    around = zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
-    area = abs(sum(x * next_y - next_x * y for x, y, next_x, next_y in around)) / 2
-    left, top = min(xs), min(ys)
-    box = [left, top, max(xs) - left, max(ys) - top]
-    return {
-        "bbox": [round(each, _DIGITS) for each in box],
-        "area": round(area, _DIGITS),
-        "segmentation": [corners],
-    }
-
-
-def _keypoints(values: Sequence[float], each: int, size: tuple[int, int]) -> dict[str, Any]:
-    points: list[float] = []
-    for start in range(0, len(values), each):
-        x, y, *seen = values[start : start + each]
-        is_there = bool(x or y)
-        points += [
-            round(x * size[0], _DIGITS),
-            round(y * size[1], _DIGITS),
-            int(seen[0]) if seen else 2 * is_there,
-        ]
-    return {"keypoints": points, "num_keypoints": sum(1 for seen in points[2::3] if seen)}
-
-
-def _names(described: _Description, used: set[int], source: Path, notes: Notes) -> list[str]:
-    """The names of all classes, in their order."""
-    if not described.names:
-        notes.add("classes without names, called by their numbers", source.name)
-        return [str(number) for number in range(max(used) + 1)]
-    unknown = sorted(used - described.names.keys())
-    if unknown:
-        raise UserError(
-            f"{source} has labels of class {some([str(each) for each in unknown])}, of which no"
-            " name is told: add it to names in its YAML, or to its list of classes."
-        )
-    names = [described.names[number] for number in sorted(described.names)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{source} has two classes called {some(twice)}: rename one.")
-    return names
+def _may_belong(path: Path) -> bool:
+    return is_image(path) or is_other_image(path) or path.suffix == TEXT
