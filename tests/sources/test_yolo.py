@@ -226,6 +226,16 @@ def test_layouts_of_tools(tmp_path: Path, layout: str) -> None:
             assert copied in files.values()
 
 
+def test_images_that_have_one_label_file_are_said(tmp_path: Path) -> None:
+    files = {**ULTRALYTICS, "images/train/a.png": image(3), "images/train/a.dng": image(4)}
+    documents, notes = taken(write_files(tmp_path / "source", files), tmp_path / "out")
+    assert len(documents["train"]["annotations"]) == 2
+    assert notes == (
+        "1 images of kinds that are not read left out: images/train/a.dng",
+        "1 images with the label file of another one, each with its objects: images/train/a.png",
+    )
+
+
 def test_images_that_are_called_alike_are_all_converted(tmp_path: Path) -> None:
     files, _ = LAYOUTS["several folders with images called alike"]
     taken(write_files(tmp_path / "source", files), tmp_path / "out")

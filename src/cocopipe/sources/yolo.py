@@ -179,20 +179,22 @@ def _ways(name: str, listing: Path, root: Path) -> Iterator[Path]:
 def _tell_of_others(
     images: Mapping[str, Mapping[PurePosixPath, Path]], root: Path, notes: Notes
 ) -> None:
-    """Note what lies there and is not taken: images, and labels of none."""
+    """Note what lies there and is not taken, images and labels of none, and what is twice."""
     taken = {inside(path, root) for its in images.values() for path in its.values()}
     files = [*files_in(root, root, _may_belong)]
     labels = set()
-    for path in files:
-        where = path.relative_to(root).as_posix()
+    owners: dict[Path, Path] = {}
+    for path in (each for each in files if each.suffix != TEXT):
+        where, real = path.relative_to(root).as_posix(), inside(path, root)
+        labels.add(label := label_path(path, root))
         if is_other_image(path):
             notes.add(NOT_READ, where)
-        elif is_image(path) and inside(path, root) not in taken:
+        elif real not in taken:
             notes.add("images that its YAML does not name left out", where)
-        if path.suffix != TEXT:
-            labels.add(label_path(path, root))
-    for path in files:
-        if path.suffix == TEXT and inside(path, root) not in labels and holds_labels(path):
+        elif label is not None and owners.setdefault(label, real) != real:
+            notes.add("images with the label file of another one, each with its objects", where)
+    for path in (each for each in files if each.suffix == TEXT):
+        if inside(path, root) not in labels and holds_labels(path):
             notes.add(UNUSED, path.relative_to(root).as_posix())
 
 
