@@ -90,7 +90,7 @@ def _is_part(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _alone(image: Path, label: Path, root: Path, notes: Notes) -> dict[Path, Path]:
-    """Pair the only two files of one name, but of two splits."""
+    """Pair the only two files of one name, unless they are of two splits."""
     roles = [[*filter(None, map(role_of, _told(path, root)))] for path in (image, label)]
     if all(roles) and roles[0][-1] != roles[1][-1]:
         return {}
