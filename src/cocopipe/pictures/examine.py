@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-from cocopipe.pictures.opening import opened
+from cocopipe.pictures.opening import opened, turn_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF")
 """What is taken for an image, told by content, not by the file's name."""
@@ -22,7 +22,6 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITH_LENGTH = frozenset({0xC4, 0xCC, *range(0xDB, 0xF0), 0xFE})  # tables, applications, comments
 _EXIF = 0xE1
 _SCAN = 0xDA
-_ORIENTATION = 0x0112
 _FRAME_HEADER = struct.Struct(">HxHH")  # length, precision, height, width
 
 # What Pillow's decoders raise on bytes that they can't read.
@@ -75,7 +74,7 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
     if found is not None:
         return found
     with _opened(data) as image:
-        turn = _turn(image.info.get("exif", b""))
+        turn = turn_of(image.info.get("exif", b""))
         is_jpeg = image.format in ("JPEG", "MPO")
         if image.format == "PNG" and _END_OF_PNG not in bytes(data):
             raise UnreadableImageError("its end is missing")
@@ -84,17 +83,6 @@ def examine(data: bytes | memoryview, *, decode: bool = False) -> Examined:
         elif decode or not is_jpeg or not _ends_like_a_jpeg(data):
             image.load()
         return Examined(image.size, turn)
-
-
-def _turn(exif: bytes) -> int:
-    """What EXIF asks for; of what is no EXIF, as editors leave it, nothing."""
-    read = Image.Exif()
-    try:
-        read.load(exif)
-        turn = read.get(_ORIENTATION, 1)
-    except UNREADABLE:
-        return 1
-    return int(turn) if turn in range(1, 9) else 1
 
 
 def decode(data: bytes) -> Image.Image:
@@ -141,7 +129,7 @@ def _headers_of_jpeg(data: bytes | memoryview) -> Examined | None:
         if kind in _FRAMES:
             size = (width, height)
         elif kind == _EXIF and data[place + 4 : place + 10] == b"Exif\0\0":
-            turn = _turn(bytes(data[place + 4 : place + 2 + length_bytes]))
+            turn = turn_of(bytes(data[place + 4 : place + 2 + length_bytes]))
         elif kind not in _WITH_LENGTH:
             return None
         place += 2 + length_bytes

@@ -10,10 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from cocopipe.errors import UserError
-from cocopipe.pictures.opening import opened_file
+from cocopipe.pictures.opening import opened_file, turn_of
 
-_ORIENTATION = 0x0112
-_TURNS = range(1, 9)
 _SIDEWAYS = 5
 """From this of EXIF's numbers on, width and height change places."""
 
@@ -86,19 +84,9 @@ def _look(path: Path) -> tuple[tuple[int, int], int]:
     try:
         with _of_any_size(), opened_file(path) as image:
             # Pillow turns a TIFF while it decodes, and gives the size that it has then.
-            return image.size, 1 if image.format == "TIFF" else _turn(image.info.get("exif", b""))
+            return image.size, 1 if image.format == "TIFF" else turn_of(image.info.get("exif", b""))
     except _UNREADABLE as error:
         raise UserError(f"{path} is no image that can be read: replace or remove it.") from error
-
-
-def _turn(exif: bytes) -> int:
-    read = Image.Exif()
-    try:
-        read.load(exif)
-        turn = read.get(_ORIENTATION, 1)
-    except _UNREADABLE:
-        return 1
-    return turn if isinstance(turn, int) and turn in _TURNS else 1
 
 
 @contextmanager
