@@ -183,6 +183,8 @@ def test_each_kind_of_change(version: Versions) -> None:
     assert_adds_up(changes)
     listed = {one["change"]: one for one in changes.objects.to_pylist()}
     assert listed["moved"] == {
+        "source_before": "train",
+        "source_after": "train",
         "image_id_before": 1,
         "image_id_after": 1,
         "change": "moved",
@@ -424,8 +426,8 @@ def test_each_change_of_an_image(version: Versions) -> None:
     pictures = {"2.jpg": PICTURES[30], "7.jpg": PICTURES[7]}
     changes = compare(version(before), version(after, pictures=pictures))
     images = changes.images
-    assert images.added == (ListedImage(20, "20.jpg", 2),)
-    assert images.removed == (ListedImage(1, "1.jpg", 2),)
+    assert images.added == (ListedImage("train", 20, "20.jpg", 2),)
+    assert images.removed == (ListedImage("train", 1, "1.jpg", 2),)
 
     def pairs(kind: str) -> list[tuple[int, str, int, str]]:
         return [

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pixels
 from rich.console import Console
 
-from cocopipe.diff.answer import Changes, Side
+from cocopipe.diff.answer import Changes, ListedImage, Side
 from cocopipe.diff.changes import compare
 from cocopipe.diff.sheet import read_from, sheet_of_changes, to_show
 from cocopipe.diff.text import changes_text
@@ -100,9 +100,9 @@ def test_only_images_that_are_shown_are_read(versions: Any, tmp_path: Path) -> N
     before, after, changes = versions
     read = []
 
-    def of_noise(side: Side, image_id: int) -> bytes:
-        read.append((side, image_id))
-        return noise({"id": image_id})
+    def of_noise(side: Side, image: ListedImage) -> bytes:
+        read.append((side, image.image_id))
+        return noise({"id": image.image_id})
 
     path = tmp_path / "sheet.png"
     assert sheet_of_changes(changes, before, after, path, read=of_noise, pictures=3) == 3
@@ -172,7 +172,7 @@ def test_captions_and_objects_without_category(
 def test_a_damaged_picture_is_named(versions: Any, tmp_path: Path) -> None:
     before, after, changes = versions
 
-    def nothing(side: Side, image_id: int) -> bytes:
+    def nothing(side: Side, image: ListedImage) -> bytes:
         return b"nothing"
 
     message = r"image 6, 6\.jpg, can't be decoded as it is before \(.*replace it in the source"

@@ -27,9 +27,15 @@ class Change(StrEnum):
     """Segmentation, area, caption or anything else is another one, but category and box."""
 
 
+Key = tuple[str, int]
+"""What an image is known by: the split of the raw data, and the id that it has there."""
+
+
 CHANGED_OBJECTS = pa.schema(
     [
-        pa.field("image_id_before", pa.int64(), nullable=False),
+        pa.field("source_before", pa.string(), nullable=False),  # the split of the raw data
+        pa.field("source_after", pa.string(), nullable=False),
+        pa.field("image_id_before", pa.int64(), nullable=False),  # in the document of that
         pa.field("image_id_after", pa.int64(), nullable=False),
         pa.field("change", pa.string(), nullable=False),  # a Change
         pa.field("id_before", pa.int64()),  # of the annotation; null where it was added
@@ -45,10 +51,18 @@ CHANGED_OBJECTS = pa.schema(
 class ListedImage:
     """An image of one version."""
 
+    source: str
+    """The split of the raw data that it comes from."""
     image_id: int
+    """As the document of that has it, in which it is the only one."""
     file_name: str
     boxes: int
     """How many objects it has, which may lack a box."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the others of its version."""
+        return self.source, self.image_id
 
 
 @dataclass(frozen=True)
@@ -68,11 +82,11 @@ class ImageChanges:
     added: tuple[ListedImage, ...]
     removed: tuple[ListedImage, ...]
     replaced: tuple[ChangedImage, ...]
-    """Images whose file has other bytes under its old name."""
+    """Images whose file has other bytes under its old name, but for what tools add to it."""
     renumbered: tuple[ChangedImage, ...]
     """Images that have another id."""
     renamed: tuple[ChangedImage, ...]
-    """Images that have another name; those that are known by their id alone have another file."""
+    """Images that have another name."""
     relisted: tuple[ChangedImage, ...]
     """Images with another width or height, or another of the fields that the document has."""
 

@@ -1,11 +1,12 @@
 """What changed between two versions of a converted split.
 
-Images are the same by the bytes of their files, else by file name, else by id; objects as
+Images are the same by the bytes of their files, else by file name; objects as
 :mod:`cocopipe.diff.matching` says; categories by name. Neither the order of a document nor the
-ids of its annotations count as changes.
+ids of its annotations count as changes, nor how values are written.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cocopipe.convert.canonical import undecorated
 from cocopipe.diff.answer import (
     CHANGED_OBJECTS,
     BoxChanges,
@@ -85,23 +87,27 @@ def _category_names(*tops: Top) -> list[str | None]:
 
 
 def _pair_images(before: Columns, after: Columns) -> Pairs:
-    """The rows of images that both versions have."""
+    """The rows of images that both versions have. An id alone proves nothing: tools count anew."""
     pairing = Pairing(len(before), len(after))
     files = before.file_hash, after.file_hash
     names = before.name_hash, after.name_hash
     ids = before.ids.view(np.uint64), after.ids.view(np.uint64)
-    # Of copies, those with one name are the same, else those with one id.
-    for key in (files, names, ids), (files, names), (files, ids), (files,), (names,):
-        pairing.add_equal(*(join(*side) for side in zip(*key, strict=True)))
-    if _are_kept(before.ids, after.ids, pairing.pairs):
-        pairing.add_equal(*ids)
+    sources = before.source_hash, after.source_hash
+    # Of copies, those with one name are the same, else those with one id; in one source first.
+    for key in (files, names, ids), (files, names), (files, ids), (files,), (names, ids), (names,):
+        for each in (*key, sources), key:
+            pairing.add_equal(*(join(*side) for side in zip(*each, strict=True)))
+    one, other = (_by_plain_name(*side) for side in zip((before, after), pairing.free, strict=True))
+    both = one.keys() & other.keys()
+    pairing.add(*(np.array([side[name] for name in both], np.int64) for side in (one, other)))
     return pairing.pairs
 
 
-def _are_kept(before: Ints, after: Ints, rows: Pairs) -> bool:
-    """Whether the images that are known to be the same mostly have the ids that they had."""
-    is_same = before[rows[0]] == after[rows[1]]
-    return bool(2 * is_same.sum() >= len(is_same))
+def _by_plain_name(columns: Columns, rows: Ints) -> dict[str, int]:
+    """Those of the rows whose name, without what tools add and suffix, no other of them has."""
+    names = list(map(undecorated, columns.file_names.take(pa.array(rows)).to_pylist()))
+    count = Counter(names)
+    return {name: row for name, row in zip(names, rows.tolist(), strict=True) if count[name] == 1}
 
 
 def _others(length: int, rows: Ints) -> Ints:
@@ -190,19 +196,20 @@ def _find(before: HashedObjects, after: HashedObjects, threshold: float) -> _Fou
 
 
 def _images(columns: Columns, rows: Ints) -> list[ListedImage]:
-    names = columns.file_names.take(pa.array(rows)).to_pylist()
+    sources, names = (
+        column.take(pa.array(rows)).to_pylist() for column in (columns.sources, columns.file_names)
+    )
     boxes = np.bincount(columns.objects.image, minlength=len(columns))[rows]
-    values = zip(columns.ids[rows].tolist(), names, boxes.tolist(), strict=True)
+    values = zip(sources, columns.ids[rows].tolist(), names, boxes.tolist(), strict=True)
     return [ListedImage(*each) for each in values]
 
 
 def _image_changes(before: Columns, after: Columns, rows: Pairs) -> ImageChanges:
     one, other = rows
-    is_renamed = before.name_hash[one] != after.name_hash[other]
     differs = {
-        "replaced": (before.file_hash[one] != after.file_hash[other]) & ~is_renamed,
+        "replaced": before.file_hash[one] != after.file_hash[other],
         "renumbered": before.ids[one] != after.ids[other],
-        "renamed": is_renamed,
+        "renamed": before.name_hash[one] != after.name_hash[other],
         "relisted": before.fields_hash[one] != after.fields_hash[other],
     }
     changed = {
@@ -304,10 +311,12 @@ def _changed_objects(
     all_names = pa.array(names, pa.string())
     categories = [all_names.take(_masked(objects.category, row)) for objects, row in sides]
     iou = pa.array(found.iou, from_pandas=True)  # NaN is null
-    image_ids = before.ids[rows[0][image]], after.ids[rows[1][image]]
-    columns = [*map(pa.array, image_ids), pa.array(found.kind), *ids, *categories, iou]
+    both = (before, rows[0][image]), (after, rows[1][image])
+    image_sources = [each.sources.take(pa.array(its)) for each, its in both]
+    image_ids = [pa.array(each.ids[its]) for each, its in both]
+    columns = [*image_sources, *image_ids, pa.array(found.kind), *ids, *categories, iou]
     table = pa.Table.from_arrays(columns, schema=CHANGED_OBJECTS)
-    in_order = ("image_id_after", "change", "id_before", "id_after")
+    in_order = ("source_after", "image_id_after", "change", "id_before", "id_after")
     return table.sort_by([(name, "ascending") for name in in_order])
 
 

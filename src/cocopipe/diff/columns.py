@@ -1,5 +1,6 @@
 """An annotation table as columns of numbers and hashes, for comparing versions of it."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
@@ -12,6 +13,9 @@ import pyarrow.compute as pc
 
 from cocopipe.diff.fingerprints import Hashes, fingerprints, mix
 from cocopipe.diff.matching import Flags, HashedObjects, Ints
+from cocopipe.documents import ABSENT
+from cocopipe.split.fields import OF_IMAGE, OF_OBJECT, Field
+from cocopipe.split.ids import document_ids
 from cocopipe.split.objects import Objects
 from cocopipe.split.tables import PLACE, TABLE_SCHEMA, categories, open_table, sources
 
@@ -22,9 +26,11 @@ Top = Mapping[str, Any]
 """What a document has besides images and annotations."""
 
 _OF_IMAGE = frozenset(
-    {"image_id", "position", "file_name", "objects", *(field.name for field in PLACE)}
+    {"image_id", "position", "file_name", "objects", "extra", *(field.name for field in PLACE)}
 )
-_OF_OBJECT = frozenset({"id", "position", "category_id", "bbox"})
+_OF_OBJECT = frozenset({"id", "position", "category_id", "bbox", "extra"})
+
+_ID_ALONE = r'^\{"id":-?\d+\}$'
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,13 @@ class Columns:
     """A table of N images and M objects."""
 
     ids: Ints
-    """The ids of the images, [N]."""
+    """The ids of the images as the document has them, [N]."""
+    sources: Any
+    """The splits of the raw data that they come from, a ``pa.ChunkedArray`` [N]."""
     file_names: Any
     """The names as written, a ``pa.ChunkedArray`` [N]."""
+    source_hash: Hashes
+    """A hash of each of those splits, [N]."""
     name_hash: Hashes
     """A hash of each file name, [N]."""
     file_hash: Hashes
@@ -84,7 +94,9 @@ def read_columns(split_dir: Path | None, document: str, names: Sequence[str | No
     objects = [part.objects for part in parts]
     return Columns(
         ids=np.concatenate([part.ids for part in parts]),
+        sources=pa.chunked_array([part.sources for part in parts]),
         file_names=pa.chunked_array([part.file_names for part in parts]),
+        source_hash=np.concatenate([part.source_hash for part in parts]),
         name_hash=np.concatenate([part.name_hash for part in parts]),
         file_hash=np.concatenate([part.file_hash for part in parts]),
         fields_hash=np.concatenate([part.fields_hash for part in parts]),
@@ -110,13 +122,17 @@ def _batches(split_dir: Path | None, document: str) -> Iterator[tuple[int, Any]]
 
 
 def _columns(batch: Any, first: int, number_of: Mapping[int, int], no_category: int) -> Columns:
-    columns = {name: batch[name] for name in batch.schema.names if name not in _OF_IMAGE}
+    columns = {name: batch[name] for name in batch.schema.names}
+    rest = {name: column for name, column in columns.items() if name not in _OF_IMAGE}
+    rest["extra"] = _without_columns(columns, OF_IMAGE)
     return Columns(
-        ids=batch["image_id"].to_numpy(),
+        ids=document_ids(batch["image_id"], batch["extra"]),
+        sources=batch["source"],
         file_names=batch["file_name"],
+        source_hash=fingerprints(batch["source"]),
         name_hash=fingerprints(batch["file_name"]),
         file_hash=fingerprints(batch["sha256"]),
-        fields_hash=_hash_present(columns, len(batch)),
+        fields_hash=_hash_present(rest, len(batch)),
         objects=_objects(Objects(batch["objects"]), first, number_of, no_category),
     )
 
@@ -127,12 +143,13 @@ def _objects(
     columns = {each.name: objects.rows.field(each.name) for each in objects.rows.type}
     category, is_unlisted = _categories(columns["category_id"], number_of, no_category)
     rest = {name: column for name, column in columns.items() if name not in _OF_OBJECT}
+    rest["extra"] = _without_columns(columns, OF_OBJECT)
     rest_hash = _hash_present(rest, len(objects))
     # It has no name to compare, but is still written there.
     rest_hash[is_unlisted] += fingerprints(columns["category_id"])[is_unlisted]
     return HashedObjects(
         image=first + objects.image,
-        ids=objects.ids,
+        ids=document_ids(columns["id"], columns["extra"]),
         category=category,
         boxes=objects.boxes_xywh,
         box_hash=fingerprints(columns["bbox"]),
@@ -150,6 +167,36 @@ def _categories(
     has_one = category_ids.is_valid().to_numpy(zero_copy_only=False)
     is_listed = places.to_numpy() < len(listed)
     return numbers[places.to_numpy()], has_one & ~is_listed
+
+
+def _without_columns(columns: Mapping[str, Any], known: Sequence[Field]) -> Any:
+    """The column ``extra`` with what no column has: not how something was written that was read.
+
+    Nor which image an object is of, which its place says. Keys are in the order of the alphabet.
+    """
+    is_read: dict[str, Flags] = {}
+    for field in known:
+        found = columns[field.column].is_valid().to_numpy(zero_copy_only=False)
+        is_read[field.key] = is_read.get(field.key, False) | found
+    every = np.ones(len(columns["extra"]), np.bool_)
+    is_read |= {"image_id": every, ABSENT: every}
+    # Most have nothing, the same as others, or an id that the table has otherwise.
+    is_id = pc.fill_null(pc.match_substring_regex(columns["extra"], _ID_ALONE), False)
+    encoded = pc.if_else(is_id, None, columns["extra"]).dictionary_encode()
+    present, rows = np.unique(encoded.indices.fill_null(-1), return_index=True)
+    first = dict(zip(present.tolist(), rows.tolist(), strict=True))
+    rest = [
+        _only(json.loads(text), first[number], is_read)
+        for number, text in enumerate(encoded.dictionary.to_pylist())
+    ]
+    return pa.array(rest, pa.string()).take(encoded.indices)
+
+
+def _only(entry: Mapping[str, Any], row: int, is_read: Mapping[str, Flags]) -> str | None:
+    kept = {
+        key: value for key, value in entry.items() if key not in is_read or not is_read[key][row]
+    }
+    return json.dumps(kept, sort_keys=True) if kept else None
 
 
 def _hash_present(columns: Mapping[str, Any], length: int) -> Hashes:

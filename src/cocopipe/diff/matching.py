@@ -32,7 +32,7 @@ class HashedObjects:
     image: Ints
     """The number of the image, the same in both versions, [M]."""
     ids: Ints
-    """The ids of the annotations, [M]."""
+    """The ids of the annotations as the document has them, [M]."""
     category: Ints
     """A number for the name of the category, the same in both versions, [M]."""
     boxes: Floats

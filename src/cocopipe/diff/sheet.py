@@ -1,30 +1,34 @@
 """Pictures of what changed between two versions of a split: each before and after."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from PIL import Image
 
-from cocopipe.diff.answer import Change, ChangedBoxes, Changes, ListedImage, Side
+from cocopipe.diff.answer import Change, ChangedBoxes, Changes, Key, ListedImage, Side
 from cocopipe.drawing import draw
 from cocopipe.errors import UserError
 from cocopipe.pictures.examine import UnreadableImageError, decode
 from cocopipe.pictures.turning import turned
 from cocopipe.split.fields import read_object
+from cocopipe.split.ids import document_ids
 from cocopipe.split.images import ImageStore
+from cocopipe.split.objects import Objects
 from cocopipe.split.tables import categories, open_table, read_table
 
-Read = Callable[[Side, int], bytes]
-"""Gives the image file of an id in one of the versions."""
+Read = Callable[[Side, ListedImage], bytes]
+"""Gives the file of an image of one of the versions."""
 
 NO_CATEGORY = "no category"
 
 _TOLD = {kind: "otherwise changed" if kind == Change.OTHER else str(kind) for kind in Change}
+
+_KEY = ("source", "image_id", "extra")
+"""Columns that an image's key is read from."""
 
 _COLUMNS = 2
 _ROWS = 1024
@@ -46,17 +50,17 @@ def to_show(changes: Changes, pictures: int) -> list[ShownImage]:
     In turn one with changed boxes, a replaced, an added and a removed one, so that no kind
     hides the others: of the first those with the most changes, else those with the most boxes.
     """
-    boxes_of = {one.after.image_id: one for one in changes.by_image}
-    replaced = {one.after.image_id for one in changes.images.replaced}
+    boxes_of = {one.after.key: one for one in changes.by_image}
+    replaced = {one.after.key for one in changes.images.replaced}
     kinds: list[list[ShownImage]] = [
         [
-            ShownImage(one.before, one.after, one.after.image_id in replaced, one)
+            ShownImage(one.before, one.after, one.after.key in replaced, one)
             for one in changes.by_image
         ],
         [
             ShownImage(one.before, one.after, True)
             for one in sorted(changes.images.replaced, key=lambda one: _most_boxes(one.after))
-            if one.after.image_id not in boxes_of
+            if one.after.key not in boxes_of
         ],
         [ShownImage(None, one) for one in sorted(changes.images.added, key=_most_boxes)],
         [ShownImage(one, None) for one in sorted(changes.images.removed, key=_most_boxes)],
@@ -65,23 +69,32 @@ def to_show(changes: Changes, pictures: int) -> list[ShownImage]:
     return list(islice((one for one in in_turn if one is not None), pictures))
 
 
-def _most_boxes(image: ListedImage) -> tuple[int, int]:
-    return -image.boxes, image.image_id
+def _most_boxes(image: ListedImage) -> tuple[int, int, str]:
+    return -image.boxes, image.image_id, image.source
+
+
+def columns_by_key(split_dir: Path, document: str, column: str) -> dict[Key, Any]:
+    """What a column of a table has of each image."""
+    table = read_table(split_dir, document, [*_KEY, column])
+    return dict(zip(_keys(table), table[column].to_pylist(), strict=True))
+
+
+def _keys(rows: pa.Table | pa.RecordBatch) -> list[Key]:
+    ids = document_ids(rows["image_id"], rows["extra"])
+    return list(zip(rows["source"].to_pylist(), ids.tolist(), strict=True))
 
 
 def read_from(before: Path | None, after: Path | None, document: str) -> Read:
     """Read image files of folders that have the shards of the images that are shown."""
-    stores: dict[Side, tuple[ImageStore, dict[int, str]]] = {}
+    stores: dict[Side, tuple[ImageStore, dict[Key, str]]] = {}
 
-    def read(side: Side, image_id: int) -> bytes:
+    def read(side: Side, image: ListedImage) -> bytes:
         if side not in stores:
             split_dir = before if side == Side.BEFORE else after
             assert split_dir is not None, "a version without the split has no images"  # noqa: S101
-            table = read_table(split_dir, document, ["image_id", "sha256"])
-            hashes = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
-            stores[side] = ImageStore(split_dir), hashes
+            stores[side] = ImageStore(split_dir), columns_by_key(split_dir, document, "sha256")
         store, hashes = stores[side]
-        return store.read(hashes[image_id])
+        return store.read(hashes[image.key])
 
     return read
 
@@ -131,27 +144,27 @@ class _Version:
     """What one version has of the images that are shown."""
 
     side: Side
-    objects: Mapping[int, list[dict[str, Any]]]
-    """COCO annotations by image id, with the numbers of ``names`` for categories."""
-    changed: Mapping[int, set[int]]
-    """Ids of the annotations that changed, by image id."""
+    objects: Mapping[Key, list[dict[str, Any]]]
+    """COCO annotations by image, with the numbers of ``names`` for categories."""
+    changed: Mapping[Key, set[int]]
+    """Ids of the annotations that changed, by image."""
     names: Mapping[int, str]
     read: Read
-    turns: Mapping[int, int]
-    """How files are turned to be what was annotated, by image id."""
+    turns: Mapping[Key, int]
+    """How files are turned to be what was annotated, by image."""
 
     def picture(self, image: ListedImage, *, only_changed: bool) -> Image.Image:
         """An image with its objects."""
         try:
-            stored = decode(self.read(self.side, image.image_id))
-            pixels = turned(stored, self.turns.get(image.image_id, 1))
+            stored = decode(self.read(self.side, image))
+            pixels = turned(stored, self.turns.get(image.key, 1))
         except UnreadableImageError as error:
             raise UserError(
                 f"image {image.image_id}, {image.file_name}, can't be decoded as it is"
                 f" {self.side} ({error}): replace it in the source and convert again"
             ) from error
-        changed = self.changed.get(image.image_id, set())
-        objects = self.objects.get(image.image_id, [])
+        changed = self.changed.get(image.key, set())
+        objects = self.objects.get(image.key, [])
         drawn = [one for one in objects if not only_changed or one["id"] in changed]
         return draw.picture(pixels, drawn, self.names)
 
@@ -163,47 +176,44 @@ def _version(
     images: Sequence[ListedImage | None],
     read: Read,
 ) -> _Version:
-    image_ids = pa.array([one.image_id for one in images if one is not None], pa.int64())
+    keys = {one.key for one in images if one is not None}
     numbers = {one.name: number for number, one in enumerate(changes.categories)}
-    changed: dict[int, set[int]] = {}
-    ids = changes.objects.select([f"image_id_{side}", f"id_{side}"])
-    for image_id, annotation_id in zip(*_values_of(ids, image_ids), strict=True):
-        changed.setdefault(image_id, set()).add(annotation_id)
+    changed: dict[Key, set[int]] = {}
+    columns = (f"source_{side}", f"image_id_{side}", f"id_{side}")
+    ids = (changes.objects[name].to_pylist() for name in columns)
+    for source, image_id, annotation_id in zip(*ids, strict=True):
+        if (source, image_id) in keys:
+            changed.setdefault((source, image_id), set()).add(annotation_id)
+    document = changes.document
     return _Version(
         side=side,
-        objects={} if split_dir is None else _objects(split_dir, changes, image_ids, numbers),
+        objects={} if split_dir is None else _objects(split_dir, document, keys, numbers),
         changed=changed,
         names={number: name or NO_CATEGORY for name, number in numbers.items()},
         read=read,
-        turns={} if split_dir is None else _turns(split_dir, changes.document),
+        turns={} if split_dir is None else columns_by_key(split_dir, document, "turn"),
     )
 
 
-def _turns(split_dir: Path, document: str) -> dict[int, int]:
-    table = read_table(split_dir, document, ["image_id", "turn"])
-    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def _values_of(table: pa.Table, image_ids: pa.Array) -> list[list[Any]]:
-    """The columns of a table, of these images alone, whose ids its first column has."""
-    chosen = table.filter(pc.is_in(table.column(0), image_ids))
-    return [column.to_pylist() for column in chosen.columns]
-
-
 def _objects(
-    split_dir: Path, changes: Changes, image_ids: pa.Array, numbers: Mapping[str | None, int]
-) -> dict[int, list[dict[str, Any]]]:
-    listed = categories(split_dir, changes.document)
+    split_dir: Path, document: str, keys: Set[Key], numbers: Mapping[str | None, int]
+) -> dict[Key, list[dict[str, Any]]]:
+    """The objects of these images, with ids as the document has them."""
+    listed = categories(split_dir, document)
     number_of = {one["id"]: numbers[one["name"]] for one in listed}
-    found: dict[int, list[dict[str, Any]]] = {}
-    with open_table(split_dir, changes.document) as file:
-        for batch in file.iter_batches(_ROWS, columns=["image_id", "objects"]):
-            columns = _values_of(pa.Table.from_batches([batch]), image_ids)
-            for image_id, rows in zip(*columns, strict=True):
-                found[image_id] = [
-                    one | {"category_id": number_of.get(one.get("category_id"), numbers.get(None))}
-                    for one in map(read_object, rows)
-                ]
+    found: dict[Key, list[dict[str, Any]]] = {}
+    with open_table(split_dir, document) as file:
+        for batch in file.iter_batches(_ROWS, columns=[*_KEY, "objects"]):
+            its = [(row, key) for row, key in enumerate(_keys(batch)) if key in keys]
+            objects = Objects(batch["objects"].take(pa.array([row for row, _ in its], pa.int64())))
+            ids = document_ids(objects.rows.field("id"), objects.rows.field("extra"))
+            of_objects = zip(objects.image.tolist(), ids.tolist(), objects.rows, strict=True)
+            for place, number, struct in of_objects:
+                one = read_object(struct.as_py())
+                category = number_of.get(one.get("category_id"), numbers.get(None))
+                found.setdefault(its[place][1], []).append(
+                    one | {"id": number, "category_id": category}
+                )
     return found
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split import fields
+from cocopipe.split.ids import written_ids
 from cocopipe.split.layout import LAYOUT, number, require_layout
 
 LISTS = pa.list_(pa.field("element", fields.OBJECT, nullable=False))
@@ -182,7 +183,7 @@ def annotations_of(parts: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
     """The COCO annotations of a document whose tables these are, in its order."""
     chunks = [chunk for table in parts for chunk in table["objects"].chunks]
     lists = pa.chunked_array(chunks, LISTS)
-    written = [_written_ids(table) for table in parts]
+    written = [written_ids(table["image_id"], table["extra"]) for table in parts]
     counts = pc.list_value_length(lists).to_numpy()
     of_object = np.repeat(np.concatenate([np.empty(0, object), *written]), counts)
     objects = pa.table(
@@ -192,15 +193,6 @@ def annotations_of(parts: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
         for row in group.to_pylist():
             image_id = of_object[row["number"]]
             yield {"image_id": image_id} | fields.decode_object(row["object"])
-
-
-def _written_ids(table: pa.Table) -> npt.NDArray[np.object_]:
-    """The ids of images as the document has them, which may not be those of the column."""
-    ids = np.array(table["image_id"].to_pylist(), object)
-    for place, extra in enumerate(table["extra"].to_pylist()):
-        if extra and '"id":' in extra:
-            ids[place] = json.loads(extra).get("id", ids[place])
-    return ids
 
 
 def _in_order(rows: pa.Table, positions: Any) -> Iterator[pa.Table]:
