@@ -213,3 +213,21 @@ def test_an_existing_zip_is_left_alone(converted: Convert, tmp_path: Path) -> No
     with pytest.raises(FileExistsError):
         packed(first, tmp_path / "it.zip")
     assert (tmp_path / "it.zip").read_bytes() == b"mine"
+
+
+def test_documents_that_write_one_path_in_two_ways(converted: Convert, tmp_path: Path) -> None:
+    captions = instances(range(9))
+    for image in captions["images"]:
+        image["file_name"] = f"./{image['file_name']}"
+    captions["annotations"] = [{"id": 1, "image_id": 1, "caption": "noise"}]
+    del captions["categories"]
+    raw = write_files(small_raw(tmp_path / "raw"), {"annotations/captions_train.json": captions})
+    first = converted(raw)
+    path = tmp_path / "back/it.zip"
+    path.parent.mkdir()
+    advanced: list[int] = []
+    told = [str(each) for each in export_zip(first[1:], path, advance=advanced.append)]
+    assert told == ["train, 9 images, instances, captions", "val, 3 images, instances"]
+    assert sum(advanced) == 12
+    assert documents(members(path))["annotations/captions_train.json"] == captions
+    assert tables_and_shards(converted(tmp_path / "back")) == tables_and_shards(first)

@@ -28,7 +28,7 @@ from cocopipe.split.ids import document_ids, written_ids
 def test_what_extra_has_is_what_the_document_has(extra: Any, written: Any, number: int) -> None:
     text = None if extra is None else json.dumps(extra, separators=(",", ":"))
     columns = pa.array([5, 1001, 6]), pa.array([None, text, '{"a":1}'], pa.string())
-    for each in (columns, tuple(map(pa.chunked_array, map(lambda one: [one], columns)))):
+    for each in (columns, [pa.chunked_array([one]) for one in columns]):
         assert written_ids(*each).tolist() == [5, written, 6]
         assert document_ids(*each).tolist() == [5, number, 6]
 

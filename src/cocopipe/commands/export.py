@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cocopipe.commands.versions import converted
+from cocopipe.commands.versions import called, converted
 from cocopipe.export import formats
-from cocopipe.split.tables import documents, names_of_files, sources
+from cocopipe.export.coco import places_of_files
+from cocopipe.split.tables import documents, sources
 from lineage.edge import Said
 from lineage.errors import told
 from lineage.project import Project
@@ -27,6 +28,10 @@ def run(options: argparse.Namespace) -> Said:
             places[each] if each in places else stack.enter_context(exact(project.workspace, each))
             for each in data
         ]
+        is_past = options.rev is not None
+        for each, folder in zip(data, splits, strict=True):
+            name = f"{each.path} of {options.rev}" if is_past else each.path
+            stack.enter_context(called(folder, name, is_past=is_past))
         out = stack.enter_context(appearing(Path(options.directory)))
         if not options.zip:
             out.mkdir()
@@ -47,4 +52,4 @@ def _has_sources(split_dir: Path) -> bool:
 
 def _images(split_dir: Path) -> int:
     """How many images a split has: those that any of its documents lists."""
-    return len({name for names in names_of_files(split_dir).values() for name in names})
+    return sum(map(len, places_of_files(split_dir).values()))

@@ -3,18 +3,21 @@
 import argparse
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import pyarrow as pa
 from rich.table import Table
 
-from cocopipe.commands.versions import Found, Split, documents_of, find, recorded, table_of
+from cocopipe.coco.names import IMAGE_SUFFIXES
+from cocopipe.coco.paths import path_of
+from cocopipe.commands.versions import Found, documents_of, find, recorded, table_of
 from cocopipe.convert.canonical import undecorated
 from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
+from cocopipe.split.ids import document_ids
 from cocopipe.split.tables import read_table
 from lineage.answer import Answer, json_text
 from lineage.edge import Said
@@ -22,8 +25,9 @@ from lineage.errors import LineageError, told
 from lineage.project import Project
 
 _HASH = re.compile(r"[0-9a-fA-F]{8,64}")
+_NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
-_COLUMNS = ("image_id", "file_name", "source", "sha256", "objects.list.element.id")
+_COLUMNS = ("image_id", "file_name", "extra", "source", "sha256", "objects.list.element.id")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Place(Answer):
         names: Branches, tags and experiments that have it.
         split: The path of the split.
         source: The split of the raw data that it comes from.
-        image_id: As the table has it.
+        image_id: As the document has it.
         file_name: As written in the document.
         sha256: Of the file.
         document: The first document that lists it.
@@ -56,22 +60,37 @@ class Place(Answer):
 def run(options: argparse.Namespace) -> Said:
     """Tell every place, or exit with 1 where there is none."""
     asked = _asked(options.what)
-    versions = list(_versions(options))
-    places: list[Place] = []
-    warnings: list[str] = []
-    for version in versions:
+    found: list[tuple[_Nearness, Place]] = []
+    looked: list[str] = []
+    unread: dict[str, list[str]] = {}
+    for version in _versions(options):
         try:
-            places += _places(version, asked)
+            found += _places(version, asked)
+            looked.append(version.path)
         except (UserError, LineageError) as error:
             if not options.all:
                 raise
-            warnings.append(told(f"{version.path} of {version.version} was not looked at: {error}"))
-    if not places:
-        looked = some(sorted({version.path for version in versions}))
-        raise UserError(f"{options.what} is no picture of {looked}{_else(options)}")
+            unread.setdefault(str(error).removeprefix(version.name), []).append(version.name)
+    left = [_unread(names, why) for why, names in unread.items()]
+    if not found:
+        raise UserError(_nowhere(options, looked, left))
+    nearest = min(nearness for nearness, _ in found)
+    places = [place for nearness, place in found if nearness == nearest]
+    warnings = list(map(told, left))
     if options.json:
         return Said(json_text([place.as_dict() for place in places]), warnings)
     return Said(_table(places), warnings)
+
+
+class _Nearness(IntEnum):
+    """How well an image is what was asked for; only the best are told."""
+
+    EXACT = 0
+    """Its hash, its id in the document, its file name."""
+    LAST_PART = 1
+    """Its file name but for the folder; or its id in the table."""
+    PLAIN_NAME = 2
+    """That without the suffix, and what tools add."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +102,27 @@ class _Asked:
     image_id: int | None
     name: str | None
 
-    def matches(self, rows: pa.Table) -> pa.BooleanArray:
-        """Which of a table's rows are meant."""
-        hashes, names = rows["sha256"].to_pylist(), rows["file_name"].to_pylist()
-        ids = rows["image_id"].to_pylist()
-        found = [
-            (self.sha256 is not None and sha256.startswith(self.sha256))
-            or image_id == self.image_id
-            or (self.name is not None and _is_called(self.name, name))
-            for sha256, image_id, name in zip(hashes, ids, names, strict=True)
-        ]
-        return pa.array(found, pa.bool_())
+    def nearness(self, sha256: str, name: str, image_id: int, table_id: int) -> _Nearness | None:
+        """How well an image is what was asked for, if it is."""
+        is_hash = self.sha256 is not None and sha256.startswith(self.sha256)
+        if is_hash or image_id == self.image_id:
+            return _Nearness.EXACT
+        if self.name is None:
+            return None
+        path = path_of(name)
+        if path == self._path:
+            return _Nearness.EXACT
+        if PurePosixPath(path).name == self._path or table_id == self.image_id:
+            return _Nearness.LAST_PART
+        return _Nearness.PLAIN_NAME if _plain(path) == self._plain else None
+
+    @cached_property
+    def _path(self) -> str:
+        return path_of(self.name or "")
+
+    @cached_property
+    def _plain(self) -> str:
+        return _plain(self._path)
 
 
 def _asked(what: str) -> _Asked:
@@ -102,15 +131,14 @@ def _asked(what: str) -> _Asked:
         with path.open("rb") as file:
             return _Asked(hashlib.file_digest(file, "sha256").hexdigest(), None, None)
     sha256 = what.lower() if _HASH.fullmatch(what) else None
-    return _Asked(sha256, int(what) if re.fullmatch(r"-?\d{1,18}", what) else None, what)
+    return _Asked(sha256, int(what) if _NUMBER.fullmatch(what) else None, what)
 
 
-def _is_called(asked: str, name: str) -> bool:
-    """Whether a name is the one that was asked for, or its last part, with or without suffix."""
-    last = PurePosixPath(name.replace("\\", "/")).name
-    if asked in (name, last):
-        return True
-    return PurePosixPath(undecorated(name)).name == PurePosixPath(undecorated(asked)).name
+def _plain(path: str) -> str:
+    """The last part of a path without what tools add, and without the suffix of images."""
+    name = PurePosixPath(path).name
+    has_suffix = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return undecorated(name if has_suffix else f"{name}.jpg")
 
 
 def _versions(options: argparse.Namespace) -> Iterator[Found]:
@@ -125,34 +153,48 @@ def _versions(options: argparse.Namespace) -> Iterator[Found]:
         yield Found(version.ref, (), path, split)
 
 
-def _places(version: Found, asked: _Asked) -> list[Place]:
-    found: dict[tuple[str, int], Place] = {}
+def _places(version: Found, asked: _Asked) -> list[tuple[_Nearness, Place]]:
+    found: dict[tuple[str, int], tuple[_Nearness, Place]] = {}
     for document in documents_of(version.split):
-        for row in _rows(version.split, document, asked):
+        with version.split.bring([table_of(document)]) as folder:
+            table = read_table(folder, document, _COLUMNS)
+        ids = document_ids(table["image_id"], table["extra"]).tolist()
+        columns = (table[name].to_pylist() for name in ("sha256", "file_name"))
+        images = zip(*columns, ids, table["image_id"].to_pylist(), strict=True)
+        for row, image in enumerate(images):
+            nearness = asked.nearness(*image)
+            if nearness is None:
+                continue
             place = Place(
                 version=version.version,
                 names=version.names,
                 split=version.path,
+                source=table["source"][row].as_py(),
+                image_id=ids[row],
+                file_name=image[1],
+                sha256=image[0],
                 document=document,
-                objects=len(row["objects"]),
-                **{name: row[name] for name in ("source", "image_id", "file_name", "sha256")},
+                objects=len(table["objects"][row]),
             )
-            found.setdefault((place.source, place.image_id), place)
+            found.setdefault((place.source, place.image_id), (nearness, place))
     return list(found.values())
 
 
-def _rows(split: Split, document: str, asked: _Asked) -> list[dict[str, Any]]:
-    with split.bring([table_of(document)]) as folder:
-        table = read_table(folder, document, _COLUMNS)
-    rows: list[dict[str, Any]] = table.filter(asked.matches(table)).to_pylist()
-    return rows
+def _unread(names: list[str], why: str) -> str:
+    """Which versions could not be looked at; ``why`` may be behind the name of each."""
+    each = ("it" if len(names) == 1 else "each") if why.startswith(" ") else ""
+    return f"{some(names)} could not be looked at: {each}{why}"
 
 
-def _else(options: argparse.Namespace) -> str:
+def _nowhere(options: argparse.Namespace, looked: Iterable[str], left: list[str]) -> str:
+    where = some(sorted(set(looked)))
+    by = "name its SHA-256, a file of it, its name or its id"
     if options.all:
-        return " in any revision: name its SHA-256, a file of it, its name or its id"
-    where = f" at {options.rev}" if options.rev else ""
-    return f"{where}: name its SHA-256, a file of it, its name or its id, or look in --all"
+        what = f"is no picture of {where} in any revision" if where else "was looked for in vain"
+        but = " that could be looked at" if where and left else ""
+        return "; ".join([f"{options.what} {what}{but}: {by}", *left])
+    at = f" at {options.rev}" if options.rev else ""
+    return f"{options.what} is no picture of {where}{at}: {by}, or look in --all"
 
 
 def _table(places: list[Place]) -> Table:

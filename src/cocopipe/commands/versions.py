@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cocopipe.documents import order
 from cocopipe.errors import UserError
-from cocopipe.split.tables import is_split
+from cocopipe.split.tables import is_split, require_readable
 from lineage.identity import DataId
 from lineage.join.reference import DataRef, RevisionRef, resolve_ref
 from lineage.project import Project
@@ -66,14 +66,18 @@ class InDvc:
 
     workspace: Workspace
     hash: str
+    name: str
+    """What messages call it: its path, and the revision."""
+    is_past: bool = True
+    """Whether it is not what the working tree records."""
 
     @cached_property
     def _listing(self) -> Mapping[str, str]:
         found = listings(self.workspace, [self.hash])
         if self.hash not in found:
             raise UserError(
-                f"the data {self.hash} are neither in the DVC cache nor in a DVC remote: push them"
-                " with `dvc push` where they are"
+                f"{self.name} is neither in the DVC cache nor in a DVC remote: push it with"
+                " `dvc push` where it is"
             )
         return found[self.hash]
 
@@ -82,9 +86,29 @@ class InDvc:
         """The files that DVC lists."""
         return self._listing.keys()
 
-    def bring(self, files: Collection[str]) -> AbstractContextManager[Path]:
+    @contextmanager
+    def bring(self, files: Collection[str]) -> Iterator[Path]:
         """Links into DVC's cache, after fetching what that lacks."""
-        return linked(self.workspace, {file: self._listing[file] for file in files})
+        named_files = {file: self._listing[file] for file in files}
+        with (
+            linked(self.workspace, named_files) as folder,
+            called(folder, self.name, is_past=self.is_past),
+        ):
+            yield folder
+
+
+@contextmanager
+def called(folder: Path, name: str, *, is_past: bool) -> Iterator[None]:
+    """Have errors call a split by its name, whose folder is not its own and soon gone.
+
+    Raises:
+        UserError: It is in a layout that is not read here; or another, with the name in it.
+    """
+    require_readable(folder, name, is_past=is_past)
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), name)) from error
 
 
 @dataclass(frozen=True)
@@ -126,10 +150,12 @@ def _in_folder(folder: Path) -> dict[str, Split]:
 def _in_project(project: Project, ref: str) -> dict[str, Split]:
     subject = resolve_ref(project, ref)
     if isinstance(subject, RevisionRef):
-        items = converted(project, ref)
-        return {item.path: InDvc(project.workspace, item.hash) for item in items}
+        return {
+            item.path: InDvc(project.workspace, item.hash, f"{item.path} of {ref}")
+            for item in converted(project, ref)
+        }
     if isinstance(subject, DataRef):
-        split = InDvc(project.workspace, subject.hash)
+        split = InDvc(project.workspace, subject.hash, ref)
         if not subject.hash.endswith(".dir") or not documents_of(split):
             raise UserError(f"{ref} is {subject}, which is no converted split")
         return {subject.paths[0] if subject.paths else subject.hash: split}
@@ -180,6 +206,11 @@ class Found:
     path: str
     split: Split
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.path} of {self.version}"
+
 
 def recorded(project: Project, *, present: bool = False) -> Iterator[Found]:
     """The converted splits that any revision records, each path and hash once, oldest first.
@@ -197,7 +228,8 @@ def recorded(project: Project, *, present: bool = False) -> Iterator[Found]:
     if not found:
         raise UserError(_nothing("dvc.lock" if present else "the history"))
     for data, (commit, names) in found.items():
-        split = InDvc(project.workspace, data.hash)
+        name = data.path if present else f"{data.path} of {commit.short}"
+        split = InDvc(project.workspace, data.hash, name, is_past=not present)
         yield Found(commit.short, tuple(names), data.path, split)
 
 

@@ -102,7 +102,7 @@ def export_zip(
 class _Target(Protocol):
     """Where an export goes."""
 
-    def add_image(self, split: str, file_name: str, data: bytes) -> None: ...
+    def add_image(self, split: str, image_path: str, data: bytes) -> None: ...
 
     def new_document(self, file_name: str) -> AbstractContextManager[TextIO]: ...
 
@@ -111,8 +111,8 @@ class _Target(Protocol):
 class _Directory:
     folder: Path
 
-    def add_image(self, split: str, file_name: str, data: bytes) -> None:
-        path = self.folder / split / path_of(file_name)
+    def add_image(self, split: str, image_path: str, data: bytes) -> None:
+        path = self.folder / split / image_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
@@ -128,8 +128,8 @@ class _Zip:
     folder: Path
     """The folder in which documents wait."""
 
-    def add_image(self, split: str, file_name: str, data: bytes) -> None:
-        member = zip_member(f"images/{split}/{path_of(file_name)}", zipfile.ZIP_STORED)
+    def add_image(self, split: str, image_path: str, data: bytes) -> None:
+        member = zip_member(f"images/{split}/{image_path}", zipfile.ZIP_STORED)
         self.archive.writestr(member, data)
 
     @contextmanager
@@ -178,12 +178,28 @@ class _Part:
 
 
 def _export_images(split_dir: Path, target: _Target) -> Iterator[str]:
-    """Write the images of a split, under all names that each has; tells the source of each."""
-    names = tables.names_of_files(split_dir)
+    """Write the images of a split, at all places that each has; tells the source of each."""
+    places = places_of_files(split_dir)
     for image in ImageStore(split_dir):
-        for source, file_name in names.get(image.sha256, ()):
-            target.add_image(source, file_name, image.data)
+        for source, path in places.get(image.sha256, ()):
+            target.add_image(source, path, image.data)
             yield source
+
+
+def places_of_files(split_dir: Path) -> dict[str, dict[tuple[str, str], None]]:
+    """The SHA-256 of each file -> the source and path of every image that it is.
+
+    Documents may write one path in several ways.
+    """
+    columns = ("sha256", "source", "file_name")
+    places: dict[str, dict[tuple[str, str], None]] = {}
+    for document in tables.documents(split_dir):
+        table = tables.read_table(split_dir, document, columns)
+        for sha256, source, name in zip(
+            *(table[each].to_pylist() for each in columns), strict=True
+        ):
+            places.setdefault(sha256, {})[source, path_of(name)] = None
+    return places
 
 
 def _write_document(target: _Target, file_name: str, name: str, parts: Sequence[_Part]) -> None:

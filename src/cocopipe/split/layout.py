@@ -19,21 +19,24 @@ def number(metadata: Mapping[bytes, bytes] | None) -> int:
     return int((metadata or {}).get(KEY, b"1"))
 
 
-def require_layout(metadata: Mapping[bytes, bytes] | None, where: object) -> None:
+def require_layout(
+    metadata: Mapping[bytes, bytes] | None, where: object, *, is_past: bool = False
+) -> None:
     """Accept the metadata of a file of a split.
+
+    Args:
+        metadata: of the file.
+        where: what it is called in messages.
+        is_past: whether it is of a revision, which no stage writes anew.
 
     Raises:
         UserError: it is of a layout that this version does not read.
     """
     found = number(metadata)
-    if found < LAYOUT:
-        raise UserError(
-            f"{where} is in layout {found}, and this version reads layout {LAYOUT}: write it anew,"
-            " from the same source, with `dvc repro convert`, or read it with commit"
-            f" {LAST_OF_FIRST} of cocopipe"
-        )
+    if found == LAYOUT:
+        return
+    what = f"{where} is in layout {found}, and this version reads layout {LAYOUT}"
     if found > LAYOUT:
-        raise UserError(
-            f"{where} is in layout {found}, and this version reads layout {LAYOUT}: use the"
-            " version of cocopipe that wrote it, or a later one"
-        )
+        raise UserError(f"{what}: use the version of cocopipe that wrote it, or a later one")
+    anew = "" if is_past else "write it anew, from the same source, with `dvc repro convert`, or "
+    raise UserError(f"{what}: {anew}read it with commit {LAST_OF_FIRST} of cocopipe")

@@ -56,6 +56,22 @@ def is_readable(folder: Path) -> bool:
     return bool(found) and all(number(each) == LAYOUT for each in found)
 
 
+def require_readable(folder: Path, where: str, *, is_past: bool) -> None:
+    """Accept a converted split whose tables are in the layout that is read here.
+
+    Args:
+        folder: of the split.
+        where: what it is called in messages.
+        is_past: as of `require_layout`.
+
+    Raises:
+        UserError: they are not.
+    """
+    for found in _metadata_of_all(folder):
+        if _SUMMARY in found:
+            require_layout(found, where, is_past=is_past)
+
+
 def _metadata_of_all(folder: Path) -> Iterator[Mapping[bytes, bytes]]:
     """What each of the tables says of itself; of files that are none, nothing."""
     for path in sorted((folder / "annotations").glob("[!.]*.parquet")):
@@ -108,19 +124,6 @@ def read_table(split_dir: Path, document: str, columns: Sequence[str] | None = N
     """
     with open_table(split_dir, document) as file:
         return file.read(columns)
-
-
-def names_of_files(split_dir: Path) -> dict[str, dict[tuple[str, str], None]]:
-    """The SHA-256 of each file -> the source and file name of every image that it is."""
-    columns = ("sha256", "source", "file_name")
-    names: dict[str, dict[tuple[str, str], None]] = {}
-    for document in documents(split_dir):
-        table = read_table(split_dir, document, columns)
-        for sha256, source, name in zip(
-            *(table[each].to_pylist() for each in columns), strict=True
-        ):
-            names.setdefault(sha256, {})[source, name] = None
-    return names
 
 
 def image_ids(split_dir: Path, document: str) -> npt.NDArray[np.int64]:
