@@ -7,6 +7,7 @@ import pytest
 from cocopipe.commands.diff import Pair, pairs
 from cocopipe.commands.versions import OnDisk, Version
 from cocopipe.errors import UserError
+from tests.commands.conftest import Ask
 
 
 def version(ref: str, *names: str) -> Version:
@@ -73,3 +74,43 @@ def test_of_a_pair_those_are_present_that_are_there() -> None:
     split = OnDisk(Path("a"))
     assert Pair(split, None).present == Pair(None, split).present == [split]
     assert Pair(split, split).present == [split, split]
+
+
+# What is told of revisions
+
+
+def test_pictures_for_testing_that_came_are_added(ask: Ask) -> None:
+    """What was an empty split before counts as none."""
+    said = ask("diff", "v1", "v2", "--json")
+    assert (said.code, said.err) == (0, "")
+    added = {name: len(each["images"]["added"]) for name, each in said.json.items()}
+    assert added == {"data/train": 1, "data/val": 0, "data/test": 3}
+    assert said.json["data/test"]["document"] == "image_info"
+
+
+def test_a_split_that_cannot_be_compared_is_a_line(ask: Ask) -> None:
+    said = ask("diff", "v2", "data", "--document", "captions")
+    assert said.code == 0
+    assert "data/train" in said.out
+    assert said.err.splitlines() == [
+        f"cocopipe: data/{split} is not compared: there is no document captions in both versions,"
+        f" only {only}"
+        for split, only in (("test", "image_info"), ("val", "instances"))
+    ]
+
+
+def test_where_none_can_be_compared(ask: Ask) -> None:
+    said = ask("diff", "v2", "data", "--document", "persons")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.count("is not compared: there is no document persons") == 3
+    assert said.err.count("\n") == 1
+    said = ask("diff", "data/test@v2", "data/val@v2")
+    assert said.code == 1
+    assert "the two versions have no document in common: image_info and instances" in said.err
+
+
+def test_pictures_of_documents_that_list_different_images(ask: Ask, tmp_path: Path) -> None:
+    out = tmp_path / "sheets"
+    said = ask("diff", "v1", "v2", "--pictures", str(out))
+    assert (said.code, said.err) == (0, "")
+    assert sorted(path.name for path in out.iterdir()) == ["data_test.png", "data_train.png"]

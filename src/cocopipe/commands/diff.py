@@ -1,23 +1,21 @@
 """``cocopipe diff``: what changed between two versions of the converted data."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Group
 
 from cocopipe.commands.versions import Split, Version, documents_of, find, table_of
 from cocopipe.diff.answer import Changes, Side
 from cocopipe.diff.changes import compare as compare_splits
-from cocopipe.diff.sheet import ShownImage, read_from, sheet_of_changes, to_show
+from cocopipe.diff.sheet import ShownImage, columns_by_key, read_from, sheet_of_changes, to_show
 from cocopipe.diff.text import changes_text
-from cocopipe.documents import order
+from cocopipe.documents import PRIMARY, order
 from cocopipe.errors import UserError, some
-from cocopipe.split.tables import read_table
+from cocopipe.split.tables import sources
 from lineage.answer import json_text
 from lineage.edge import Said
 from lineage.storage.materialise import appearing
@@ -30,23 +28,30 @@ def run(options: argparse.Namespace) -> Said:
     """Tell the changes, and draw them where pictures are asked for."""
     before, after = find(options.a), find(options.b)
     found: dict[str, Changes] = {}
+    left: list[str] = []
     with ExitStack() as stack:
         out = stack.enter_context(appearing(Path(options.pictures))) if options.pictures else None
         if out is not None:
             out.mkdir()
         both = pairs(before, after)
-        for name, pair in both.items():
-            changes = compare(pair, document=options.document, iou=options.iou)
+        for name, each in both.items():
+            try:
+                document, pair = comparable(each, options.document)
+            except NothingInCommonError as error:
+                left.append(f"{name} is not compared: {error}")
+                continue
+            changes = compare(pair, document=document, iou=options.iou)
             # A split for testing may have nothing.
             if len(both) == 1 or changes.images.after or not changes.is_empty:
                 found[name] = changes
-        if out is not None:
-            for name, changes in found.items():
+            if out is not None:
                 sheet = out / f"{name.strip('/').replace('/', '_')[-_LONGEST_NAME:]}.png"
-                draw_changes(both[name], changes, sheet, pictures=options.images)
+                draw_changes(pair, changes, sheet, pictures=options.images)
+        if left and not found:
+            raise UserError("; ".join(left))
     if options.json:
-        return Said(json_text({name: each.as_dict() for name, each in found.items()}))
-    return Said(Group(*(changes_text(name, changes) for name, changes in found.items())))
+        return Said(json_text({name: each.as_dict() for name, each in found.items()}), left)
+    return Said(Group(*(changes_text(name, changes) for name, changes in found.items())), left)
 
 
 @dataclass(frozen=True)
@@ -96,44 +101,68 @@ def _twin(name: str, splits: Mapping[str, Split]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def compare(pair: Pair, *, document: str | None, iou: float) -> Changes:
-    """Compare two versions of a split by their tables.
+class NothingInCommonError(UserError):
+    """Two versions of a split that cannot be compared, though others may be."""
+
+
+def comparable(pair: Pair, document: str | None) -> tuple[str, Pair]:
+    """Which document of two versions of a split can be compared, and what has it.
+
+    A version whose split is empty, as one for testing may be, counts as one without it.
 
     Args:
         pair: The two, or the one that there is.
         document: None: the first that both have.
-        iou: See `cocopipe.diff.changes.compare`.
 
     Raises:
-        UserError: There is no such document.
-        LineageError: Neither cache nor remote have what is needed.
+        NothingInCommonError: They have none in common, or not this one.
     """
-    name = document or _common_document(pair.present)
-    with ExitStack() as stack:
-        folders = [
-            None if split is None else stack.enter_context(_with_table(split, name))
-            for split in (pair.before, pair.after)
-        ]
-        return compare_splits(*folders, document=name, iou=iou)
-
-
-def _common_document(splits: Sequence[Split]) -> str:
-    names = [documents_of(split) for split in splits]
-    both = order(set.intersection(*map(set, names)))
-    if not both:
-        raise UserError(
+    names = [documents_of(split) for split in pair.present]
+    if not names:
+        return document or PRIMARY, pair
+    common = order(set.intersection(*map(set, names)))
+    if document in common or (document is None and common):
+        return document or common[0], pair
+    filled = Pair(_unless_empty(pair.before), _unless_empty(pair.after))
+    if filled != pair:
+        return comparable(filled, document)
+    if document is None:
+        raise NothingInCommonError(
             "the two versions have no document in common:"
             f" {' and '.join(some(each) or 'none' for each in names)}"
         )
-    return both[0]
+    lacking = next(each for each in names if document not in each)
+    raise NothingInCommonError(
+        f"there is no document {document} in both versions, only {some(lacking)}"
+    )
 
 
-def _with_table(split: Split, document: str) -> AbstractContextManager[Path]:
-    if document not in documents_of(split):
-        raise UserError(
-            f"there is no document {document} in both versions, only {some(documents_of(split))}"
-        )
-    return split.bring([table_of(document)])
+def _unless_empty(split: Split | None) -> Split | None:
+    """A split, unless it has nothing of any source."""
+    if split is None:
+        return None
+    names = documents_of(split)
+    with split.bring(list(map(table_of, names))) as folder:
+        return split if any(sources(folder, name) for name in names) else None
+
+
+def compare(pair: Pair, *, document: str, iou: float) -> Changes:
+    """Compare two versions of a split by their tables.
+
+    Args:
+        pair: The two, or the one that there is; each has the document.
+        document: Its name.
+        iou: See `cocopipe.diff.changes.compare`.
+
+    Raises:
+        LineageError: Neither cache nor remote have what is needed.
+    """
+    with ExitStack() as stack:
+        folders = [
+            None if split is None else stack.enter_context(split.bring([table_of(document)]))
+            for split in (pair.before, pair.after)
+        ]
+        return compare_splits(*folders, document=document, iou=iou)
 
 
 def draw_changes(pair: Pair, changes: Changes, path: Path, *, pictures: int) -> None:
@@ -158,13 +187,13 @@ def draw_changes(pair: Pair, changes: Changes, path: Path, *, pictures: int) -> 
 def _with_images(
     stack: ExitStack, split: Split | None, document: str, shown: list[ShownImage], side: str
 ) -> Path | None:
-    """A folder of a split with its table and the images that are shown."""
+    """A folder of a split with its tables and the images that are shown."""
     if split is None:
         return None
     images = [getattr(each, side) for each in shown]
-    ids = pa.array([image.image_id for image in images if image is not None], pa.int64())
     with split.bring([table_of(document)]) as folder:
-        places = read_table(folder, document, ["image_id", "shard"])
-    needed = places.filter(pc.is_in(places["image_id"], ids))["shard"].unique().to_pylist()
-    shards = [f"images/{shard}.parquet" for shard in needed]
-    return stack.enter_context(split.bring([table_of(document), *shards]))
+        shards = columns_by_key(folder, document, "shard")
+    needed = dict.fromkeys(shards[image.key] for image in images if image is not None)
+    # All tables: together they say what is in a shard.
+    files = [*map(table_of, documents_of(split)), *(f"images/{shard}.parquet" for shard in needed)]
+    return stack.enter_context(split.bring(files))
