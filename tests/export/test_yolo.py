@@ -303,8 +303,12 @@ def test_a_split_without_instances(converted: Convert, tmp_path: Path) -> None:
     captions = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": []}
     files = {"annotations/captions_train.json": captions, "train/1.jpg": picture(1)}
     source = converted(write_files(tmp_path / "raw", files | official([2], "val")))
+    done, out = exported(source, tmp_path / "out")
+    assert str(done[-1]) == "train, 1 images left out: it has no boxes, only captions"
+    assert sorted(path.name for path in (out / "images").iterdir()) == ["val"]
+    (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="no instances table, only captions"):
-        exported(source, tmp_path / "out")
+        export_yolo(source[1:2], tmp_path / "none")
 
 
 def test_splits_that_mean_different_things_by_one_id(converted: Convert, tmp_path: Path) -> None:

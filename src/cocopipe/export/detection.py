@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cocopipe.documents import PRIMARY
-from cocopipe.errors import UserError
+from cocopipe.errors import UserError, some
 from cocopipe.pictures.examine import examine
 from cocopipe.split import tables
 from cocopipe.split.images import ImageStore
@@ -49,6 +49,30 @@ class BoxedImages:
         turns = self.rows["turn"].to_pylist()
         files = zip(turns, self.files.to_pylist(), strict=True)
         return sum(turn == 1 and examine(data).is_turned for turn, data in files)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A split without ``instances``, such as COCO's pictures for testing."""
+
+    split: str
+    images: int
+    documents: Sequence[str]
+
+    def __str__(self) -> str:
+        has = some([*self.documents])
+        return f"{self.split}, {self.images} images left out: it has no boxes, only {has}"
+
+
+def with_boxes(split_dirs: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
+    """Those of the splits that have ``instances``, or all if none has; and the others."""
+    boxed = [each for each in split_dirs if PRIMARY in tables.documents(each)] or [*split_dirs]
+    left = [each for each in split_dirs if each not in boxed]
+    return boxed, [
+        LeftOut(each.name, len(_listed(each, documents)), documents)
+        for each in left
+        for documents in [tables.documents(each)]
+    ]
 
 
 def class_names(split_dirs: Sequence[Path]) -> dict[int, str]:
@@ -106,8 +130,8 @@ def boxed_images(split_dir: Path) -> Iterator[BoxedImages]:
             for start, end in pairwise(borders.tolist()):
                 its = order[start:end]
                 files = store.read_group(int(groups[its[0]])).take(pa.array(places[its]))
-                some = rows.take(pa.array(its))
-                yield BoxedImages(some, files, _sizes(some, files))
+                taken = rows.take(pa.array(its))
+                yield BoxedImages(taken, files, _sizes(taken, files))
 
 
 def _sizes(rows: pa.Table, files: pa.BinaryArray) -> npt.NDArray[np.int32]:
@@ -122,8 +146,11 @@ def _sizes(rows: pa.Table, files: pa.BinaryArray) -> npt.NDArray[np.int32]:
 
 def unlisted(split_dir: Path) -> int:
     """How many images other documents list, but not ``instances``."""
-    listed = [
-        set(tables.read_table(split_dir, name, ["sha256"])["sha256"].to_pylist())
-        for name in tables.documents(split_dir)
-    ]
-    return len(set().union(*listed[1:]) - listed[0])
+    others = [name for name in tables.documents(split_dir) if name != PRIMARY]
+    return len(_listed(split_dir, others) - _listed(split_dir, [PRIMARY]))
+
+
+def _listed(split_dir: Path, documents: Sequence[str]) -> set[str]:
+    """The images that some of these documents list, by their files."""
+    columns = (tables.read_table(split_dir, name, ["sha256"])["sha256"] for name in documents)
+    return {sha256 for column in columns for sha256 in column.to_pylist()}

@@ -45,7 +45,7 @@ class HubSplit:
 
 def export_hf(
     split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
-) -> list[HubSplit]:
+) -> list[HubSplit | detection.LeftOut]:
     """Write converted splits as a folder that ``datasets.load_dataset`` opens, with no more code.
 
     ::
@@ -63,12 +63,13 @@ def export_hf(
         advance: told how many more images are written.
 
     Returns:
-        What was written, by split.
+        What was written and left out, by split.
 
     Raises:
-        UserError: not a converted split, or one without ``instances``, or without an image in
-            them; categories that differ.
+        UserError: not a converted split, or none has ``instances``, or one no image in them;
+            categories that differ.
     """
+    split_dirs, left = detection.with_boxes(split_dirs)
     names = detection.class_names(split_dirs)
     schema = features_of(names.values()).arrow_schema
     (out / "data").mkdir()
@@ -76,7 +77,7 @@ def export_hf(
         _export(split_dir, out / "data", schema, list(names), advance) for split_dir in split_dirs
     ]
     (out / "README.md").write_text(_card(done, len(names)), encoding="utf-8", newline="\n")
-    return done
+    return [*done, *left]
 
 
 def _export(

@@ -76,7 +76,7 @@ class YoloSplit:
 
 def export_yolo(
     split_dirs: Sequence[Path], out: Path, *, advance: Callable[[int], object] = lambda _: None
-) -> list[YoloSplit]:
+) -> list[YoloSplit | detection.LeftOut]:
     """Write converted splits for Ultralytics, under the names of their folders.
 
     Image files are untouched. Classes are numbered from 0 in the document's order of categories,
@@ -92,9 +92,10 @@ def export_yolo(
         What was written and left out, by split.
 
     Raises:
-        UserError: not a converted split, or one without ``instances``; categories that differ;
-            two images that would share a label file.
+        UserError: not a converted split, or none has ``instances``; categories that differ; two
+            images that would share a label file.
     """
+    split_dirs, left = detection.with_boxes(split_dirs)
     names = detection.class_names(split_dirs)
     for split_dir in split_dirs:
         _require_own_labels(split_dir)
@@ -111,7 +112,7 @@ def export_yolo(
         encoding="utf-8",
         newline="\n",
     )
-    return done
+    return [*done, *left]
 
 
 def _image_paths(split_dir: Path, rows: pa.Table) -> list[str]:

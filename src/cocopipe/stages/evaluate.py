@@ -11,11 +11,11 @@ from cocopipe.detect.network.detector import load
 from cocopipe.detect.network.device import choose
 from cocopipe.documents import PRIMARY
 from cocopipe.drawing.sheets import compare
-from cocopipe.errors import UserError
+from cocopipe.errors import UserError, some
 from cocopipe.files import new_directory, write_json, write_table
 from cocopipe.params import Params
 from cocopipe.split.objects import ground_truth
-from cocopipe.split.tables import image_ids
+from cocopipe.split.tables import documents, image_ids
 from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
@@ -29,11 +29,7 @@ the last digits of what is found, so it is fixed here and not a setting of the m
 def evaluate(run: StageRun, params: Params) -> Scores:
     """Write ``reports/evaluate``; tie the scores, which it returns, to model and dataset."""
     split, model = run.dep(params.evaluate.split), run.dep("detector")
-    if not len(image_ids(split.location, PRIMARY)):
-        raise UserError(
-            f"{split.path} has no images to evaluate on: give the source a split for"
-            f" {params.evaluate.split}, or have one divided off by convert.{_FRACTIONS[split.name]}"
-        )
+    require_truth(params.evaluate.split, split.location, split.path)
     device = choose(params.machine.device)
     log_machine(workers=params.machine.workers, device=str(device))
     predictions = predict(
@@ -65,6 +61,27 @@ def evaluate(run: StageRun, params: Params) -> Scores:
     )
     mlflow.log_artifacts(str(out))
     return scores
+
+
+def require_truth(role: str, split_dir: Path, where: str) -> None:
+    """Refuse a split that has nothing to evaluate by.
+
+    Args:
+        role: of the split.
+        split_dir: the converted split.
+        where: what it is called in messages.
+    """
+    names = documents(split_dir)
+    if PRIMARY not in names:
+        raise UserError(
+            f"{where} has no boxes to evaluate by, only {some(names)}: set evaluate.split to one"
+            " that has, or add them at the source"
+        )
+    if not len(image_ids(split_dir, PRIMARY)):
+        raise UserError(
+            f"{where} has no images to evaluate on: give the source a split for {role}, or have"
+            f" one divided off by convert.{_FRACTIONS[role]}"
+        )
 
 
 def _write_scores(report: Path, scores: Scores) -> None:
