@@ -93,6 +93,8 @@ def test_labels_come_back_and_no_picture_moves(
     finished: Clone, tmp_path: Path, tool: Callable[[int, str], str]
 ) -> None:
     clone = finished.copy(tmp_path / "project")
+    clone.run("cocopipe", "export", "../original")
+    shutil.copytree(tmp_path / "original", clone.root / "data" / "source", dirs_exist_ok=True)
     before = {
         split: {path.name: path.read_bytes() for path in (clone.root / split / "images").iterdir()}
         for split in ("data/train", "data/val")

@@ -42,7 +42,7 @@ def picture(
     named first: a label that finds no free place is left out.
 
     Args:
-        image: pixels as stored, the ones that the boxes refer to.
+        image: turned as it was annotated, so that boxes are of its pixels.
         objects: those whose box isn't four finite numbers are left out.
         names: of the categories by id; their order gives the colours.
         side: in pixels.
