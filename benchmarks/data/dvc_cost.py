@@ -20,6 +20,7 @@ from benchmarks.data.measure import (
     size_of,
     timed,
 )
+from benchmarks.data.round_trips import BACK, print_told, told
 from benchmarks.data.ways import converted, hugging_face
 
 DVC = (sys.executable, "-m", "dvc")
@@ -130,16 +131,11 @@ WAYS: Mapping[str, Way] = {
 }
 
 
-BACK: Mapping[str, Callable[[Entries], Entries]] = {
-    "back from CVAT": changes.by_cvat,
-    "back from Label Studio": changes.by_label_studio,
-    "back from Roboflow": changes.by_roboflow,
-}
-"""Round trips through annotation tools, in which one box is moved."""
-
-
 def versions(made: CocoSet, folder: Path) -> Figures:
-    """Bytes that ``dvc push`` moves for a changed dataset, by way of keeping it."""
+    """Bytes that ``dvc push`` moves for a changed dataset, by way of keeping it.
+
+    Of what comes back from annotation tools as tables, also what is told of it.
+    """
     base = changes.read_set(made)
     changed = {
         "1 % relabelled": changes.relabelled(base),
@@ -156,8 +152,13 @@ def versions(made: CocoSet, folder: Path) -> Figures:
         remote = folder / "remote"
         pushed(base, way, repository)
         before = set(remote.rglob("*"))
+        shutil.copytree(
+            repository / "data", folder / "before", ignore=shutil.ignore_patterns("images")
+        )
         for change, entries in changed.items():
             figures[change][name] = moved(entries, way, repository, remote, before)
+            if name == TABLES and change in BACK:
+                figures[change][name] |= told(folder / "before", repository / "data")
         shutil.rmtree(folder)
     print("\nshare of a version's bytes that `dvc push` moves, and files")
     print(f"  {'':26}" + "".join(f"{name:>22}" for name in WAYS))
@@ -172,6 +173,7 @@ def versions(made: CocoSet, folder: Path) -> Figures:
         at_most(f"shards, {change}", figures[change][TABLES]["shards"], 2)
     for change in BACK:
         at_most(f"bytes of pictures, {change}", figures[change][TABLES]["picture_bytes"], 0)
+        print_told(change, figures[change][TABLES], len(base))
     return figures
 
 

@@ -74,6 +74,11 @@ def at_least(what: str, ratio: float, wanted: float) -> None:
     print(f"  {ratio:7.3f} {what}, at least {wanted:g}   {'met' if ratio >= wanted else 'MISSED'}")
 
 
+def exactly(what: str, count: int, wanted: int) -> None:
+    """Print a count beside the one that is wanted."""
+    print(f"  {count:7,} {what}, exactly {wanted:,}   {'met' if count == wanted else 'MISSED'}")
+
+
 def size_of(folder: Path, pattern: str = "*") -> int:
     """Bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
