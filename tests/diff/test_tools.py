@@ -212,3 +212,17 @@ def test_a_sheet_shows_the_right_one_of_two_with_an_id(train: Convert, tmp_path:
     assert sheet_of_changes(changes, *splits, path, read=watched, pictures=5) == 1
     assert read == [pictures["train_b", "2.jpg"]] * 2
     json.dumps(changes.as_dict())
+
+
+def test_fields_are_compared_by_split_of_the_raw_data(train: Convert) -> None:
+    one, pictures = two(2, 2)
+    for split, document in one.items():
+        document["info"] = {"description": split}
+    alone = train({"train_a": one["train_a"]}, pictures)
+    both = train(one, pictures)
+    one["train_b"]["info"] = {"description": "another"}
+    assert compare(alone, both).document_fields == ()
+    assert compare(both, train(one, pictures)).document_fields == ("info",)
+    renamed = {"training": one["train_a"]}
+    named = {("training", name): data for (_, name), data in list(pictures.items())[:2]}
+    assert compare(alone, train(renamed, named)).is_empty

@@ -32,7 +32,7 @@ from cocopipe.diff.answer import (
     Relabelled,
     Renumbered,
 )
-from cocopipe.diff.columns import Columns, Top, read_columns, read_top
+from cocopipe.diff.columns import Columns, Json, read_categories, read_columns, read_tops
 from cocopipe.diff.fingerprints import join
 from cocopipe.diff.matching import Floats, HashedObjects, Ints, Pairing, Pairs, ious, match
 from cocopipe.documents import PRIMARY
@@ -62,8 +62,8 @@ def compare(
     Raises:
         UserError: no converted split, or no such document.
     """
-    tops = read_top(before, document), read_top(after, document)
-    names = _category_names(*tops)
+    listed = read_categories(before, document), read_categories(after, document)
+    names = [*sorted({category["name"] for each in listed for category in each}), None]
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda each: read_columns(each, document, names), (before, after))
     rows = _pair_images(one, other)
@@ -73,17 +73,12 @@ def compare(
         images=_image_changes(one, other, rows),
         boxes=_box_changes(one, other, found),
         categories=_category_changes(one, other, found, names),
-        listed=_listed_categories(*tops),
+        listed=_listed_categories(*listed),
         relabelled=_relabelled(found, names),
         by_image=_by_image(one, other, rows, found),
-        document_fields=() if before is None or after is None else _document_fields(*tops),
+        document_fields=_document_fields(read_tops(before, document), read_tops(after, document)),
         objects=_changed_objects(one, other, rows, found, names),
     )
-
-
-def _category_names(*tops: Top) -> list[str | None]:
-    """The names of all categories in order, and None for objects that have none."""
-    return [*sorted({one["name"] for top in tops for one in top.get("categories", [])}), None]
 
 
 def _pair_images(before: Columns, after: Columns) -> Pairs:
@@ -328,7 +323,7 @@ def _masked(values: Ints, rows: Ints) -> Any:
     return pa.array(taken, mask=is_none)
 
 
-def _listed_categories(before: Top, after: Top) -> ListedCategories:
+def _listed_categories(before: Sequence[Json], after: Sequence[Json]) -> ListedCategories:
     one, other = _by_name(before), _by_name(after)
     both = sorted(one.keys() & other.keys())
     ids = {name: (_ids(one[name]), _ids(other[name])) for name in both}
@@ -340,26 +335,35 @@ def _listed_categories(before: Top, after: Top) -> ListedCategories:
     )
 
 
-def _by_name(top: Top) -> dict[str, list[Mapping[str, Any]]]:
-    named: dict[str, list[Mapping[str, Any]]] = {}
-    for category in top.get("categories", []):
+def _by_name(categories: Sequence[Json]) -> dict[str, list[Json]]:
+    named: dict[str, list[Json]] = {}
+    for category in categories:
         named.setdefault(category["name"], []).append(category)
     return named
 
 
-def _ids(categories: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+def _ids(categories: Sequence[Json]) -> tuple[int, ...]:
     return tuple(sorted(category["id"] for category in categories))
 
 
-def _details(categories: Sequence[Mapping[str, Any]]) -> list[str]:
+def _details(categories: Sequence[Json]) -> list[str]:
     """What they have besides name and id, as text that can be compared."""
     return sorted(json.dumps({**each, "id": 0}, sort_keys=True) for each in categories)
 
 
-def _document_fields(before: Top, after: Top) -> tuple[str, ...]:
-    one, other = (
-        {name: json.dumps(value, sort_keys=True) for name, value in top.items()}
-        for top in (before, after)
-    )
-    names = sorted((one.keys() | other.keys()) - {"categories"})
-    return tuple(name for name in names if one.get(name) != other.get(name))
+def _document_fields(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[str, ...]:
+    """The fields that differ, by split of the raw data; the only one is the same by any name."""
+    pairs = [(before[name], after[name]) for name in before.keys() & after.keys()]
+    if len(before) == len(after) == 1:
+        pairs = list(zip(before.values(), after.values(), strict=True))
+    differ = {
+        name
+        for one, other in pairs
+        for name in one.keys() | other.keys()
+        if _as_text(one, name) != _as_text(other, name)
+    }
+    return tuple(sorted(differ - {"categories"}))
+
+
+def _as_text(top: Json, name: str) -> str | None:
+    return json.dumps(top[name], sort_keys=True) if name in top else None

@@ -22,8 +22,7 @@ from cocopipe.split.tables import PLACE, TABLE_SCHEMA, categories, open_table, s
 ROWS = 1024
 """Images whose rows are in memory at a time."""
 
-Top = Mapping[str, Any]
-"""What a document has besides images and annotations."""
+Json = Mapping[str, Any]
 
 _OF_IMAGE = frozenset(
     {"image_id", "position", "file_name", "objects", "extra", *(field.name for field in PLACE)}
@@ -58,18 +57,23 @@ class Columns:
         return len(self.ids)
 
 
-def read_top(split_dir: Path | None, document: str) -> Top:
-    """What a document has besides images and annotations; nothing where there is no split.
+def read_categories(split_dir: Path | None, document: str) -> Sequence[Json]:
+    """The categories that a document lists; none where there is no split.
 
     Raises:
         UserError: no converted split, or no such document.
     """
-    if split_dir is None:
-        return {}
-    listed = sources(split_dir, document)
-    # Of several splits of the raw data, each has fields of its own.
-    top = listed[0].coco if len(listed) == 1 else {each.split: each.coco for each in listed}
-    return {**top, "categories": categories(split_dir, document)}
+    return [] if split_dir is None else categories(split_dir, document)
+
+
+def read_tops(split_dir: Path | None, document: str) -> dict[str, Json]:
+    """What documents have besides images and annotations, by the split of the raw data.
+
+    Raises:
+        UserError: no converted split, or no such document.
+    """
+    listed = [] if split_dir is None else sources(split_dir, document)
+    return {each.split: each.coco for each in listed}
 
 
 def read_columns(split_dir: Path | None, document: str, names: Sequence[str | None]) -> Columns:
@@ -85,7 +89,7 @@ def read_columns(split_dir: Path | None, document: str, names: Sequence[str | No
         UserError: no converted split, or no such document.
     """
     numbers = {name: number for number, name in enumerate(names)}
-    listed = read_top(split_dir, document).get("categories", [])
+    listed = read_categories(split_dir, document)
     number_of = {one["id"]: numbers[one["name"]] for one in listed}
     parts = [
         _columns(batch, first, number_of, numbers[None])
