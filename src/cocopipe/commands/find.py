@@ -27,6 +27,9 @@ from lineage.project import Project
 _HASH = re.compile(r"[0-9a-fA-F]{8,64}")
 _NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
+_REASONS = 3
+"""How many reasons the one sentence has for not looking at versions."""
+
 _COLUMNS = ("image_id", "file_name", "extra", "source", "sha256", "objects.list.element.id")
 
 
@@ -192,7 +195,8 @@ def _nowhere(options: argparse.Namespace, looked: Iterable[str], left: list[str]
     if options.all:
         what = f"is no picture of {where} in any revision" if where else "was looked for in vain"
         but = " that could be looked at" if where and left else ""
-        return "; ".join([f"{options.what} {what}{but}: {by}", *left])
+        more = [f"{len(left) - _REASONS} more reasons"] if len(left) > _REASONS else []
+        return "; ".join([f"{options.what} {what}{but}: {by}", *left[:_REASONS], *more])
     at = f" at {options.rev}" if options.rev else ""
     return f"{options.what} is no picture of {where}{at}: {by}, or look in --all"
 
