@@ -28,7 +28,7 @@ def test_objects_laid_aside_come_to_the_same_bytes(
     random.Random(0).shuffle(document["annotations"])
     monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 64)
     monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 64)
-    monkeypatch.setattr(gathered, "TABLE_ROW_GROUP", 64)
+    monkeypatch.setattr(gathered, "GROUP", 64)
     held = written(tmp_path / "held", document)
     monkeypatch.setattr(gathered, "HELD_BYTES", 1000)
     aside = written(tmp_path / "aside", document)

@@ -151,7 +151,7 @@ def test_many_files_and_row_groups(
     monkeypatch.setattr(images, "ROW_GROUP", 3)
     monkeypatch.setattr(tables, "TABLE_ROW_GROUP", 7)
     monkeypatch.setattr(table_writer, "TABLE_ROW_GROUP", 7)
-    monkeypatch.setattr(gathered, "TABLE_ROW_GROUP", 7)
+    monkeypatch.setattr(gathered, "GROUP", 7)
     monkeypatch.setattr(huggingface_folder, "FILE_BYTES", 30_000)
     source = converted(write_files(tmp_path / "raw", files), shard_mb=1)
     assert len(list((source[1] / "images").iterdir())) > 5

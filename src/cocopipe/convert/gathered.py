@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 
 from cocopipe.convert.columns import Annotations, DocumentColumns
 from cocopipe.split import fields
-from cocopipe.split.tables import LISTS, TABLE_ROW_GROUP
+from cocopipe.split.tables import LISTS
+
+GROUP = 1024
+"""Images whose objects are taken from files at a time."""
 
 HELD_BYTES = 8 * 2**20
 """Objects that are held before they are laid aside, in Arrow's bytes."""
@@ -89,9 +92,9 @@ class Gathered:
         if self._aside and self._held:
             self._lay_aside()
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
-        for start in range(0, len(self._images), TABLE_ROW_GROUP):
-            images = self.document.images.take(self._images.slice(start, TABLE_ROW_GROUP))
-            aside = [each.group(start // TABLE_ROW_GROUP) for each in self._aside]
+        for start in range(0, len(self._images), GROUP):
+            images = self.document.images.take(self._images.slice(start, GROUP))
+            aside = [each.group(start // GROUP) for each in self._aside]
             objects = _by_row(pa.concat_tables(aside)) if aside else held
             these = slice(start, start + len(images))
             yield these, images, _lists(objects, these.start, these.stop)
@@ -120,7 +123,7 @@ class _Aside:
 
     def __init__(self, path: Path, objects: pa.Table) -> None:
         """Write objects, which are in the order of their rows."""
-        groups = objects["row"].to_numpy() // TABLE_ROW_GROUP
+        groups = objects["row"].to_numpy() // GROUP
         borders = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
         self._path = path
         self._batches = {int(groups[start]): place for place, start in enumerate(borders[:-1])}
