@@ -11,7 +11,7 @@ ACCENT = "caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg"
 
 
 def files(*names: str) -> Files:
-    return Files({name: DiskFile(Path("raw"), name, 1) for name in names})
+    return Files.of((name, DiskFile(Path("raw"), name, 1)) for name in names)
 
 
 def found(names: list[str], *there: str) -> list[str | None]:

@@ -15,7 +15,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import IMAGE_SUFFIXES
@@ -69,13 +72,10 @@ def open_raw(raw: Path) -> Iterator[Raw]:
         yield _find_splits(raw, tree(raw, open_zips))
 
 
-def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
-    pictures = Pictures({path: entry for path, entry in tree.items() if _is_image(path)})
-    looks = {
-        path: seen
-        for path, entry in tree.items()
-        if path.lower().endswith(".json") and (seen := look(entry))
-    }
+def _find_splits(raw: Path, files: Files) -> Raw:
+    pictures = Pictures(files.only(_ends(files, IMAGE_SUFFIXES)))
+    tree = dict(files.only(_ends(files, [".json"])).entries())
+    looks = {path: seen for path, entry in tree.items() if (seen := look(entry))}
     if not looks:
         raise UserError(
             f"{raw} has no COCO annotations: expected a JSON file with images and annotations, "
@@ -115,7 +115,7 @@ def _find_splits(raw: Path, tree: Mapping[str, Entry]) -> Raw:
     unused = pictures.unused(
         folders[each.name] for each in asked if each.names and each.name in folders
     )
-    zipped = [f"{entry.where} (unpack it: it is in a zip)" for entry in _zips_in_zips(tree)]
+    zipped = [f"{entry.where} (unpack it: it is in a zip)" for entry in _zips_in_zips(files)]
     return Raw(splits, tuple(left + [f"{folder or '.'}/" for folder in unused] + zipped))
 
 
@@ -143,14 +143,16 @@ def _looked_closer(
     return every, (pictures.folders_of(every) if every != [*asked] else {**folders})
 
 
-def _zips_in_zips(tree: Mapping[str, Entry]) -> Iterator[Entry]:
-    for path, entry in tree.items():
-        if path.lower().endswith(".zip") and isinstance(entry, ZipMember):
+def _zips_in_zips(files: Files) -> Iterator[Entry]:
+    for _, entry in files.only(_ends(files, [".zip"])).entries():
+        if isinstance(entry, ZipMember):
             yield entry
 
 
-def _is_image(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+def _ends(files: Files, suffixes: Iterable[str]) -> pa.BooleanArray:
+    """Whether each file's name ends so, in whatever letter case."""
+    pattern = rf"[^/]\.({'|'.join(each.removeprefix('.') for each in suffixes)})$"
+    return pc.match_substring_regex(files.names, pattern, ignore_case=True)
 
 
 def _unclear(title: Title, other: str, tree: Mapping[str, Entry], told: str) -> UserError:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import pyarrow.compute as pc
+
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.naming import meant
 from cocopipe.coco.paths import path_of
 from cocopipe.coco.titles import is_plain
-from cocopipe.coco.zips import Entry
 
 BESIDE = ("images", "data", "imgs", "img", "pictures")
 """What a folder of images may be called that lies beside a document."""
@@ -37,11 +38,13 @@ class Pictures:
         files: By their paths.
     """
 
-    def __init__(self, files: Mapping[str, Entry]) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
+        self._paths = frozenset(files)
+        self._direct = {path.rpartition("/")[0] for path in self._paths}
         self.folders = frozenset(
             folder.as_posix() if folder.parts else ""
-            for path in {PurePosixPath(path).parent for path in files}
+            for path in map(PurePosixPath, self._direct)
             for folder in (path, *path.parents)
         )
         """The folders that images are in, or in folders of; the root is ``""``."""
@@ -66,21 +69,16 @@ class Pictures:
 
     def below(self, folder: str, others: Iterable[str] = ()) -> Files:
         """The files of a folder by their paths in it, but for those in other folders."""
-        prefix = inside(folder)
-        left_out = tuple(f"{other}/" for other in others if other != folder)
-        return Files(
-            {
-                path.removeprefix(prefix): entry
-                for path, entry in self._files.items()
-                if path.startswith(prefix) and not path.startswith(left_out)
-            }
-        )
+        files = self._files
+        for other in others:
+            if other != folder:
+                files = files.only(pc.invert(pc.starts_with(files.names, f"{other}/")))
+        return files.below(inside(folder))
 
     def unused(self, folders: Iterable[str]) -> list[str]:
         """Folders with images in them that lie in none of these."""
         used = tuple(inside(folder) for folder in folders)
-        direct = {path.rpartition("/")[0] for path in self._files}
-        return sorted(folder for folder in direct if not inside(folder).startswith(used))
+        return sorted(folder for folder in self._direct if not inside(folder).startswith(used))
 
     def has_folder_of(self, split: str) -> bool:
         """Whether some folder with images has the name of a split, such as train2017 of train."""
@@ -89,7 +87,7 @@ class Pictures:
     def _exactly(self, split: Asked) -> str | None:
         names = [path_of(name) for name in split.names]
         hits = {
-            folder: sum(inside(folder) + name in self._files for name in names)
+            folder: sum(inside(folder) + name in self._paths for name in names)
             for folder in self._candidates(split)
         }
         best = max(hits, key=lambda folder: hits[folder], default=None)

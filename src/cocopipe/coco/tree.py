@@ -3,10 +3,13 @@
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
+from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import BESIDE, UNREADABLE_ZIP, is_unicode, leads_out
 from cocopipe.coco.zips import DiskFile, Entry, OpenZip, ZipMember
 from cocopipe.errors import UserError
@@ -14,23 +17,25 @@ from cocopipe.errors import UserError
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
-def tree(raw: Path, open_zips: ExitStack) -> dict[str, Entry]:
+def tree(raw: Path, open_zips: ExitStack) -> Files:
     """Every file and zip member by its path relative to ``raw``, in sorted order."""
-    found: dict[str, Entry] = {}
+    loose: list[tuple[str, Entry]] = []
+    zipped: list[Files] = []
     for name, path in _walk(raw, raw.resolve(), ""):
         if _is_of_macos(name):
             continue
         if path.suffix.lower() == ".zip":
-            there: Mapping[str, Entry] = dict(_members(path, name, open_zips))
+            zipped.append(_members(path, name, open_zips))
         else:
-            there = {name: DiskFile(raw, name, path.stat().st_size)}
-        for inside, entry in there.items():
-            if inside in found:
-                raise UserError(
-                    f"{inside} is both {found[inside].where} and {entry.where}: remove one of them"
-                )
-            found[inside] = entry
-    return dict(sorted(found.items()))
+            loose.append((name, DiskFile(raw, name, path.stat().st_size)))
+    found = Files.joined([Files.of(loose), *zipped])
+    twice = np.flatnonzero(found.names[1:].to_numpy(False) == found.names[:-1].to_numpy(False))
+    for row in twice[:1].tolist():
+        one, other = found.at(row), found.at(row + 1)
+        raise UserError(
+            f"{found.names[row]} is both {one.where} and {other.where}: remove one of them"
+        )
+    return found
 
 
 def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
@@ -65,32 +70,33 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _members(path: Path, name: str, open_zips: ExitStack) -> Iterator[tuple[str, Entry]]:
+def _members(path: Path, name: str, open_zips: ExitStack) -> Files:
     """The members of a zip by the paths they would have if unpacked beside it."""
     file = open_zips.enter_context(path.open("rb"))
     archive = OpenZip(name, file.fileno(), os.fstat(file.fileno()).st_size)
-    members: dict[str, ZipMember] = {}
-    for member in _directory(path, archive):
-        if leads_out(member.name):
-            raise UserError(f"{path} has a member named {member.name!r}: remove it from the zip")
-        inside = member.name.replace("\\", "/")
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in _directory(path):
+        if leads_out(info.filename):
+            raise UserError(f"{path} has a member named {info.filename!r}: remove it from the zip")
+        inside = info.filename.replace("\\", "/")
         if inside in members:
             raise UserError(f"{path} has two members named {inside}: make it again")
-        members[inside] = member
+        members[inside] = info
     parent, _, _ = name.rpartition("/")
     root = f"{parent}/" if parent else ""
     if not any(_is_layout(member, path.stem) for member in members):
         root += f"{path.stem}/"
-    for inside, member in members.items():
-        yield root + inside, member
+    return Files.of(
+        (root + inside, ZipMember.of(archive, info)) for inside, info in members.items()
+    )
 
 
-def _directory(path: Path, archive: OpenZip) -> list[ZipMember]:
-    """The files in a zip; what zipfile made of its directory is gone afterwards."""
+def _directory(path: Path) -> list[zipfile.ZipInfo]:
+    """The files in a zip, as its directory has them."""
     try:
         with zipfile.ZipFile(path) as directory:
             return [
-                ZipMember.of(archive, info)
+                info
                 for info in directory.infolist()
                 if not info.is_dir() and not _is_of_macos(info.filename)
             ]

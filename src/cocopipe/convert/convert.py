@@ -13,7 +13,7 @@ from tqdm import tqdm
 from cocopipe.coco.layout import open_raw
 from cocopipe.convert.copies import Repeated, keep_once, repeated
 from cocopipe.convert.found import FoundImages, Placed
-from cocopipe.convert.gathered import Gathered
+from cocopipe.convert.gathered import Gathered, give_back_memory
 from cocopipe.convert.image_writer import finish_stores, start_stores, writing
 from cocopipe.convert.plan import SAID, Plan, planned
 from cocopipe.convert.result import Conversion, SplitConversion, Stored, stored
@@ -48,6 +48,7 @@ def convert(
         chosen, others = assign(raw, source.splits, settings.splits)
         every, unlisted = take([each for its in chosen.values() for each in its], others, settings)
         require_same_categories(every)
+        give_back_memory()
         rest = iter(every)
         taken = {role: [*islice(rest, len(its))] for role, its in chosen.items()}
         plans = {role: planned(role, taken, out, settings) for role in taken}
@@ -139,14 +140,19 @@ def _write(
     ):
         jobs = {role: start_stores(pool, plan) for role, plan in plans.items()}
         gathered = {role: _gather(taken[role], plan) for role, plan in plans.items()}
-        for role, plan in plans.items():
-            placed, several = keep_once(plan, finish_stores(plan, jobs[role], progress.update))
-            _require_some(plan, placed)
-            ends = np.cumsum([0, *map(len, plan.images)]).tolist()
-            by_split = [placed.taken(slice(*each)) for each in pairwise(ends)]
-            done |= _finish(plan, gathered[role], by_split)
-            placings += zip(plan.images, by_split, strict=True)
-            in_several += several
+        stores = {
+            role: finish_stores(plan, jobs.pop(role), progress.update)
+            for role, plan in plans.items()
+        }
+    give_back_memory()
+    for role, plan in plans.items():
+        placed, several = keep_once(plan, stores.pop(role))
+        _require_some(plan, placed)
+        ends = np.cumsum([0, *map(len, plan.images)]).tolist()
+        by_split = [placed.taken(slice(*each)) for each in pairwise(ends)]
+        done |= _finish(plan, gathered.pop(role), by_split)
+        placings += zip(plan.images, by_split, strict=True)
+        in_several += several
     return _Written(done, in_several, repeated(placings))
 
 

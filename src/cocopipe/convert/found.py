@@ -20,7 +20,7 @@ class FoundImages:
     """Images of a split of the raw data, in the order of their canonical names.
 
     Attributes:
-        names: Canonical, rising, [N].
+        names: Canonical, rising, ``pa.StringArray`` [N].
         image_ids: int64 [N]; of images with one name, they rise.
         file_names: As written, ``pa.StringArray`` [N].
         sizes: Annotated width and height in pixels, both 0 where no document says, int32 [N, 2].
@@ -28,7 +28,7 @@ class FoundImages:
         rows: The rows that their files have in those, -1 where there is none, [N].
     """
 
-    names: Sequence[str]
+    names: pa.StringArray
     image_ids: npt.NDArray[np.int64]
     file_names: pa.StringArray
     sizes: npt.NDArray[np.int32]
@@ -49,11 +49,12 @@ class FoundImages:
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "FoundImages":
         """The images where ``chosen`` [N] is true."""
+        those = pa.array(chosen)
         return replace(
             self,
-            names=[self.names[place] for place in np.flatnonzero(chosen).tolist()],
+            names=self.names.filter(those),
             image_ids=self.image_ids[chosen],
-            file_names=self.file_names.filter(pa.array(chosen)),
+            file_names=self.file_names.filter(those),
             sizes=self.sizes[chosen],
             rows=self.rows[chosen],
         )

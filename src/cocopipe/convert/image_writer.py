@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from cocopipe.convert.cutting import CAP, average, borders, hashes, ranges
@@ -50,11 +52,11 @@ def start_stores(pool: ThreadPoolExecutor, plan: Plan) -> "list[Future[_Range]]"
     The bytes are the same whatever the number of threads is, each of which writes one shard of
     each role at a time, and holds one row group of each.
     """
-    for folder in plan.folders.values() if plan.names else ():
+    for folder in plan.folders.values() if len(plan.names) else ():
         (folder / "images").mkdir()
-    names = [plan.names[number] for number in plan.order]
+    names = plan.names.take(pa.array(plan.order)).to_pylist()
     cuts = ranges(names, plan.starts[max(plan.reaches, key=lambda role: plan.reaches[role])])
-    return [pool.submit(_write_range, plan, plan.order[cut], names[cut.start]) for cut in cuts]
+    return [pool.submit(_write_range, plan, plan.order[cut]) for cut in cuts]
 
 
 def finish_stores(
@@ -116,15 +118,16 @@ class _Range:
     """The names of the shards that were begun, of all roles."""
 
 
-def _write_range(plan: Plan, numbers: Sequence[int], first: str) -> _Range:
+def _write_range(plan: Plan, numbers: npt.NDArray[np.int64]) -> _Range:
     done = _Range()
+    names = plan.names.take(pa.array(numbers)).to_pylist()
     with ExitStack() as stack:
         stores = [
-            stack.enter_context(_Store(plan, role, first, number))
+            stack.enter_context(_Store(plan, role, names[0], number))
             for number, role in enumerate(plan.roles)
         ]
-        for name, its in groupby(numbers, key=lambda number: plan.names[number]):
-            alike = list(its)
+        for name, its in groupby(zip(names, numbers.tolist(), strict=True), key=itemgetter(0)):
+            alike = [number for _, number in its]
             for store in stores:
                 store.pass_by(name)
             if len(alike) == 1:

@@ -6,6 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cocopipe.convert.cutting import borders, coarser, hashes, reach
 from cocopipe.convert.division import Division, groups
@@ -29,7 +32,7 @@ class Plan:
     """The images of each split."""
     splits: Sequence[str]
     """What messages call each."""
-    names: Sequence[str]
+    names: pa.StringArray
     """The canonical names of all images, one split after the other, [N]."""
     groups: Sequence[str | None]
     """The groups of all images, each of which has one role; None: by its own bytes, [N]."""
@@ -52,9 +55,9 @@ class Plan:
         return offsets([each.image_ids for each in self.images], "image")
 
     @cached_property
-    def order(self) -> list[int]:
-        """The images in the order of their names."""
-        return sorted(range(len(self.names)), key=lambda each: self.names[each])
+    def order(self) -> npt.NDArray[np.int64]:
+        """The images in the order of their names, int64 [N]."""
+        return np.asarray(pc.sort_indices(self.names), np.int64)
 
     @cached_property
     def reaches(self) -> dict[Role, int]:
@@ -66,7 +69,7 @@ class Plan:
     @cached_property
     def starts(self) -> dict[Role, frozenset[str]]:
         """Role -> the names with which a shard of it begins."""
-        names = sorted(set(self.names))
+        names = sorted(pc.unique(self.names).to_pylist())
         found = hashes([name.encode() for name in names])
         return {
             role: frozenset(names[place] for place in np.flatnonzero(borders(found, near)).tolist())
@@ -112,7 +115,7 @@ def planned(
     return Plan(
         images=[each.images for each in taken[role]],
         splits=[each.split for each in taken[role]],
-        names=[name for each in taken[role] for name in each.images.names],
+        names=pa.concat_arrays([each.images.names for each in taken[role]]),
         groups=[group for names in written for group in groups(names, pattern)],
         division=division,
         folders={each: out[each] for each in division.parts},

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from cocopipe.convert.columns import DocumentColumns
 from cocopipe.convert.found import Placed
-from cocopipe.convert.gathered import Gathered
+from cocopipe.convert.gathered import Gathered, give_back_memory
 from cocopipe.convert.renumber import offsets, with_originals
 from cocopipe.convert.settings import Role
 from cocopipe.split import fields
@@ -155,8 +155,9 @@ class _Table:
 
     def _write(self, count: int) -> None:
         if count:
-            self._writer.write_table(self._rows.slice(0, count).combine_chunks())
+            self._writer.write_table(self._rows.slice(0, count))
             self._rows = self._rows.slice(count)
+            give_back_memory()
 
 
 def _metadata_of(name: str, parts: Sequence[Part], role: int) -> dict[str, str]:

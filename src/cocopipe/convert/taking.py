@@ -16,7 +16,6 @@ from cocopipe.coco.places import inside
 from cocopipe.convert.canonical import are_uploaded, canonical
 from cocopipe.convert.columns import DocumentColumns, read
 from cocopipe.convert.found import FoundImages
-from cocopipe.convert.gathered import give_back_memory
 from cocopipe.convert.notes import Note
 from cocopipe.convert.settings import ConvertSettings
 from cocopipe.convert.unlisted import unlisted
@@ -93,7 +92,6 @@ class _Parsed:
 
 def _parsed(split: RawSplit, settings: ConvertSettings) -> _Parsed:
     documents, ignored = _documents(split)
-    give_back_memory()
     listed = dict(islice(_union(documents, split).items(), settings.subset))
     return _Parsed(split, tuple(documents), tuple(ignored), listed)
 
@@ -127,13 +125,20 @@ def _find(
 
     And how their names were read that are not a file's own, with how many of them.
     """
-    is_uploaded = are_uploaded([image.file_name for image in images.values()])
-    called = {
-        image_id: canonical(image.file_name, is_uploaded=is_uploaded)
-        for image_id, image in images.items()
-    }
-    image_ids = sorted(images, key=lambda image_id: (called[image_id], image_id))
-    names = [images[image_id].file_name for image_id in image_ids]
+    written = [image.file_name for image in images.values()]
+    is_uploaded = are_uploaded(written)
+    listed = pa.table(
+        {
+            "id": pa.array(images, pa.int64()),
+            "name": pa.array(
+                [canonical(name, is_uploaded=is_uploaded) for name in written], pa.string()
+            ),
+            "file_name": pa.array(written, pa.string()),
+            "place": np.arange(len(written)),
+        }
+    )
+    listed = listed.sort_by([("name", "ascending"), ("id", "ascending")]).combine_chunks()
+    ids, canonicals, names, places = (column.combine_chunks() for column in listed.columns)
 
     def of_others() -> Iterator[int]:
         prefix = inside(split.folder)
@@ -141,14 +146,10 @@ def _find(
         relative = pa.array([path.removeprefix(prefix) for path in paths], pa.string())
         yield from split.images.rows(relative).tolist()
 
-    found = meant(names, split.images, of_others)
+    found = meant(names.to_pylist(), split.images, of_others)
+    sizes = np.array([image.size or (0, 0) for image in images.values()], np.int32).reshape(-1, 2)
     return FoundImages(
-        [called[image_id] for image_id in image_ids],
-        np.array(image_ids, np.int64),
-        pa.array(names, pa.string()),
-        np.array([images[each].size or (0, 0) for each in image_ids], np.int32).reshape(-1, 2),
-        split.images,
-        found.rows,
+        canonicals, ids.to_numpy(), names, sizes[places.to_numpy()], split.images, found.rows
     ), found.readings
 
 
