@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -245,18 +246,17 @@ def file_of(split: Path, image_id: int) -> bytes:
 def written(split: Path, document: dict[str, Any], name: str = "instances") -> Path:
     """A split with the table of a document."""
     split.mkdir(exist_ok=True)
-    columns = read(InMemory(json.dumps(document).encode(), name), name=name)
-    assert columns is not None
-    return write_table(split, columns)
+    found = read(InMemory(json.dumps(document).encode(), name), name=name)
+    assert found is not None
+    return write_table(split, *found)
 
 
-def write_table(split: Path, columns: DocumentColumns) -> Path:
+def write_table(split: Path, columns: DocumentColumns, images: pa.Table) -> Path:
     """Write a document's table with all of its images and objects."""
     ids = np.sort(columns.coco.image_ids)
     (split / "annotations").mkdir(exist_ok=True)
-    gathered = Gathered(columns, ids, split / "annotations" / "aside")
-    for annotations in columns.annotations():
-        gathered.add(annotations)
+    gathered = Gathered(columns, images, ids, split / "annotations" / "aside")
+    gathered.read()
     write_tables(
         columns.name, [Part("", gathered, nowhere(len(gathered.chosen)))], {"train": split}
     )

@@ -19,10 +19,9 @@ from cocopipe.convert.gathered import Gathered
 path, out = map(Path, sys.argv[1:])
 out.mkdir()
 start = time.perf_counter()
-document = read(DiskFile(path.parent, path.name, path.stat().st_size), name="instances")
-gathered = Gathered(document, document.coco.image_ids, out / "aside")
-for annotations in document.annotations():
-    gathered.add(annotations)
+document, images = read(DiskFile(path.parent, path.name, path.stat().st_size), name="instances")
+gathered = Gathered(document, images, document.coco.image_ids, out / "aside")
+gathered.read()
 for _ in gathered.groups():
     pass
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024

@@ -46,11 +46,12 @@ def test_objects_laid_aside_and_then_none(tmp_path: Path, monkeypatch: pytest.Mo
         for copy in range(100)
     ]
     monkeypatch.setattr(gathered, "HELD_BYTES", 1000)
-    parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
-    taken = Gathered(parsed, np.array([0, 1]), tmp_path / "aside")
+    parsed, images = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
+    taken = Gathered(parsed, images, np.array([0, 1]), tmp_path / "aside")
     for objects in parsed.annotations():
         for start in range(0, len(objects), 50):
             taken.add(objects.only(np.arange(len(objects)) // 50 == start // 50))
+    assert sorted(taken.object_ids()) == list(range(200))
     write_tables("instances", [Part("", taken, nowhere(2))], {"train": tmp_path})
     rows = tables.read_table(tmp_path, "instances").to_pylist()
     assert [len(row["objects"]) for row in rows] == [100, 100]

@@ -221,7 +221,7 @@ def test_edge_cases_as_documents(real_data: Path, tmp_path: Path, name: str) -> 
         assert document is not None
         split = tmp_path / str(number)
         split.mkdir()
-        write_table(split, document)
+        write_table(split, *document)
         assert strictly_equal(tables.read_document(split, "some"), json.loads(path.read_text()))
 
 
@@ -233,5 +233,5 @@ def test_any_document_comes_back(tmp_path_factory: Any, document: dict[str, Any]
     split = tmp_path_factory.mktemp("split")
     parsed = read(InMemory(json.dumps(document).encode(), "it"), name="instances")
     assert parsed is not None
-    write_table(split, parsed)
+    write_table(split, *parsed)
     assert strictly_equal(tables.read_document(split, "instances"), document)

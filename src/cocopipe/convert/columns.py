@@ -40,20 +40,18 @@ class Annotations:
 
 @dataclass(frozen=True)
 class DocumentColumns:
-    """A COCO document, its images as columns; its annotations are still to be read.
+    """A COCO document whose images were read; its annotations are still to be.
 
     Images and annotations carry their places in the original lists, so that the
     order survives sorting, division and subsets.
 
     Attributes:
         coco: The document, found sound but for its annotations.
-        images: ``pa.Table`` of `fields.IMAGE`, in the document's order.
         of_images: How values of images were read.
         of_annotations: How values of annotations were read, of those that were read so far.
     """
 
     coco: Document
-    images: pa.Table
     of_images: Readings
     of_annotations: Readings
 
@@ -71,11 +69,11 @@ class DocumentColumns:
         return self.coco.annotations(partial(_annotations, readings=self.of_annotations))
 
 
-def read(entry: Entry, *, name: str) -> DocumentColumns | None:
+def read(entry: Entry, *, name: str) -> tuple[DocumentColumns, pa.Table] | None:
     """Read and check a document, but for its annotations.
 
     Returns:
-        None for a panoptic document.
+        The document and its images, rows of `fields.IMAGE` in its order. None for a panoptic one.
 
     Raises:
         UserError: as `cocopipe.coco.document.read`.
@@ -88,7 +86,7 @@ def read(entry: Entry, *, name: str) -> DocumentColumns | None:
     for _, of_piece in pieces:
         readings += of_piece
     table = pa.concat_tables([images for images, _ in pieces]).combine_chunks()
-    return DocumentColumns(sound, table, readings, Readings())
+    return DocumentColumns(sound, readings, Readings()), table
 
 
 def _images(images: Sequence[Mapping[str, Any]], first: int) -> tuple[pa.Table, Readings]:

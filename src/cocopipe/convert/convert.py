@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from cocopipe.coco.layout import open_raw
 from cocopipe.convert.copies import Repeated, keep_once, repeated
 from cocopipe.convert.found import FoundImages, Placed
-from cocopipe.convert.gathered import Gathered, give_back_memory
+from cocopipe.convert.gathered import give_back_memory
 from cocopipe.convert.image_writer import finish_stores, start_stores, writing
 from cocopipe.convert.plan import SAID, Plan, planned
 from cocopipe.convert.result import Conversion, SplitConversion, Stored, stored
@@ -44,9 +45,15 @@ def convert(
     Raises:
         UserError: the data isn't sound; the message names file and id.
     """
-    with _no_garbage(), open_raw(raw) as source:
+    with (
+        _no_garbage(),
+        open_raw(raw) as source,
+        TemporaryDirectory(prefix="aside-", dir=out["train"]) as aside,
+    ):
         chosen, others = assign(raw, source.splits, settings.splits)
-        every, unlisted = take([each for its in chosen.values() for each in its], others, settings)
+        every, unlisted = take(
+            [each for its in chosen.values() for each in its], others, settings, Path(aside)
+        )
         require_same_categories(every)
         give_back_memory()
         rest = iter(every)
@@ -139,7 +146,9 @@ def _write(
         writing(workers) as pool,
     ):
         jobs = {role: start_stores(pool, plan) for role, plan in plans.items()}
-        gathered = {role: _gather(taken[role], plan) for role, plan in plans.items()}
+        for documents in (each.documents for its in taken.values() for each in its):
+            for one in documents:
+                one.read()
         stores = {
             role: finish_stores(plan, jobs.pop(role), progress.update)
             for role, plan in plans.items()
@@ -150,26 +159,10 @@ def _write(
         _require_some(plan, placed)
         ends = np.cumsum([0, *map(len, plan.images)]).tolist()
         by_split = [placed.taken(slice(*each)) for each in pairwise(ends)]
-        done |= _finish(plan, gathered.pop(role), by_split)
+        done |= _finish(plan, taken[role], by_split)
         placings += zip(plan.images, by_split, strict=True)
         in_several += several
     return _Written(done, in_several, repeated(placings))
-
-
-def _gather(taken: Sequence[Taken], plan: Plan) -> list[dict[str, Gathered]]:
-    """Read the annotations of all documents: of each split, by the document's name."""
-    folder = plan.folders[plan.roles[0]] / "annotations"
-    folder.mkdir()
-    found = []
-    for number, each in enumerate(taken):
-        of_split = {}
-        for one in each.documents:
-            aside = folder / f"{number}-{one.name}"
-            of_split[one.name] = Gathered(one, each.images.image_ids, aside)
-            for objects in one.annotations():
-                of_split[one.name].add(objects)
-        found.append(of_split)
-    return found
 
 
 def _require_some(plan: Plan, placed: Placed) -> None:
@@ -185,10 +178,11 @@ def _require_some(plan: Plan, placed: Placed) -> None:
 
 
 def _finish(
-    plan: Plan, gathered: Sequence[Mapping[str, Gathered]], by_split: Sequence[Placed]
+    plan: Plan, taken: Sequence[Taken], by_split: Sequence[Placed]
 ) -> dict[Role, SplitConversion]:
     """Write the tables of a plan whose images are in their stores."""
     tables = {}
+    gathered = [{one.name: one for one in each.documents} for each in taken]
     for name in order({name for of_split in gathered for name in of_split}):
         parts = [
             Part(split, of_split[name], its.taken(of_split[name].chosen), added)
@@ -217,7 +211,7 @@ def _write_empty(taken: Sequence[Taken], split_dir: Path) -> SplitConversion:
     """Write a split without images, whose documents are those of others."""
     documents = {one.name: one for each in taken for one in each.documents}
     for name, one in documents.items():
-        write_empty(name, one, split_dir)
+        write_empty(name, one.document, split_dir)
     return SplitConversion((), Stored(), dict.fromkeys(documents, 0), OddBoxes())
 
 

@@ -1,7 +1,7 @@
-"""The objects of a document by their images, which need not fit into memory."""
+"""A document's images and their objects, which need not fit into memory."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cocopipe.split import fields
 from cocopipe.split.tables import LISTS
 
 GROUP = 1024
-"""Images whose objects are taken from files at a time."""
+"""Images that are taken from files at a time, with their objects."""
 
 HELD_BYTES = 8 * 2**20
 """Objects that are held before they are laid aside, in Arrow's bytes."""
@@ -34,17 +34,20 @@ def give_back_memory() -> None:
 
 
 class Gathered:
-    """The objects of a document by their images, some of which it may not have.
+    """The images of a document, and by them its objects, some of which it may not have.
 
-    Memory does not grow with their number, but for their ids, rows and categories: past
-    ``HELD_BYTES`` of them they lie in files until they are taken from there, by row group.
+    Images lie in a file. Memory does not grow with the number of objects, but for their rows and
+    categories: past ``HELD_BYTES`` of them they lie in files until they are taken from there.
     """
 
-    def __init__(self, document: DocumentColumns, image_ids: Ints, aside: Path) -> None:
-        """Hold none yet.
+    def __init__(
+        self, document: DocumentColumns, images: pa.Table, image_ids: Ints, aside: Path
+    ) -> None:
+        """Hold no objects yet.
 
         Args:
             document: found sound.
+            images: all that it lists, in its order.
             image_ids: of the images that count, which the document may not all list.
             aside: what the paths of files begin with that hold what memory should not.
         """
@@ -53,24 +56,42 @@ class Gathered:
         self.chosen: Ints = np.flatnonzero(is_listed)
         """Which of the images that count the document lists, [N]."""
         self.image_ids: Ints = image_ids[is_listed]
-        self._images = pa.array(in_document[is_listed])
+        self._images = _Images(
+            aside.with_name(f"{aside.name}.images"), images, in_document[is_listed]
+        )
         self._path = aside
-        self._ids: list[Ints] = [np.empty(0, np.int64)]
         self._rows: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
-        self._categories: list[Ints] = [np.empty(0, np.int64)]
+        self._categories: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
+        self._numbers: dict[int, int] = {}
+        """The ids of categories -> what ``_categories`` has for them, from 0."""
         self._held: list[pa.Table] = []
         self._aside: list[_Aside] = []
 
     @property
+    def name(self) -> str:
+        """The document's name, such as ``instances``."""
+        return self.document.name
+
     def object_ids(self) -> Ints:
-        """The ids of all objects that were taken."""
-        return np.concatenate(self._ids)
+        """The ids of all objects that were taken, in no order; read anew each time."""
+        tables = chain(self._held, chain.from_iterable(each.all() for each in self._aside))
+        ids = (np.asarray(pc.struct_field(each["object"], "id"), np.int64) for each in tables)
+        return np.concatenate([np.empty(0, np.int64), *ids])
 
     def counts(self, chosen: npt.NDArray[np.bool_]) -> tuple[int, dict[int, int]]:
         """How many objects the images have where ``chosen`` [N] is true; and by category."""
         its = chosen[np.concatenate(self._rows)]
-        ids, counts = np.unique(np.concatenate(self._categories)[its], return_counts=True)
-        return int(its.sum()), dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        counts = np.bincount(np.concatenate(self._categories)[its], minlength=len(self._numbers))
+        return int(its.sum()), dict(zip(self._numbers, counts.tolist(), strict=True))
+
+    def read(self) -> None:
+        """Take all objects of the document.
+
+        Raises:
+            UserError: as `DocumentColumns.annotations`.
+        """
+        for objects in self.document.annotations():
+            self.add(objects)
 
     def add(self, objects: Annotations) -> None:
         """Take those objects that are of these images, which follow each other as added."""
@@ -81,9 +102,10 @@ class Gathered:
         rows = row[known].astype(np.int32)
         self._held.append(pa.Table.from_arrays([pa.array(rows), taken.rows], schema=_ASIDE))
         self._rows.append(rows)
-        self._ids.append(np.asarray(taken.rows.field("id"), np.int64))
         categories = taken.rows.field("category_id").fill_null(_NO_CATEGORY)
-        self._categories.append(np.asarray(categories, np.int64))
+        ids, places = np.unique(np.asarray(categories, np.int64), return_inverse=True)
+        numbers = [self._numbers.setdefault(each, len(self._numbers)) for each in ids.tolist()]
+        self._categories.append(np.array(numbers, np.int32)[places])
         if sum(held.nbytes for held in self._held) > HELD_BYTES:
             self._lay_aside()
 
@@ -92,16 +114,16 @@ class Gathered:
         if self._aside and self._held:
             self._lay_aside()
         held = _by_row(pa.concat_tables([_ASIDE.empty_table(), *self._held]))
-        for start in range(0, len(self._images), GROUP):
-            images = self.document.images.take(self._images.slice(start, GROUP))
-            aside = [each.group(start // GROUP) for each in self._aside]
+        for number, images in enumerate(self._images):
+            aside = [each.group(number) for each in self._aside]
             objects = _by_row(pa.concat_tables(aside)) if aside else held
-            these = slice(start, start + len(images))
+            these = slice(number * GROUP, number * GROUP + len(images))
             yield these, images, _lists(objects, these.start, these.stop)
             del aside, objects
             give_back_memory()
         for each in self._aside:
             each.remove()
+        self._images.remove()
 
     def _lay_aside(self) -> None:
         """Write what is held to a file."""
@@ -116,6 +138,27 @@ def _find(ids: Ints, among: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
     places = pc.index_in(pa.array(ids), value_set=pa.array(among))
     is_there = places.is_valid().to_numpy(zero_copy_only=False)
     return np.asarray(places.fill_null(0), np.int64), is_there
+
+
+class _Images:
+    """The images of a document in a file, by row group."""
+
+    def __init__(self, path: Path, images: pa.Table, order: Ints) -> None:
+        """Write some of the images, in this order."""
+        self._path = path
+        with pa.ipc.new_file(path, images.schema) as file:
+            for start in range(0, len(order), GROUP):
+                group = images.take(pa.array(order[start : start + GROUP])).combine_chunks()
+                file.write_table(group, max_chunksize=GROUP)
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        with pa.ipc.open_file(self._path) as file:
+            for number in range(file.num_record_batches):
+                yield pa.Table.from_batches([file.get_batch(number)])
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self._path.unlink()
 
 
 class _Aside:
@@ -137,6 +180,10 @@ class _Aside:
             return _ASIDE.empty_table()
         with pa.ipc.open_file(self._path) as file:
             return pa.Table.from_batches([file.get_batch(self._batches[number])])
+
+    def all(self) -> Iterator[pa.Table]:
+        """Read all objects, those of a row group at a time."""
+        return map(self.group, self._batches)
 
     def remove(self) -> None:
         """Remove the file."""

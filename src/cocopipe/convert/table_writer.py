@@ -62,7 +62,8 @@ def write_tables(
         parts: at least one; images are placed among the same roles in all of them.
         folders: role -> its split's folder.
     """
-    added = offsets([part.gathered.object_ids for part in parts], "annotation")
+    ids = [part.gathered.object_ids() for part in parts if len(parts) > 1]
+    added = offsets(ids, "annotation") if ids else [0]
     roles = parts[0].placed.names
     with ExitStack() as stack:
         tables = [

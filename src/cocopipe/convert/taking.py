@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from cocopipe.coco.places import inside
 from cocopipe.convert.canonical import are_uploaded, canonical
 from cocopipe.convert.columns import DocumentColumns, read
 from cocopipe.convert.found import FoundImages
+from cocopipe.convert.gathered import Gathered
 from cocopipe.convert.notes import Note
 from cocopipe.convert.settings import ConvertSettings
 from cocopipe.convert.unlisted import unlisted
@@ -28,7 +30,7 @@ class Taken:
     """A split of the raw data, found sound but for annotations and the bytes of images."""
 
     split: str
-    documents: tuple[DocumentColumns, ...]
+    documents: tuple[Gathered, ...]
     images: FoundImages
     readings: Mapping[str, int]
     """How file names were read that are not those of files -> how many."""
@@ -41,13 +43,13 @@ class Taken:
         """How its names and values were read, once the annotations were."""
         for how, count in self.readings.items():
             yield Note(f"file names read {how}", count, self.split)
-        for one in self.documents:
+        for one in (each.document for each in self.documents):
             yield from one.of_images.notes(self.split, "images")
             yield from one.of_annotations.notes(self.split, "annotations")
 
 
 def take(
-    splits: Sequence[RawSplit], others: Sequence[RawSplit], settings: ConvertSettings
+    splits: Sequence[RawSplit], others: Sequence[RawSplit], settings: ConvertSettings, aside: Path
 ) -> tuple[list[Taken], Note | None]:
     """Parse the documents of splits, but for their annotations, and find their images.
 
@@ -55,6 +57,7 @@ def take(
         splits: what is taken.
         others: what is not.
         settings: how to go about it.
+        aside: an empty folder for what memory should not hold.
 
     Returns:
         What is taken of each; and a note of image files in their folders that none of them lists,
@@ -65,7 +68,13 @@ def take(
     """
     parsed = [_parsed(split, settings) for split in splits]
     taken = [
-        _taken(each, [other for other in parsed if other is not each], settings) for each in parsed
+        _taken(
+            each,
+            [other for other in parsed if other is not each],
+            settings,
+            aside / str(number),
+        )
+        for number, each in enumerate(parsed)
     ]
     if settings.subset is not None:
         return taken, None
@@ -78,7 +87,7 @@ class _Parsed:
     """A split whose documents were read; its images are still to be found."""
 
     split: RawSplit
-    documents: tuple[DocumentColumns, ...]
+    documents: Sequence[tuple[DocumentColumns, pa.Table]]
     ignored: tuple[str, ...]
     listed: "Mapping[int, _Listed]"
 
@@ -93,10 +102,12 @@ class _Parsed:
 def _parsed(split: RawSplit, settings: ConvertSettings) -> _Parsed:
     documents, ignored = _documents(split)
     listed = dict(islice(_union(documents, split).items(), settings.subset))
-    return _Parsed(split, tuple(documents), tuple(ignored), listed)
+    return _Parsed(split, documents, tuple(ignored), listed)
 
 
-def _taken(parsed: _Parsed, others: Sequence[_Parsed], settings: ConvertSettings) -> Taken:
+def _taken(
+    parsed: _Parsed, others: Sequence[_Parsed], settings: ConvertSettings, aside: Path
+) -> Taken:
     split, listed = parsed.split, parsed.listed
     images, readings = _find(listed, split, others)
     is_there = images.rows >= 0
@@ -109,7 +120,11 @@ def _taken(parsed: _Parsed, others: Sequence[_Parsed], settings: ConvertSettings
             " convert.on_missing to skip"
         )
     found = images.only(is_there)
-    return Taken(split.name, parsed.documents, found, readings, tuple(skipped), parsed.ignored)
+    documents = tuple(
+        Gathered(one, listed, found.image_ids, aside.with_name(f"{aside.name}-{one.name}"))
+        for one, listed in parsed.documents
+    )
+    return Taken(split.name, documents, found, readings, tuple(skipped), parsed.ignored)
 
 
 def _with_near(names: list[str], split: RawSplit) -> str:
@@ -153,9 +168,9 @@ def _find(
     ), found.readings
 
 
-def _documents(split: RawSplit) -> tuple[list[DocumentColumns], list[str]]:
+def _documents(split: RawSplit) -> tuple[list[tuple[DocumentColumns, pa.Table]], list[str]]:
     """The documents of a split in their order, and the files of those that aren't converted."""
-    documents: list[DocumentColumns] = []
+    documents: list[tuple[DocumentColumns, pa.Table]] = []
     ignored: list[str] = []
     for name in order(split.documents):
         document = read(split.documents[name], name=name)
@@ -171,11 +186,13 @@ def _documents(split: RawSplit) -> tuple[list[DocumentColumns], list[str]]:
     return documents, ignored
 
 
-def _union(documents: Sequence[DocumentColumns], split: RawSplit) -> "dict[int, _Listed]":
+def _union(
+    documents: Sequence[tuple[DocumentColumns, pa.Table]], split: RawSplit
+) -> "dict[int, _Listed]":
     """The images of all documents by id, in the order of the first that lists them."""
     images: dict[int, _Listed] = {}
-    for document in documents:
-        for image_id, image in _listed(document):
+    for document, listed in documents:
+        for image_id, image in _listed(listed):
             known = images.setdefault(image_id, image)
             if known.size is None and image.size is not None:
                 images[image_id] = replace(known, size=image.size)
@@ -207,9 +224,9 @@ class _Listed:
     """Annotated (width, height), if there is one; it may be one that no image has."""
 
 
-def _listed(document: DocumentColumns) -> Iterator[tuple[int, _Listed]]:
-    """Image id and what the document says of it, in the document's order."""
-    columns = (document.images[name] for name in ("image_id", "file_name", "width", "height"))
+def _listed(images: pa.Table) -> Iterator[tuple[int, _Listed]]:
+    """Image id and what a document says of it, in the document's order."""
+    columns = (images[name] for name in ("image_id", "file_name", "width", "height"))
     for image_id, name, width, height in zip(*map(_values, columns), strict=True):
         is_given = width is not None and height is not None and (width, height) != (0, 0)
         yield image_id, _Listed(name, (width, height) if is_given else None)
@@ -224,7 +241,7 @@ def require_same_categories(splits: Sequence[Taken]) -> None:
     """Refuse splits in which one id means two things, or one name has two ids."""
     seen: dict[str, list[DocumentColumns]] = {}
     for split in splits:
-        for document in split.documents:
+        for document in (each.document for each in split.documents):
             for other in seen.setdefault(document.name, []):
                 difference = _difference(_names_by_id(other), _names_by_id(document))
                 if difference:
