@@ -40,12 +40,13 @@ def test_neighbours_are_torn_apart() -> None:
 def test_a_reader_that_keeps_twice_the_window_reads_each_group_once() -> None:
     kept: OrderedDict[int, None] = OrderedDict()
     read = []
+    most = 2 * groups_in_window(groups(20_000))
     for group in groups(20_000)[shuffled(groups(20_000), seed=0, epoch=3)]:
         if group not in kept:
             read.append(group)
             kept[group] = None
         kept.move_to_end(group)
-        if len(kept) > 2 * groups_in_window(groups(20_000)):
+        if len(kept) > most:
             kept.popitem(last=False)
     assert len(read) == len(set(read))
 
