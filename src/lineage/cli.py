@@ -288,6 +288,24 @@ VERBS = (
         _answer("sync", lambda its: (its.rev,), lambda text, made: text.synced(made)),
     ),
     Verb(
+        "attempts",
+        "what stopped attempts left for another to go on from, and what that takes of the disk",
+        {
+            "which": {
+                "nargs": "*",
+                "metavar": "WHICH",
+                "help": "names of stages, or beginnings of signatures; all by default",
+            },
+            "--remove": {"action": "store_true", "help": "remove it, but for what runs"},
+        },
+        _answer(
+            "attempts",
+            lambda its: (its.which,),
+            lambda text, left: text.attempts(left),
+            flags=("remove",),
+        ),
+    ),
+    Verb(
         "run",
         "record a stage's command, of any kind: in dvc.yaml, `cmd: lineage run -- COMMAND …`",
         {

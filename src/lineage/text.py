@@ -15,6 +15,7 @@ from lineage.tracking.producer import Status
 from lineage.words import DIGITS_IN_TABLES, count, metrics, short, visible
 
 if TYPE_CHECKING:
+    from lineage.verbs.attempts import Attempts
     from lineage.verbs.checkout import Brought
     from lineage.verbs.diff_answer import Change, DataChange, Difference, Side, StageChange
     from lineage.verbs.log import Log
@@ -245,6 +246,24 @@ def synced(answer: "Synced") -> RenderableType:
     ]
     lines += [f"{version.id}: {version.verdict}" for version in answer.versions]
     return Group(*map(shown, lines))
+
+
+def attempts(answer: "Attempts") -> RenderableType:
+    """A table of what attempts left, and what was removed of it."""
+    if not answer.left:
+        return shown("No attempt was stopped that left anything to go on from.")
+    rows = [
+        (
+            shown(each.stage),
+            _short(each.signature),
+            f"{each.since:%Y-%m-%d %H:%M}",
+            size(each.size_bytes),
+            _short(each.run),
+            "runs" if each.runs else "removed" if each.signature in answer.removed else "stopped",
+        )
+        for each in answer.left
+    ]
+    return _table(("stage", "signature", "since", "bytes", "run", ""), rows)
 
 
 def difference(answer: "Difference") -> RenderableType:

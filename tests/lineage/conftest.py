@@ -85,12 +85,12 @@ class Project:
         assert not ok or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command as the head of a process group of its own."""
         return subprocess.Popen(
             command,
             cwd=self.root,
-            env=self.environment,
+            env={**self.environment, **environment},
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

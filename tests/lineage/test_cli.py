@@ -54,6 +54,7 @@ def said(said: Said, monkeypatch: pytest.MonkeyPatch) -> Said:
         (["show", "models:/nope/1"], "no model 'nope' is registered"),
         (["show", "models:/nope"], "names no model version"),
         (["sync", "v9"], "v9 is no revision of this git repository"),
+        (["attempts", "v9"], "no attempt at v9 left anything"),
         (["verify", "v9"], "v9 is no revision of this git repository"),
         (["log", "elsewhere"], "no revision tracks data at elsewhere; tracked are made.txt"),
         (["report", "--since", "noon"], "--since noon is no time"),

@@ -6,13 +6,14 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from lineage.errors import LineageError
 from lineage.project import Project
 from lineage.recording.attempt import Interrupted
 from lineage.recording.child import run_child
 from lineage.recording.fluent import active
+from lineage.recording.kept import kept
 from lineage.recording.recorded import begin, log, recorded, tell
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
@@ -147,7 +148,12 @@ def handed_on(project: Project, reader: StageReader) -> str | None:
 
 @contextmanager
 def joined(
-    project: Project, reader: StageReader, run_id: str, contexts: Mapping[str, str]
+    project: Project,
+    reader: StageReader,
+    run_id: str,
+    contexts: Mapping[str, str],
+    *,
+    goes_on: bool = False,
 ) -> Iterator[StageRun]:
     """Do the block's work in a run that another process opened, and closes."""
     client = project.client
@@ -159,11 +165,12 @@ def joined(
     }
     model_ids = {digest: model_id for digest, model_id in found.items() if model_id}
     code = CodeState.of(project.workspace, observed.execution.deps, reader.written())
-    run = StageRun(project, run_id, code, observed, reader.outs, model_ids)
-    _tell_contexts(run, contexts)
     try:
-        with active(run_id):
-            yield run
+        with kept(project, observed) if goes_on else nullcontext() as folder:
+            run = StageRun(project, run_id, code, observed, reader.outs, model_ids, folder)
+            _tell_contexts(run, contexts)
+            with active(run_id):
+                yield run
     except BaseException as error:
         tell(client, run_id, error)
         raise

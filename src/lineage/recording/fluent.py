@@ -28,11 +28,19 @@ def active(run_id: str) -> Iterator[None]:
 
 
 @contextmanager
-def measured(client: "MlflowClient", run_id: str) -> Iterator[None]:
-    """Log MLflow's measurements of the machine into a run during the block."""
+def measured(client: "MlflowClient", run_id: str, *, goes_on: bool = False) -> Iterator[None]:
+    """Log MLflow's measurements of the machine into a run during the block.
+
+    Args:
+        client: Of the run's store.
+        run_id: The run.
+        goes_on: Whether it has some already, whose numbering is continued.
+    """
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor: Any = SystemMetricsMonitor(run_id, tracking_uri=client.tracking_uri)  # type: ignore[no-untyped-call]
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        run_id, resume_logging=goes_on, tracking_uri=client.tracking_uri
+    )
     monitor.start()
     try:
         yield

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from lineage.project import Project
 from lineage.recording import attempt, run_record
 from lineage.recording.backfill import ensure_recorded_model
 from lineage.recording.fluent import active, measured
+from lineage.recording.kept import Kept, kept
 from lineage.recording.measures import log_measures
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
@@ -87,6 +88,7 @@ def recorded(
     *,
     commands: int = 1,
     with_measures: bool = False,
+    goes_on: bool = False,
 ) -> Iterator[StageRun]:
     """Open the run of a stage for the block, and close it as the block ended.
 
@@ -101,6 +103,7 @@ def recorded(
         contexts: Name of a data dependency -> MLflow's context for it.
         commands: How many commands of the stage are recorded together: the run is left open for
             the next one, until the last closes it.
+        goes_on: Whether to go on from what a stopped attempt left, in its run.
         with_measures: Log the metrics and plots that ``dvc.yaml`` declares; else the block logs
             what it measures.
 
@@ -116,21 +119,23 @@ def recorded(
         earlier = this_attempt.left(store) if commands > 1 else None
         number = earlier["number"] + 1 if earlier else 1
         is_last = number >= commands
-        for killed in this_attempt.close_earlier(client, store):
-            log.warning("run %s of an earlier attempt was left open; marked KILLED", killed)
+        killed = this_attempt.close_earlier(client, store)
         model_ids = models_of(project, begun.observed)
         if earlier:
             begun = begun.of_first(earlier)
-        with _opened(project, begun, this_attempt, earlier, leave_open=not is_last) as run_id:
-            run = StageRun(project, run_id, begun.code, begun.observed, reader.outs, model_ids)
-            if not earlier:
-                _log_inputs(run, contexts)
-            yield run
-            if is_last:
-                after = reader.after()
-                if with_measures:
-                    log_measures(run, reader, after.outs)
-                close(run, after, begun.late)
+        with kept(project, begun.observed) if goes_on else nullcontext() as folder:
+            stopped = folder.run_to_go_on_with(client) if folder else None
+            _tell_killed(killed, stopped)
+            run_id = earlier["run_id"] if earlier else stopped
+            opened = _opened(project, begun, this_attempt, run_id, folder, leave_open=not is_last)
+            with opened as run_id:
+                about = (project, run_id, begun.code, begun.observed, reader.outs, model_ids)
+                run = StageRun(*about, folder)
+                if not (earlier or stopped):
+                    _log_inputs(run, contexts)
+                yield run
+                if is_last:
+                    _close(run, reader, begun, with_measures=with_measures)
         if is_last:
             this_attempt.end(store)
         else:
@@ -142,19 +147,24 @@ def _opened(
     project: Project,
     begun: Begun,
     this_attempt: attempt.Attempt,
-    earlier: Mapping[str, Any] | None,
+    open_run: str | None,
+    folder: Kept | None,
     *,
     leave_open: bool,
 ) -> Iterator[str]:
-    """Make a run, or take the one that an earlier command left, the active one of the block."""
+    """Make a run, or an earlier one that is gone on with, the active one of the block."""
     client, store = project.client, connection.store_uri(project.workspace)
     with ExitStack() as opened:
         # Nobody would close a run that was made, and not noted yet.
         with attempt.held_back():
-            run_id = earlier["run_id"] if earlier else _create_run(project, begun)
+            run_id = open_run or _create_run(project, begun)
             this_attempt.begin(run_id, store)
+            if folder:
+                folder.begin(run_id)
             opened.enter_context(_closing(client, run_id, leave_open=leave_open))
-        opened.enter_context(measured(client, run_id))
+        if open_run:
+            _reopen(client, run_id, begun.code)
+        opened.enter_context(measured(client, run_id, goes_on=open_run is not None))
         opened.enter_context(active(run_id))
         yield run_id
 
@@ -188,6 +198,34 @@ def _create_run(project: Project, begun: Begun) -> str:
         },
     )
     return str(run.info.run_id)
+
+
+def _close(run: StageRun, reader: StageReader, begun: Begun, *, with_measures: bool) -> None:
+    after = reader.after()
+    if with_measures:
+        log_measures(run, reader, after.outs)
+    close(run, after, begun.late)
+
+
+def _tell_killed(killed: Iterable[str], open_run: str | None) -> None:
+    """Say what becomes of the runs of attempts that were killed."""
+    for run_id in killed:
+        if run_id != open_run:
+            log.warning("run %s of an earlier attempt was left open; marked KILLED", run_id)
+    if open_run:
+        log.warning("goes on in run %s, whose attempt was stopped", open_run)
+
+
+def _reopen(client: "MlflowClient", run_id: str, code: CodeState) -> None:
+    """Let a run that was stopped be one that goes on, of the code that is here now."""
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+    tags = client.get_run(run_id).data.tags
+    client.update_run(run_id, status="RUNNING")
+    for name in {ERROR, MLFLOW_RUN_NOTE} & tags.keys():
+        client.delete_tag(run_id, name)
+    for name, value in run_record.code_tags(code).items():
+        client.set_tag(run_id, name, value)
 
 
 def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:

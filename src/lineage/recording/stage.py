@@ -12,7 +12,9 @@ from lineage.repository.stage_reader import running_stage
 
 
 @contextmanager
-def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
+def stage(
+    contexts: Mapping[str, str] | None = None, *, goes_on: bool = False
+) -> Iterator[StageRun]:
     """Run the body as the work of the DVC stage that started this process.
 
     Opens the MLflow run and records what determines the result; when the body succeeds,
@@ -25,6 +27,9 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     Args:
         contexts: Name of a data dependency -> MLflow's context for it, such as
             ``training``.
+        goes_on: Whether the script goes on, from what it left in `StageRun.kept`, where an
+            earlier attempt at the same work was stopped; in that one's run, where the tracking
+            store has it.
 
     Raises:
         LineageError: Before any work, if this is not a DVC stage, if another process runs
@@ -35,8 +40,9 @@ def stage(contexts: Mapping[str, str] | None = None) -> Iterator[StageRun]:
     with in_a_sentence(), running_stage(project.workspace) as reader:
         run_id = handed_on(project, reader)
         if run_id:
-            block = joined(project, reader, run_id, contexts or {})
+            block = joined(project, reader, run_id, contexts or {}, goes_on=goes_on)
         else:
-            block = recorded(project, reader, begin(project, reader), contexts or {})
+            begun = begin(project, reader)
+            block = recorded(project, reader, begun, contexts or {}, goes_on=goes_on)
         with block as run:
             yield run

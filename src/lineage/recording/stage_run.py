@@ -15,6 +15,7 @@ from lineage.repository.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from lineage.recording.kept import Kept
     from lineage.tracking.dataset import DVCDataset
 
 
@@ -31,6 +32,7 @@ class StageRun:
         observed: The stage and its dependencies, hashed before the work.
         outs: Where it is to write.
         model_ids: DVC hash of a model it reads -> the logged model in MLflow.
+        folder: Of `kept`, where the stage goes on from it.
     """
 
     project: Project
@@ -39,6 +41,20 @@ class StageRun:
     observed: Observed
     outs: tuple[Path, ...]
     model_ids: Mapping[str, str]
+    folder: "Kept | None" = None
+
+    @property
+    def kept(self) -> Path:
+        """A folder that outlives the attempt: what an earlier one at the same work left is there.
+
+        It is of this attempt alone, and gone when the stage succeeds. DVC sees nothing of it.
+
+        Raises:
+            ValueError: If the stage was not opened with ``goes_on``.
+        """
+        if self.folder is None:
+            raise ValueError("only lineage.stage(goes_on=True) has a folder that is kept")
+        return self.folder.path
 
     @property
     def workspace(self) -> Workspace:
