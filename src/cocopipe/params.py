@@ -116,6 +116,8 @@ class Machine:
     """Processes or threads that read and write data."""
     device: str
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] | None
+    """Minutes from one checkpoint of a training to the next; None: it starts over when stopped."""
 
 
 @checked

@@ -109,47 +109,47 @@ class Clone:
         return list(client.search_runs(experiments, order_by=["attributes.start_time ASC"]))
 
 
+def clone_into(root: Path) -> Clone:
+    """Make a clone with small settings in an empty folder, nothing run yet."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *NEEDED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listing.stdout.split("\0")):
+        # DVC wrote those here that a run of the pipeline in this tree left.
+        is_left = Path(name).name == ".gitignore" and name != ".gitignore"
+        if (ROOT / name).is_file() and not is_left:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHON"))
+    }
+    clone = Clone(
+        root,
+        {
+            **inherited,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(BIN.parent),
+            "XDG_CACHE_HOME": str(root / ".git" / "cache"),
+        },
+    )
+    clone.run("git", "init", "--quiet", "--initial-branch", "main")
+    clone.run("git", "config", "user.email", "who@example.org")
+    clone.run("git", "config", "user.name", "Who")
+    clone.set_params(dict(SMALL))
+    clone.commit("a fresh clone")
+    return clone
+
+
 @pytest.fixture(scope="session")
 def new_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
     """Make a clone with small settings, nothing run yet."""
-
-    def make() -> Clone:
-        root = tmp_path_factory.mktemp("clone").resolve()
-        listing = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *NEEDED],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in filter(None, listing.stdout.split("\0")):
-            # DVC wrote those here that a run of the pipeline in this tree left.
-            is_left = Path(name).name == ".gitignore" and name != ".gitignore"
-            if (ROOT / name).is_file() and not is_left:
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, root / name)
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHON"))
-        }
-        clone = Clone(
-            root,
-            {
-                **inherited,
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-                "VIRTUAL_ENV": str(BIN.parent),
-                "XDG_CACHE_HOME": str(root / ".git" / "cache"),
-            },
-        )
-        clone.run("git", "init", "--quiet", "--initial-branch", "main")
-        clone.run("git", "config", "user.email", "who@example.org")
-        clone.run("git", "config", "user.name", "Who")
-        clone.set_params(dict(SMALL))
-        clone.commit("a fresh clone")
-        return clone
-
-    return make
+    return lambda: clone_into(tmp_path_factory.mktemp("clone").resolve())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from cocopipe.convert.notes import Note, as_markdown
 from cocopipe.convert.result import Conversion, SplitConversion, Stored
 from cocopipe.detect.evaluation.score import METRICS, Scores
-from cocopipe.detect.training.loop import EpochEnd
+from cocopipe.detect.training.events import EpochEnd
 from cocopipe.sources.origin import Fetched, Origin
 from cocopipe.split.boxes import OddBoxes
 from cocopipe.stages.outcome import line
@@ -48,7 +48,10 @@ def inspected(**odd: float) -> dict[str, float]:
 
 
 def ends(*losses: float) -> list[EpochEnd]:
-    return [EpochEnd(number, {"loss": loss}, 1.0) for number, loss in enumerate(losses, start=1)]
+    return [
+        EpochEnd(number, number, {"loss": loss}, 1.0, 0.0)
+        for number, loss in enumerate(losses, start=1)
+    ]
 
 
 @pytest.mark.parametrize(

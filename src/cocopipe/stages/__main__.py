@@ -22,6 +22,9 @@ CONTEXTS = {
 }
 """MLflow's context of what a stage reads, by name."""
 
+GO_ON = ("train",)
+"""Stages that go on where an earlier attempt was stopped."""
+
 _NO_ROOM = {
     errno.ENOSPC: "is full",
     errno.EDQUOT: "has no more room for you, by its quota",
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
     try:
         installed.check()
         with (
-            lineage.stage(CONTEXTS.get(verb)) as run,
+            lineage.stage(CONTEXTS.get(verb), goes_on=verb in GO_ON) as run,
             _interrupts_kept(),
             _unwritable_in_a_sentence(),
         ):

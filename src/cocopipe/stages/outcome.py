@@ -14,7 +14,7 @@ from lineage.words import count
 if TYPE_CHECKING:
     from cocopipe.convert.result import Conversion, SplitConversion
     from cocopipe.detect.evaluation.score import Scores
-    from cocopipe.detect.training.loop import EpochEnd
+    from cocopipe.detect.training.events import EpochEnd
     from cocopipe.sources.origin import Fetched
     from lineage import Registration
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cocopipe.detect.network.detector import build, save
 from cocopipe.detect.network.device import choose
-from cocopipe.detect.training.loop import EpochEnd, Step
+from cocopipe.detect.training.checkpoints import Checkpoints
+from cocopipe.detect.training.events import EpochEnd, Event
 from cocopipe.detect.training.loop import train as fit
 from cocopipe.detect.training.report import write_losses
 from cocopipe.errors import UserError
@@ -35,7 +36,13 @@ def train(run: StageRun, params: Params) -> list[EpochEnd]:
         seed=settings.seed,
     )
     events = fit(
-        detector, train_split, val_split, settings, device=device, workers=params.machine.workers
+        detector,
+        train_split,
+        val_split,
+        settings,
+        device=device,
+        workers=params.machine.workers,
+        checkpoints=_checkpoints(run, params.machine.checkpoint_minutes),
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
         ends = write_losses(_told(events, LossLog(run.client, run.run_id)), report)
@@ -44,7 +51,12 @@ def train(run: StageRun, params: Params) -> list[EpochEnd]:
     return ends
 
 
-def _told(events: Iterable[Step | EpochEnd], log: LossLog) -> Iterator[Step | EpochEnd]:
+def _checkpoints(run: StageRun, minutes: float | None) -> Checkpoints | None:
+    """Where the training goes on from, and leaves what another attempt needs for that."""
+    return None if minutes is None else Checkpoints(run.kept, 60 * minutes)
+
+
+def _told(events: Iterable[Event], log: LossLog) -> Iterator[Event]:
     """The same events, each told to ``log`` first; what MLflow gets is no way to the report."""
     for event in events:
         log.take(event)

@@ -17,7 +17,8 @@ from cocopipe.detect.reading.loading import loader
 from cocopipe.detect.reading.order import in_order
 from cocopipe.detect.seeds import derive
 from cocopipe.detect.settings import Optimizer, Schedule, Training
-from cocopipe.detect.training.loop import EpochEnd, Step, train, validate
+from cocopipe.detect.training.events import EpochEnd, Event, Step
+from cocopipe.detect.training.loop import train, validate
 from cocopipe.errors import UserError
 from tests.detect.small import (
     ADAMW,
@@ -34,7 +35,7 @@ from tests.detect.splits import rectangles, write_split
 
 def run(
     detector: Detector, split: Path, settings: Training = TRAINING, *, workers: int = 0
-) -> Iterator[Step | EpochEnd]:
+) -> Iterator[Event]:
     return train(detector, split, split, settings, device=CPU, workers=workers)
 
 

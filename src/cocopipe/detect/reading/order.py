@@ -70,18 +70,23 @@ def groups_in_window(groups: npt.NDArray[np.int64]) -> int:
 
 
 class Shuffled(Sampler[Key]):
-    """Every key of one epoch, in an order of its own; set ``epoch`` before."""
+    """Every key of one epoch, in an order of its own; set ``epoch`` before, and ``start``.
+
+    The first ``start`` of them are left out: they were read before a training was stopped.
+    """
 
     def __init__(self, groups: npt.NDArray[np.int64], seed: int) -> None:
         self.groups = groups
         self.seed = seed
         self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __iter__(self) -> Iterator[Key]:
-        for index in shuffled(self.groups, seed=self.seed, epoch=self.epoch).tolist():
+        order = shuffled(self.groups, seed=self.seed, epoch=self.epoch)
+        for index in order[self.start :].tolist():
             yield self.epoch, index
 
 

@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +18,12 @@ from cocopipe.detect.reading.images import Sample
 from cocopipe.detect.reading.loading import batches, ending_workers, loader
 from cocopipe.detect.reading.order import Shuffled, in_order
 from cocopipe.detect.seeds import derive
-from cocopipe.detect.settings import Optimizer, Training
+from cocopipe.detect.settings import Training
 from cocopipe.detect.training.augment import augmentation, magnifies
+from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.detections import Detections
+from cocopipe.detect.training.events import EpochEnd, Event, Step
+from cocopipe.detect.training.learner import Learner
 from cocopipe.detect.training.norms import lone_values_normed, statistics_kept
 from cocopipe.detect.training.rates import learning_rate_at
 from cocopipe.errors import UserError
@@ -29,32 +31,6 @@ from cocopipe.errors import UserError
 Loader = DataLoader[Sample]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step of the optimizer did."""
-
-    epoch: int
-    """The number of the epoch, from 1."""
-    step: int
-    """The number of the step, from 1, over all epochs."""
-    losses: Mapping[str, float]
-    """The parts that torchvision's detector gives, and their sum as ``loss``."""
-    learning_rate: float
-    images_per_s: float
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """What an epoch came to."""
-
-    epoch: int
-    """The number of the epoch, from 1."""
-    losses: Mapping[str, float]
-    """Means over the validation images: the parts, and their sum as ``loss``."""
-    duration_s: float
-    """Seconds of training and validation."""
 
 
 def train(
@@ -65,11 +41,12 @@ def train(
     *,
     device: torch.device,
     workers: int,
-) -> Iterator[Step | EpochEnd]:
+    checkpoints: Checkpoints | None = None,
+) -> Iterator[Event]:
     """Train ``detector`` in place and yield what happened, step by step.
 
-    On one CPU the weights depend on data, settings and seed alone, not on ``workers``.
-    Seeds torch's global generator at the start of every epoch.
+    On one CPU the weights depend on data, settings and seed alone, not on ``workers``, nor on
+    how often it was stopped. Seeds torch's global generator at the start of every epoch.
 
     Args:
         detector: From `build`; its module is moved to ``device`` and stays there.
@@ -78,40 +55,65 @@ def train(
         settings: What they say of the network itself, `build` has done.
         device: From `choose`.
         workers: Processes that read and decode; 0: none but this one.
+        checkpoints: What it goes on from, and leaves for another attempt; what had happened
+            until then is yielded first. None: from the start, and nothing is left.
 
     Raises:
         UserError: nothing to learn from, an unreadable image, or a loss that is not finite.
     """
-    module = detector.module.to(device)
+    learner = Learner.of(detector.module, settings.optimizer, device)
     order, source, val_source = _sources(
         detector.config, train_split, val_split, settings, device=device, workers=workers
     )
-    optimizer = _optimizer(settings.optimizer, module)
-    dtype = training_dtype(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    step, steps = 0, settings.epochs * len(source)
-    peak = settings.optimizer.learning_rate
-    progress = tqdm(total=steps, desc="train", unit="step", disable=None)
+    if checkpoints:
+        yield from checkpoints.resume(learner)
+    steps = settings.epochs * len(source)
+    progress = tqdm(total=steps, initial=learner.step, desc="train", unit="step", disable=None)
     with ending_workers(source, val_source), progress:
-        for epoch in range(1, settings.epochs + 1):
-            epoch_started = step_started = time.perf_counter()
-            order.epoch = epoch
-            torch.manual_seed(derive(settings.seed, "train", epoch))
-            module.train()
-            for images, targets in batches(source, device):
-                rate = learning_rate_at(step, steps, peak=peak, schedule=settings.schedule)
-                with mixed_precision(module, device, dtype), lone_values_normed(module):
-                    losses = _with_sum(module(images, targets))
-                step += 1
-                values = _floats(losses)
-                _check_finite(values, step, rate)
-                _descend(losses["loss"], optimizer, scaler, rate, settings.gradient_clip)
-                speed = len(images) / (time.perf_counter() - step_started)
-                yield Step(epoch, step, values, rate, speed)
+        for epoch in range(learner.epochs + 1, settings.epochs + 1):
+            started = time.perf_counter() - learner.epoch_s
+            for event in _epoch(learner, epoch, order, source, settings):
                 progress.update()
-                step_started = time.perf_counter()
-            val_losses = validate(module, val_source, seed=settings.seed, device=device)
-            yield EpochEnd(epoch, val_losses, time.perf_counter() - epoch_started)
+                learner.epoch_s = time.perf_counter() - started
+                yield from _kept(event, learner, checkpoints)
+            val_losses = validate(learner.module, val_source, seed=settings.seed, device=device)
+            taken = time.perf_counter() - started
+            learner.epochs, learner.epoch_s = epoch, 0.0
+            end = EpochEnd(epoch, learner.step, val_losses, taken, time.time())
+            yield from _kept(end, learner, checkpoints)
+
+
+def _kept(event: Event, learner: Learner, checkpoints: Checkpoints | None) -> Iterator[Event]:
+    """Yield an event; then, where it is time, write down how to go on from here."""
+    yield event
+    if checkpoints:
+        checkpoints.note(event)
+        if checkpoints.is_due:
+            checkpoints.save(learner)
+
+
+def _epoch(
+    learner: Learner, epoch: int, order: Shuffled, source: Loader, settings: Training
+) -> Iterator[Step]:
+    """Do the steps of an epoch that are still to be done."""
+    module, device, dtype = learner.module, learner.device, training_dtype(learner.device)
+    done = learner.step - (epoch - 1) * len(source)
+    order.epoch, order.start = epoch, done * settings.batch_size
+    if not done:  # else the generators are where they were
+        torch.manual_seed(derive(settings.seed, "train", epoch))
+    module.train()
+    steps, peak = settings.epochs * len(source), settings.optimizer.learning_rate
+    started = time.perf_counter()
+    for images, targets in batches(source, device):
+        rate = learning_rate_at(learner.step, steps, peak=peak, schedule=settings.schedule)
+        with mixed_precision(module, device, dtype), lone_values_normed(module):
+            losses = _with_sum(module(images, targets))
+        values = _floats(losses)
+        _check_finite(values, learner.step + 1, rate)
+        learner.descend(losses["loss"], rate, settings.gradient_clip)
+        speed = len(images) / (time.perf_counter() - started)
+        yield Step(epoch, learner.step, values, rate, speed, time.time())
+        started = time.perf_counter()
 
 
 def validate(
@@ -165,38 +167,6 @@ def _sources(
     order = Shuffled(train_set.images.groups, settings.seed)
     reader = partial(loader, batch_size=settings.batch_size, workers=workers, device=device)
     return order, reader(train_set, order), reader(val_set, in_order(val_set.images.stored_order))
-
-
-def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
-    rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
-    match settings.name:
-        case "adamw":
-            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
-        case "sgd":
-            return torch.optim.SGD(
-                weights, lr=rate, weight_decay=decay, momentum=momentum, nesterov=momentum > 0
-            )
-
-
-def _descend(
-    loss: Tensor,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    rate: float,
-    gradient_clip: float | None,
-) -> None:
-    """Change the weights so that ``loss`` falls."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(scaler.scale(loss))
-    if gradient_clip is not None:
-        scaler.unscale_(optimizer)
-        trained = [weight for group in optimizer.param_groups for weight in group["params"]]
-        nn.utils.clip_grad_norm_(trained, gradient_clip)
-    scaler.step(optimizer)
-    scaler.update()
 
 
 def _with_sum(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

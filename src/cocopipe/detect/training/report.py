@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cocopipe.detect.training.loop import EpochEnd, Step
+from cocopipe.detect.training.events import EpochEnd, Event, Step
 from cocopipe.files import write_table
 
 
-def write_losses(events: Iterable[Step | EpochEnd], report: Path) -> list[EpochEnd]:
+def write_losses(events: Iterable[Event], report: Path) -> list[EpochEnd]:
     """Write ``steps.csv`` and ``epochs.csv``: of what happens, all that no clock decides.
 
     Args:

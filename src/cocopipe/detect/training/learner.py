@@ -1,0 +1,94 @@
+"""What changes while a detector learns, as a whole that can be put back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cocopipe.detect.network.device import training_dtype
+from cocopipe.detect.settings import Optimizer
+
+
+@dataclass
+class Learner:
+    """A detector that learns, and how far it has come.
+
+    Attributes:
+        module: torchvision's, on its device.
+        optimizer: Of the weights that are trained.
+        scaler: Of float16's gradients; does nothing with other types.
+        device: Where it is.
+        step: Steps done, over all epochs.
+        epochs: Epochs done, validation with them.
+        epoch_s: Seconds that the present epoch took until `state` was taken.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    step: int = 0
+    epochs: int = 0
+    epoch_s: float = 0.0
+
+    @classmethod
+    def of(cls, module: nn.Module, settings: Optimizer, device: torch.device) -> "Learner":
+        """Begin with a module, which is moved to the device."""
+        module = module.to(device)
+        is_scaled = training_dtype(device) == torch.float16
+        scaler = torch.amp.GradScaler(device.type, enabled=is_scaled)
+        return cls(module, _optimizer(settings, module), scaler, device)
+
+    def descend(self, loss: Tensor, rate: float, gradient_clip: float | None) -> None:
+        """Change the weights so that ``loss`` falls."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.scaler.scale(loss))
+        if gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            groups = self.optimizer.param_groups
+            trained = [weight for group in groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(trained, gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides how it goes on, torch's generators with it."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "epochs": self.epochs,
+            "epoch_s": self.epoch_s,
+            "generator": torch.get_rng_state(),
+            "gpu_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.epochs = state["step"], state["epochs"]
+        self.epoch_s = state["epoch_s"]
+        torch.set_rng_state(state["generator"].cpu())
+        generators = state["gpu_generators"]
+        if self.device.type == "cuda" and len(generators) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([each.cpu() for each in generators])
+
+
+def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
+    match settings.name:
+        case "adamw":
+            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(
+                weights, lr=rate, weight_decay=decay, momentum=momentum, nesterov=momentum > 0
+            )

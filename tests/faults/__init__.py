@@ -1,0 +1,1 @@
+"""Faults from outside: what is killed, and what goes away."""
