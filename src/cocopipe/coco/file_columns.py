@@ -17,7 +17,7 @@ _DETAILS = [field.name for field in fields(ZipMember) if field.name not in ("arc
 _SIZE = _DETAILS.index("size_bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Files(Mapping[str, Entry]):
     """Files by their names, in columns: there are as many as there are images.
 
@@ -54,13 +54,11 @@ class Files(Mapping[str, Entry]):
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """All files of some, in the order of their names; two may have one."""
-        before = np.cumsum([0, *(len(part._origins) for part in parts)]).tolist()
+        before = np.cumsum([0, *(len(part._origins) for part in parts[:-1])]).tolist()
         whole = cls(
             pa.concat_arrays([part.names for part in parts]),
             [origin for part in parts for origin in part._origins],
-            np.concatenate(
-                [its._origin + added for its, added in zip(parts, before, strict=False)]
-            ),
+            np.concatenate([its._origin + first for its, first in zip(parts, before, strict=True)]),
             pa.concat_arrays([part._called for part in parts]),
             np.concatenate([part._details for part in parts]),
         )

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from cocopipe.coco.file_columns import Files
 from cocopipe.coco.names import BESIDE, UNREADABLE_ZIP, is_unicode, leads_out
@@ -29,7 +30,7 @@ def tree(raw: Path, open_zips: ExitStack) -> Files:
         else:
             loose.append((name, DiskFile(raw, name, path.stat().st_size)))
     found = Files.joined([Files.of(loose), *zipped])
-    twice = np.flatnonzero(found.names[1:].to_numpy(False) == found.names[:-1].to_numpy(False))
+    twice = np.flatnonzero(pc.equal(found.names[1:], found.names[:-1]))
     for row in twice[:1].tolist():
         one, other = found.at(row), found.at(row + 1)
         raise UserError(
