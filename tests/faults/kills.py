@@ -42,10 +42,10 @@ def new(folder: Path) -> Clone:
 
 
 @contextmanager
-def started(clone: Clone) -> Iterator[None]:
+def started(clone: Clone, *arguments: str) -> Iterator[None]:
     """Kill `dvc repro`, and all that it started, at the end of the block."""
     dvc = subprocess.Popen(
-        ["dvc", "repro"],
+        ["dvc", "repro", *arguments],
         cwd=clone.root,
         env=clone.environment,
         start_new_session=True,

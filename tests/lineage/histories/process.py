@@ -92,7 +92,7 @@ def in_one_process(clock: Clock, body: Body, sites: Path) -> Iterator[None]:
         mock.patch.object(commits, "datetime", date),
         mock.patch.object(run, "_run", call),
         mock.patch.object(environment, "describe", lambda _root: {}),
-        mock.patch.object(recorded, "measured", lambda *_: nullcontext()),
+        mock.patch.object(recorded, "measured", lambda *_, **__: nullcontext()),
         mock.patch.object(plugins, "_plugins", lambda _group: ()),
         mock.patch.dict(
             os.environ,
