@@ -43,7 +43,7 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
         LineageError: If another process runs the same stage in this working tree.
         Interrupted: Inside the block, on SIGTERM or when DVC is gone.
     """
-    key = _key(str(stage))
+    key = file_key(str(stage))
     lock = FileLock(workspace.private / f"{key}.lock")
     try:
         lock.acquire(timeout=PATIENCE_S)
@@ -52,9 +52,6 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
             f"stage {stage} is already running in {workspace.root}: wait until it ends, or stop"
             " that process."
         ) from error
-    # A temporary experiment's folder is gone when its attempt was killed; its parent's stays.
-    notes = workspace.home / ".dvc" / "tmp" / "lineage"
-    notes.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
     before = signal.signal(signal.SIGTERM, _interrupt)
     watcher = threading.Thread(
@@ -62,7 +59,7 @@ def alone(workspace: Workspace, stage: StageId) -> Iterator["Attempt"]:
     )
     watcher.start()
     try:
-        yield Attempt(notes, key)
+        yield Attempt(workspace.lasting, key)
     finally:
         ended.set()
         signal.signal(signal.SIGTERM, before)
@@ -158,7 +155,7 @@ class Attempt:
         return None
 
     def _notes(self, store: str) -> Iterator[Path]:
-        return self._folder.glob(f"{self._stage_key}-{_key(store)}-*.run")
+        return self._folder.glob(f"{self._stage_key}-{file_key(store)}-*.run")
 
     def _write(
         self, store: str, run_id: str, process: psutil.Process, about: Mapping[str, Any]
@@ -172,7 +169,7 @@ class Attempt:
         self._note(store).unlink(missing_ok=True)
 
     def _note(self, store: str) -> Path:
-        return self._folder / f"{self._stage_key}-{_key(store)}-{os.getpid()}.run"
+        return self._folder / f"{self._stage_key}-{file_key(store)}-{os.getpid()}.run"
 
 
 def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
@@ -201,5 +198,6 @@ def _is_still(attempt: Mapping[str, Any]) -> bool:
         return False
 
 
-def _key(text: str) -> str:
+def file_key(text: str) -> str:
+    """What a name of any kind is called in the names of files."""
     return sha256(text.encode()).hexdigest()[:16]

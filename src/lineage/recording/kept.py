@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from lineage.identity import Execution
 from lineage.project import Project
+from lineage.recording.attempt import file_key
 from lineage.repository.items import Observed
 from lineage.repository.workspace import Workspace
 from lineage.tracking.connection import store_uri
@@ -48,7 +48,7 @@ class Kept:
             "stage": str(self.execution.stage),
             "signature": self.execution.signature,
             "run_id": run_id,
-            "store": _key(self.store),
+            "store": file_key(self.store),
             "since": time.time(),
         }
         _note(self.path).write_text(json.dumps(about), encoding="utf-8")
@@ -58,7 +58,7 @@ class Kept:
         from mlflow.exceptions import MlflowException
 
         about = _about(self.path)
-        if self.is_empty or about.get("store") != _key(self.store):
+        if self.is_empty or about.get("store") != file_key(self.store):
             return None
         try:
             run = client.get_run(about["run_id"])
@@ -72,7 +72,7 @@ class Kept:
 
 def folder_of(workspace: Workspace) -> Path:
     """Where they are, also of temporary experiments, whose own folder is gone when they end."""
-    return workspace.home / ".dvc" / "tmp" / "lineage" / "kept"
+    return workspace.lasting / "kept"
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def kept(project: Project, observed: Observed) -> Iterator[Kept]:
     It is gone when the block succeeds, or leaves nothing in it.
     """
     workspace, execution = project.workspace, observed.execution
-    base = folder_of(workspace) / _key(f"{execution.stage} {execution.signature}")
+    base = folder_of(workspace) / file_key(f"{execution.stage} {execution.signature}")
     choosing = _alone(workspace)
     with choosing:
         base.mkdir(exist_ok=True)
@@ -205,7 +205,3 @@ def _about(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return read if isinstance(read, dict) else {}
-
-
-def _key(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:16]

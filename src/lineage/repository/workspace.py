@@ -67,6 +67,13 @@ class Workspace:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def lasting(self) -> Path:
+        """The same in `home`: it stays where a temporary experiment was killed, and is gone."""
+        folder = self.home / ".dvc" / "tmp" / "lineage"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def name_of(self, path: Path) -> str:
         """The name of a path: relative to the git root, or absolute where it lies outside."""
         if path.is_relative_to(self.git_root):

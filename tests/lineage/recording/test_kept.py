@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from lineage.identity import Execution, StageId
 from lineage.recording.kept import Kept, kept, leftovers
+from lineage.repository.workspace import Workspace
 from tests.lineage.conftest import Project, until, with_stage
 
 COUNTS = """
@@ -109,7 +110,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     execution = Execution(StageId("dvc.yaml", "make"), "a signature", {}, {})
     return (
-        SimpleNamespace(workspace=SimpleNamespace(home=tmp_path)),
+        SimpleNamespace(workspace=Workspace(tmp_path, tmp_path, tmp_path)),
         SimpleNamespace(execution=execution),
     )
 
