@@ -128,6 +128,8 @@ class Tracking:
     """The experiment that runs go to."""
     images: Literal["none", "preview", "all"]
     """Images beside a training run: none, a sheet of some, or every file."""
+    offline: Literal["refuse", "allow"]
+    """Whether a stage may begin while the tracking server does not answer."""
 
 
 @checked

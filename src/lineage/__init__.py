@@ -22,15 +22,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lineage.errors import LineageError
+    from lineage.errors import AwayError, LineageError
     from lineage.project import Project
     from lineage.recording.registration import Registration, register
     from lineage.recording.stage import stage
     from lineage.recording.stage_run import StageRun
 
-__all__ = ["LineageError", "Project", "Registration", "StageRun", "register", "stage"]
+__all__ = [
+    "AwayError",
+    "LineageError",
+    "Project",
+    "Registration",
+    "StageRun",
+    "register",
+    "stage",
+]
 
 _MODULES = {
+    "AwayError": "lineage.errors",
     "LineageError": "lineage.errors",
     "Project": "lineage.project",
     "Registration": "lineage.recording.registration",

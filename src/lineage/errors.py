@@ -48,6 +48,10 @@ class LineageError(Exception):
         return told(super().__str__())
 
 
+class AwayError(LineageError):
+    """A tracking store that is away, in a stage that can do without it until later."""
+
+
 class SaidByOthersError(LineageError):
     """What DVC, MLflow, git or a database raised by themselves, or a stage's own use of them."""
 

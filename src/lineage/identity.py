@@ -175,3 +175,8 @@ def _with_string_keys(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_string_keys(item) for item in value]
     return value
+
+
+def file_key(text: str) -> str:
+    """What a name of any kind is called in the names of files."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

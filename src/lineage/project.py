@@ -84,6 +84,10 @@ class Project:
 
         return connection.connect(self.workspace)
 
+    def work_with(self, client: "MlflowClient") -> None:
+        """Take a client whose store need not answer."""
+        self.__dict__["client"] = client
+
     @property
     def reader(self) -> "MlflowClient | NoStore":
         """What to ask: `client`, but of a store that is not there yet, which asking never makes.
@@ -127,7 +131,17 @@ class Project:
     def skipped(self) -> list[str]:
         """What of the tracking store answers are without."""
         missing = [self.reader.absence] if isinstance(self.reader, NoStore) else []
-        return missing + self.passed.sentences
+        return missing + self._waiting + self.passed.sentences
+
+    @property
+    def _waiting(self) -> list[str]:
+        """What stages recorded that the store has not yet."""
+        from lineage.spool.waiting import waiting
+        from lineage.tracking import connection
+
+        number = waiting(self.workspace, connection.store_uri(self.workspace))
+        told = f"{number} records of stages wait for the tracking store: `lineage sync` sends them."
+        return [told] if number else []
 
     def forget_store(self) -> None:
         """Forget what the store answered, after something was written to it; not the client."""

@@ -239,7 +239,8 @@ def verified(answer: "Verified") -> RenderableType:
 
 def synced(answer: "Synced") -> RenderableType:
     """A line for everything that was made."""
-    lines = [f"{stage}: run written down from dvc.lock" for stage in answer.runs]
+    lines = [f"{answer.sent} records that had waited were sent"] if answer.sent else []
+    lines += [f"{stage}: run written down from dvc.lock" for stage in answer.runs]
     lines += [
         f"{stage}: accepted with `dvc commit`; no run made these outputs"
         for stage in answer.accepted

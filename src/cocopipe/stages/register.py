@@ -19,13 +19,17 @@ from lineage.tracking.tags import VERDICT
 def register(run: StageRun, params: Params) -> tuple[Registration, str]:
     """Write ``reports/register.json`` from files alone; make sure that the version exists.
 
-    Returns the verdict, and the version as ``models:/name/version``.
+    Returns the verdict, and the version as ``models:/name/version``, or why there is none yet.
     """
     registration = judge(run.dep("detector"), run.dep("evaluate").location, params.register)
     write_json(run.out("register"), registration.as_dict())
-    version = lineage.register(run.project, registration)
+    mlflow.set_tag(VERDICT, registration.verdict)
+    try:
+        version = lineage.register(run.project, registration)
+    except lineage.AwayError as away:
+        return registration, str(away)
     model = f"models:/{version.name}/{version.version}"
-    mlflow.set_tags({VERDICT: registration.verdict, MODEL: model})
+    mlflow.set_tag(MODEL, model)
     return registration, model
 
 

@@ -4,9 +4,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from lineage.errors import LineageError
-from lineage.identity import StageId
+from lineage.identity import StageId, file_key
 from lineage.repository.processes import dvc_process
 from lineage.repository.workspace import Workspace
 from lineage.tracking.tags import ERROR
@@ -122,13 +121,20 @@ class Attempt:
         self._folder = folder
         self._stage_key = stage_key
 
-    def close_earlier(self, client: "MlflowClient", store: str) -> list[str]:
+    def close_earlier(
+        self, client: "MlflowClient", store: str, called: Callable[[str], str]
+    ) -> list[str]:
         """Mark the runs that killed attempts left RUNNING in this store as KILLED.
+
+        Args:
+            client: MLflow's client of the store.
+            store: Its URI.
+            called: What the store calls a run that was begun without it.
 
         Returns:
             The ids of those runs.
         """
-        return [run_id for note in self._notes(store) for run_id in _close(client, note)]
+        return [run_id for note in self._notes(store) for run_id in _close(client, note, called)]
 
     def begin(self, run_id: str, store: str) -> None:
         """Note the run that is about to be worked on, and who works on it."""
@@ -172,17 +178,18 @@ class Attempt:
         return self._folder / f"{self._stage_key}-{file_key(store)}-{os.getpid()}.run"
 
 
-def _close(client: "MlflowClient", note: Path) -> Iterator[str]:
+def _close(client: "MlflowClient", note: Path, called: Callable[[str], str]) -> Iterator[str]:
     from mlflow.exceptions import MlflowException
 
     attempt = json.loads(note.read_text(encoding="utf-8"))
     if _is_still(attempt):
         return
+    run_id = called(attempt["run_id"])
     try:
-        if client.get_run(attempt["run_id"]).info.status == "RUNNING":
-            client.set_tag(attempt["run_id"], ERROR, "the process was killed")
-            client.set_terminated(attempt["run_id"], "KILLED")
-            yield attempt["run_id"]
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, ERROR, "the process was killed")
+            client.set_terminated(run_id, "KILLED")
+            yield run_id
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -196,8 +203,3 @@ def _is_still(attempt: Mapping[str, Any]) -> bool:
         return bool(process.create_time() == attempt["since"]) and _runs(process)
     except psutil.NoSuchProcess:
         return False
-
-
-def file_key(text: str) -> str:
-    """What a name of any kind is called in the names of files."""
-    return sha256(text.encode()).hexdigest()[:16]

@@ -15,11 +15,12 @@ from lineage.recording.child import run_child
 from lineage.recording.fluent import active
 from lineage.recording.kept import kept
 from lineage.recording.recorded import begin, log, recorded, tell
+from lineage.recording.spooling import ids_of_models, spooled
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
 from lineage.repository.items import Observed
 from lineage.repository.stage_reader import StageReader, running_stage
-from lineage.tracking import models
+from lineage.spool.spool import Spool, unseen
 from lineage.tracking.connection import store_uri
 from lineage.tracking.dataset_inputs import datasets_of, path_of
 
@@ -122,6 +123,8 @@ def _count(reader: StageReader) -> int:
 
 
 def _do(command: Sequence[str], run: StageRun) -> None:
+    # The command may write to the run itself.
+    run.spool.settle()
     about = [run.run_id, str(run.observed.execution.stage), str(run.workspace.root)]
     ended = run_child(
         command,
@@ -156,18 +159,29 @@ def joined(
     goes_on: bool = False,
 ) -> Iterator[StageRun]:
     """Do the block's work in a run that another process opened, and closes."""
+    with spooled(project, str(reader.id)) as spool:
+        spool.adopt(unseen(run_id) if spool.sender.is_away else project.client.get_run(run_id))
+        with _joined(project, reader, run_id, contexts, spool, goes_on=goes_on) as run:
+            yield run
+
+
+@contextmanager
+def _joined(
+    project: Project,
+    reader: StageReader,
+    run_id: str,
+    contexts: Mapping[str, str],
+    spool: Spool,
+    *,
+    goes_on: bool,
+) -> Iterator[StageRun]:
     client = project.client
     observed = reader.before()
-    found = {
-        item.hash: models.find_model(client, item.hash)
-        for item in observed.deps
-        if item.kind == "model"
-    }
-    model_ids = {digest: model_id for digest, model_id in found.items() if model_id}
+    model_ids = ids_of_models(project, spool, observed.deps)
     code = CodeState.of(project.workspace, observed.execution.deps, reader.written())
     try:
         with kept(project, observed) if goes_on else nullcontext() as folder:
-            run = StageRun(project, run_id, code, observed, reader.outs, model_ids, folder)
+            run = StageRun(project, run_id, code, observed, reader.outs, model_ids, spool, folder)
             _tell_contexts(run, contexts)
             with active(run_id):
                 yield run

@@ -10,17 +10,18 @@ from lineage import environment, plugins
 from lineage.errors import reason, without_secrets
 from lineage.project import Project
 from lineage.recording import attempt, run_record
-from lineage.recording.backfill import ensure_recorded_model
 from lineage.recording.fluent import active, measured
 from lineage.recording.kept import Kept, kept
 from lineage.recording.measures import log_measures
+from lineage.recording.spooling import ids_of_models, record_model, spooled
 from lineage.recording.stage_run import StageRun
 from lineage.repository.code import CodeState
 from lineage.repository.items import Observed
 from lineage.repository.processes import command_began
 from lineage.repository.stage_reader import StageReader
 from lineage.repository.touched import clock_ahead
-from lineage.tracking import connection, models
+from lineage.spool.spool import Spool, unseen
+from lineage.tracking import connection
 from lineage.tracking.tags import ERROR, OUTPUT, RECORD
 
 if TYPE_CHECKING:
@@ -111,27 +112,30 @@ def recorded(
         LineageError: Before the block, if another process runs the stage here, or if the tracking
             store does not answer.
     """
-    with attempt.alone(project.workspace, reader.id) as this_attempt:
+    with (
+        attempt.alone(project.workspace, reader.id) as this_attempt,
+        environment.importing("mlflow", for_good=True),
+        spooled(project, str(reader.id)) as spool,
+    ):
         plugins.check()
-        store = connection.store_uri(project.workspace)
-        with environment.importing("mlflow", for_good=True):
-            client = project.client
+        store, client = connection.store_uri(project.workspace), project.client
         earlier = this_attempt.left(store) if commands > 1 else None
         number = earlier["number"] + 1 if earlier else 1
         is_last = number >= commands
-        killed = this_attempt.close_earlier(client, store)
-        model_ids = models_of(project, begun.observed)
+        is_there = not spool.sender.is_away
+        killed = this_attempt.close_earlier(client, store, spool.called) if is_there else []
+        model_ids = ids_of_models(project, spool, begun.observed.deps)
         if earlier:
             begun = begun.of_first(earlier)
         with kept(project, begun.observed) if goes_on else nullcontext() as folder:
-            stopped = folder.run_to_go_on_with(client) if folder else None
+            stopped = folder.run_to_go_on_with(client, spool) if folder else None
             _tell_killed(killed, stopped)
-            run_id = earlier["run_id"] if earlier else stopped
-            opened = _opened(project, begun, this_attempt, run_id, folder, leave_open=not is_last)
-            with opened as run_id:
+            open_run = spool.called(earlier["run_id"]) if earlier else stopped
+            opening = Opening(project, begun, this_attempt, spool, folder)
+            with _opened(opening, open_run, leave_open=not is_last) as run_id:
                 about = (project, run_id, begun.code, begun.observed, reader.outs, model_ids)
-                run = StageRun(*about, folder)
-                if not (earlier or stopped):
+                run = StageRun(*about, spool, folder)
+                if not open_run:
                     _log_inputs(run, contexts)
                 yield run
                 if is_last:
@@ -142,25 +146,31 @@ def recorded(
             this_attempt.leave(run_id, store, {**begun.for_next(), "number": number})
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What the run of a stage is opened with."""
+
+    project: Project
+    begun: Begun
+    attempt: attempt.Attempt
+    spool: Spool
+    folder: Kept | None
+
+
 @contextmanager
-def _opened(
-    project: Project,
-    begun: Begun,
-    this_attempt: attempt.Attempt,
-    open_run: str | None,
-    folder: Kept | None,
-    *,
-    leave_open: bool,
-) -> Iterator[str]:
+def _opened(opening: Opening, open_run: str | None, *, leave_open: bool) -> Iterator[str]:
     """Make a run, or an earlier one that is gone on with, the active one of the block."""
+    project, spool, begun = opening.project, opening.spool, opening.begun
     client, store = project.client, connection.store_uri(project.workspace)
+    if open_run:
+        spool.adopt(unseen(open_run) if spool.sender.is_away else client.get_run(open_run))
     with ExitStack() as opened:
         # Nobody would close a run that was made, and not noted yet.
         with attempt.held_back():
-            run_id = open_run or _create_run(project, begun)
-            this_attempt.begin(run_id, store)
-            if folder:
-                folder.begin(run_id)
+            run_id = open_run or _create_run(project, begun, spool)
+            opening.attempt.begin(run_id, store)
+            if opening.folder:
+                opening.folder.begin(run_id)
             opened.enter_context(_closing(client, run_id, leave_open=leave_open))
         if open_run:
             _reopen(client, run_id, begun.code)
@@ -169,27 +179,10 @@ def _opened(
         yield run_id
 
 
-def models_of(project: Project, before: Observed) -> dict[str, str]:
-    """Make sure that MLflow has the models that the stage reads.
-
-    It has none where their stage did not run against this store. That must happen before
-    the stage's own run is active: MLflow would call the model an output of that.
-
-    Returns:
-        DVC hash -> id of the logged model.
-    """
-    found = {}
-    for item in before.deps:
-        if item.kind == "model":
-            model_id = ensure_recorded_model(project, item.id)
-            if model_id is not None:
-                found[item.hash] = model_id
-    return found
-
-
-def _create_run(project: Project, begun: Begun) -> str:
-    run = project.client.create_run(
-        connection.experiment_id(project.client, project.workspace),
+def _create_run(project: Project, begun: Begun, spool: Spool) -> str:
+    client, is_away = project.client, spool.sender.is_away
+    run = client.create_run(
+        "" if is_away else connection.experiment_id(client, project.workspace),
         run_name=begun.observed.execution.stage.name,
         tags={
             **run_record.identity_tags(begun.observed),
@@ -289,7 +282,6 @@ def close(run: StageRun, after: Observed, late: Iterable[str] = ()) -> None:
     run_record.log_datasets(client, run_id, after.outs, contexts, run.code)
     for item in after.outs:
         if item.kind == "model":
-            experiment = client.get_run(run_id).info.experiment_id
-            models.ensure_model(client, experiment, run_id, item.location, item.hash)
+            record_model(client, run.spool, run_id, item)
     whole = run_record.document(run.workspace, observed, run.code)
     client.log_dict(run_id, {**whole, **({"changed": changed} if changed else {})}, RECORD)

@@ -10,6 +10,7 @@ from lineage.recording import sayings
 from lineage.recording.backfill import ensure_recorded_model, origin_tags
 from lineage.recording.decision import LABEL, Registration
 from lineage.recording.sayings import Saying
+from lineage.recording.spooling import answering
 from lineage.repository.whose import Whose
 from lineage.tracking import models, tags
 
@@ -34,8 +35,14 @@ def register(
         said: When; now by default, unless the checked-out commit says the same.
 
     Raises:
+        AwayError: In a stage, if the store does not answer; `lineage sync` registers it then.
         LineageError: If MLflow has no such model, and none can be made of the files.
     """
+    with answering(project, f"the version of {registration.model_name}"):
+        return _register(project, registration, said)
+
+
+def _register(project: Project, registration: Registration, said: Saying | None) -> "ModelVersion":
     client, name = project.client, registration.model_name
     data = DataId(registration.model_path, registration.model_digest)
     model_id = ensure_recorded_model(project, data)

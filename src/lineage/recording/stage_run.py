@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from lineage.recording.kept import Kept
+    from lineage.spool.spool import Spool
     from lineage.tracking.dataset import DVCDataset
 
 
@@ -32,6 +33,7 @@ class StageRun:
         observed: The stage and its dependencies, hashed before the work.
         outs: Where it is to write.
         model_ids: DVC hash of a model it reads -> the logged model in MLflow.
+        spool: What its records take their way over.
         folder: Of `kept`, where the stage goes on from it.
     """
 
@@ -41,6 +43,7 @@ class StageRun:
     observed: Observed
     outs: tuple[Path, ...]
     model_ids: Mapping[str, str]
+    spool: "Spool"
     folder: "Kept | None" = None
 
     @property

@@ -134,6 +134,16 @@ def connect(workspace: Workspace) -> "MlflowClient":
     return client
 
 
+def unasked(workspace: Workspace) -> "MlflowClient":
+    """Point MLflow at a store that does not answer, for what may wait until it does."""
+    import mlflow
+
+    with _environment_as_it_was("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(store_uri(workspace))
+    environment.stay_interruptible()
+    return mlflow.MlflowClient()
+
+
 def _connect(workspace: Workspace) -> "MlflowClient":
     import mlflow
 
@@ -155,7 +165,7 @@ def _connect(workspace: Workspace) -> "MlflowClient":
             with _environment_as_it_was("MLFLOW_TRACKING_URI"):
                 mlflow.set_tracking_uri(uri)
             # Making a fresh sqlite store may take longer on a busy machine.
-            client = ask() if is_sqlite(uri) else _within(PATIENCE_S, ask)
+            client = ask() if is_sqlite(uri) else within(PATIENCE_S, ask)
     # What answers and is no MLflow, answers with anything.
     except foreign() + NO_ANSWERS as error:
         raise LineageError(
@@ -223,19 +233,38 @@ def _artifact_location(workspace: Workspace) -> str | None:
 
 
 def experiment_name(workspace: Workspace) -> str:
-    """``tracking.experiment`` of ``params.yaml``, read as DVC reads it."""
-    from dvc.utils.serialize import load_yaml
-
-    params = workspace.root / "params.yaml"
-    values = load_yaml(str(params)) if params.is_file() else {}
-    tracking = values.get("tracking") if isinstance(values, dict) else None
-    name = tracking.get("experiment") if isinstance(tracking, dict) else None
+    """``tracking.experiment`` of ``params.yaml``."""
+    name = _param(workspace, "experiment")
     if name is not None and not isinstance(name, str):
         raise LineageError(
             f"params.yaml: tracking.experiment is {name!r}; it must be a text, the name of an"
             " MLflow experiment."
         )
     return name or DEFAULT_EXPERIMENT
+
+
+def may_be_away(workspace: Workspace) -> bool:
+    """Whether a stage may begin without its store: ``tracking.offline`` of ``params.yaml``.
+
+    A store that is a file is made, or is wrong.
+    """
+    said = _param(workspace, "offline")
+    if said not in (None, "allow", "refuse"):
+        raise LineageError(
+            f"params.yaml: tracking.offline is {said!r}; it must be allow or refuse: whether a"
+            " stage may begin while the tracking store does not answer."
+        )
+    return said == "allow" and not is_sqlite(store_uri(workspace))
+
+
+def _param(workspace: Workspace, name: str) -> Any:
+    """What ``params.yaml``, read as DVC reads it, has under ``tracking``; None for nothing."""
+    from dvc.utils.serialize import load_yaml
+
+    params = workspace.root / "params.yaml"
+    values = load_yaml(str(params)) if params.is_file() else {}
+    tracking = values.get("tracking") if isinstance(values, dict) else None
+    return tracking.get(name) if isinstance(tracking, dict) else None
 
 
 def all_experiment_ids(client: "MlflowClient | NoStore") -> list[str]:
@@ -254,7 +283,7 @@ def pages(search: Any, **query: Any) -> Iterator[Any]:
             return
 
 
-def _within(seconds: float, ask: Callable[[], T]) -> T:
+def within(seconds: float, ask: Callable[[], T]) -> T:
     """What a question comes to, whose timeouts a server that drips its answer never reaches."""
     answers: list[T] = []
     errors: list[BaseException] = []

@@ -45,6 +45,9 @@ EXPERIMENT = "dvc.exp.name"
 BACKFILLED = "lineage.backfilled"
 """``true`` for a run that was written down later, from what git and DVC know."""
 
+WAITED = "lineage.waited"
+"""What a run was called until its store was there, which it was not when the run began."""
+
 ERROR = "error"
 """The sentence that a failed stage ended with."""
 

@@ -11,6 +11,7 @@ from lineage.recording.backfill import Ensured, ensure_recorded_model, ensure_ru
 from lineage.recording.decision import LABEL, Registration
 from lineage.recording.registration import register
 from lineage.recording.sayings import of_recorded
+from lineage.recording.spooling import send_waiting
 from lineage.repository.commits import Commit
 from lineage.repository.items import Item
 from lineage.storage.borrow import exact
@@ -30,12 +31,14 @@ class Synced(Answer):
     """What `sync` found missing and made.
 
     Attributes:
+        sent: Records of stages that had waited for the store.
         runs: Stages that got a backfilled run.
         accepted: Stages whose outputs no run made: somebody used ``dvc commit``.
         versions: Model versions that exist now.
         warnings: Sentences about what could not be written down.
     """
 
+    sent: int
     runs: tuple[str, ...]
     accepted: tuple[str, ...]
     versions: tuple[SyncedVersion, ...]
@@ -45,7 +48,8 @@ class Synced(Answer):
 def sync(project: Project, rev: str | None = None) -> Synced:
     """Make sure that runs, models, versions and aliases of a lock exist in the store.
 
-    Adds only what is missing, so that a second call adds nothing.
+    Sends what stages recorded while the store was away. Adds only what is missing, so that a second
+    call adds nothing.
 
     Args:
         project: Whose store, and whose lock.
@@ -58,11 +62,12 @@ def sync(project: Project, rev: str | None = None) -> Synced:
     """
     # Two at once would each find the same runs missing.
     with FileLock(project.workspace.home / ".dvc" / "tmp" / "lineage-sync.lock"):
+        sent = send_waiting(project)
         project.forget_store()
-        return _sync(project, rev)
+        return _sync(project, rev, sent.records)
 
 
-def _sync(project: Project, rev: str | None) -> Synced:
+def _sync(project: Project, rev: str | None, sent: int) -> Synced:
     history = project.history
     commit = history.commits.present if rev is None else history.commits.named(rev)
     stages = history.snapshot(commit).stages
@@ -72,6 +77,7 @@ def _sync(project: Project, rev: str | None) -> Synced:
         if item.kind == "model":
             ensure_recorded_model(project, item.id)
     return Synced(
+        sent=sent,
         runs=tuple(stage for stage, each in ensured.items() if each.is_new),
         accepted=tuple(stage for stage, each in ensured.items() if each.run is None),
         versions=tuple(_registered(project, outs, commit)),

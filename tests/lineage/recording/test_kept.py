@@ -136,6 +136,11 @@ def client(status: str = "KILLED", stage: str = "active") -> Any:
     return SimpleNamespace(get_run=lambda run_id: run)
 
 
+def spool(*, is_away: bool = False) -> Any:
+    """Of a store that answers, or not, and has the names of runs that they were begun with."""
+    return SimpleNamespace(called=lambda name: name, sender=SimpleNamespace(is_away=is_away))
+
+
 @pytest.mark.parametrize(
     ("status", "stage", "goes_on"),
     [
@@ -149,8 +154,14 @@ def client(status: str = "KILLED", stage: str = "active") -> Any:
 def test_which_runs_are_gone_on_with(work: Any, status: str, stage: str, goes_on: bool) -> None:
     left(work)
     with kept(*work) as folder:
-        found = folder.run_to_go_on_with(client(status, stage))
+        found = folder.run_to_go_on_with(client(status, stage), spool())
     assert found == ("a run" if goes_on else None)
+
+
+def test_where_nobody_can_ask_for_the_run_it_is_gone_on_with(work: Any) -> None:
+    left(work)
+    with kept(*work) as folder:
+        assert folder.run_to_go_on_with(None, spool(is_away=True)) == "a run"
 
 
 def test_in_another_store_it_has_another_run(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +169,7 @@ def test_in_another_store_it_has_another_run(work: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     with kept(*work) as folder:
         assert (folder.path / "some").exists()
-        assert folder.run_to_go_on_with(client()) is None
+        assert folder.run_to_go_on_with(client(), spool()) is None
 
 
 @pytest.mark.parametrize("note", [None, "", '{"run_id": "a r', "[]"])
@@ -171,7 +182,7 @@ def test_a_damaged_note_costs_the_run_and_no_work(work: Any, note: str | None) -
     assert [each.stage for each in leftovers(work[0].workspace)] == [""]
     with kept(*work) as folder:
         assert (folder.path / "some").exists()
-        assert folder.run_to_go_on_with(client()) is None
+        assert folder.run_to_go_on_with(client(), spool()) is None
 
 
 def test_who_leaves_nothing_leaves_nothing(work: Any, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def stage(deps: dict[str, str], outs: list[str]) -> StageRun:
         observed,
         tuple(ROOT / path for path in outs),
         {},
+        None,  # nothing is recorded
     )
 
 

@@ -1,0 +1,1 @@
+"""What a stage records, on its way to the tracking store: written down here first, sent later."""
