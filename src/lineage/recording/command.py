@@ -135,6 +135,7 @@ def _do(command: Sequence[str], run: StageRun) -> None:
             HANDED_ON: json.dumps(about),
         },
     )
+    run.spool.look_again(run.run_id)
     if ended.code:
         raise (CommandStopped if ended.was_stopped else CommandFailedError)(command, ended.code)
 

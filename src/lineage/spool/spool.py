@@ -99,6 +99,12 @@ class Spool:
         artifacts.take_over(run.info.artifact_uri, run.info.run_id, self)
         return run
 
+    def look_again(self, run_id: str) -> None:
+        """Take note of what another process gave a run, as far as the store answers."""
+        if self.settle():
+            with self._lock:
+                self._mirrors[run_id] = Mirror(self._store.real.get_run(self.called(run_id)))
+
     def create(
         self, experiment: str, user: str, start_time: int, tags: "Sequence[RunTag]", name: str
     ) -> "Run":
