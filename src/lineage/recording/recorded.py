@@ -77,6 +77,7 @@ def begin(project: Project, reader: StageReader) -> Begun:
             *[observed.execution.stage] * 2,
         )
     code = CodeState.of(project.workspace, observed.execution.deps, reader.written())
+    plugins.check()
     return Begun(observed, late, code)
 
 
@@ -117,33 +118,45 @@ def recorded(
         environment.importing("mlflow", for_good=True),
         spooled(project, str(reader.id)) as spool,
     ):
-        plugins.check()
-        store, client = connection.store_uri(project.workspace), project.client
+        store = connection.store_uri(project.workspace)
         earlier = this_attempt.left(store) if commands > 1 else None
         number = earlier["number"] + 1 if earlier else 1
-        is_last = number >= commands
-        is_there = not spool.sender.is_away
-        killed = this_attempt.close_earlier(client, store, spool.called) if is_there else []
+        killed = _close_earlier(project, this_attempt, spool)
         model_ids = ids_of_models(project, spool, begun.observed.deps)
-        if earlier:
-            begun = begun.of_first(earlier)
+        begun = begun.of_first(earlier) if earlier else begun
         with kept(project, begun.observed) if goes_on else nullcontext() as folder:
-            stopped = folder.run_to_go_on_with(client, spool) if folder else None
-            _tell_killed(killed, stopped)
-            open_run = spool.called(earlier["run_id"]) if earlier else stopped
+            open_run = _run_to_go_on_with(project, spool, earlier, folder)
+            _tell_killed(killed, None if earlier else open_run)
             opening = Opening(project, begun, this_attempt, spool, folder)
-            with _opened(opening, open_run, leave_open=not is_last) as run_id:
+            with _opened(opening, open_run, leave_open=number < commands) as run_id:
                 about = (project, run_id, begun.code, begun.observed, reader.outs, model_ids)
                 run = StageRun(*about, spool, folder)
                 if not open_run:
                     _log_inputs(run, contexts)
                 yield run
-                if is_last:
+                if number >= commands:
                     _close(run, reader, begun, with_measures=with_measures)
-        if is_last:
+        if number >= commands:
             this_attempt.end(store)
         else:
             this_attempt.leave(run_id, store, {**begun.for_next(), "number": number})
+
+
+def _close_earlier(project: Project, this_attempt: attempt.Attempt, spool: Spool) -> list[str]:
+    """Mark the runs that killed attempts left open, once their store answers."""
+    if spool.sender.is_away:
+        return []
+    store = connection.store_uri(project.workspace)
+    return this_attempt.close_earlier(project.client, store, spool.called)
+
+
+def _run_to_go_on_with(
+    project: Project, spool: Spool, earlier: Mapping[str, Any] | None, folder: Kept | None
+) -> str | None:
+    """The run of the stage's earlier command, or else of an attempt that was stopped."""
+    if earlier:
+        return spool.called(earlier["run_id"])
+    return folder.run_to_go_on_with(project.client, spool) if folder else None
 
 
 @dataclass(frozen=True)

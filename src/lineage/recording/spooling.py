@@ -11,8 +11,9 @@ from lineage.project import Project
 from lineage.recording.backfill import ensure_recorded_model
 from lineage.repository.items import Item
 from lineage.spool import waiting
+from lineage.spool.delivery import Resolver
 from lineage.spool.sender import is_refusal
-from lineage.spool.spool import Resolver, Spool
+from lineage.spool.spool import Spool
 from lineage.spool.store import SpooledStore, installed
 from lineage.storage.borrow import exact
 from lineage.tracking import connection, models

@@ -1,30 +1,24 @@
 """What a process records, written down on disk at once and sent to the store behind it."""
 
-import json
-import logging
 import os
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineage.errors import reason
+from lineage.spool.delivery import Delivery, Resolver, called
 from lineage.spool.journal import Journal
 from lineage.spool.mirror import Mirror
-from lineage.spool.records import CALLS, MOST_AT_ONCE, Record, merged
-from lineage.spool.sender import Sender, is_refusal
+from lineage.spool.records import MOST_AT_ONCE, Record, merged
+from lineage.spool.sender import Sender
 from lineage.spool.store import SpooledStore
 from lineage.tracking.connection import within
-from lineage.tracking.tags import WAITED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run, RunTag
-
-log = logging.getLogger("lineage")
 
 FILES = "files"
 """Folder with what waits of artifacts."""
@@ -32,25 +26,6 @@ FILES = "files"
 QUIET_S, ANSWER_S, LONGEST_QUIET_S = 2.0, 5.0, 60.0
 """Without anything that arrived: when the store is asked whether it is there, how long that may
 take, and when it is given up though it is."""
-
-TRIES = 3
-"""How often a record is sent that may be what the store does not take, before it is left out."""
-
-
-@dataclass(frozen=True)
-class Resolver:
-    """What is not known, or cannot be made, before the store answers.
-
-    Attributes:
-        experiment: The id of the experiment for runs.
-        model_id: What a model is called in the store, from what `Record` has of it; None for one
-            that the store cannot have.
-        make_model: Makes the model of a run, both as `Record` has them, the run as the store has.
-    """
-
-    experiment: Callable[[], str]
-    model_id: Callable[[str], str | None]
-    make_model: Callable[[str, Any], None]
 
 
 class Spool:
@@ -66,14 +41,12 @@ class Spool:
         self.folder = folder
         self.process = os.getpid()
         self._store = store
-        self._resolver = resolver
         self._lock = threading.RLock()
         self._journal = Journal(folder)
         self._mirrors: dict[str, Mirror] = {}
         self._files = sum(1 for _ in (folder / FILES).glob("*"))
         self._is_closed = False
-        self._tries = 0
-        self._sends_files = False
+        self._delivery = Delivery(folder, store, resolver)
         self.sender = Sender(self)
 
     @property
@@ -100,10 +73,15 @@ class Spool:
         return run
 
     def look_again(self, run_id: str) -> None:
-        """Take note of what another process gave a run, as far as the store answers."""
-        if self.settle():
-            with self._lock:
-                self._mirrors[run_id] = Mirror(self._store.real.get_run(self.called(run_id)))
+        """Take note of what another process gave a run, if the store answers."""
+        if not self.settle():
+            return
+        try:
+            run = within(ANSWER_S, lambda: self._store.real.get_run(self.called(run_id)))
+        except Exception:  # noqa: BLE001 - whatever it is that does not answer
+            return
+        with self._lock:
+            self._mirrors[run_id] = Mirror(run)
 
     def create(
         self, experiment: str, user: str, start_time: int, tags: "Sequence[RunTag]", name: str
@@ -161,7 +139,7 @@ class Spool:
             now, progress = time.monotonic(), self.sender.progress
             if now - max(asked, progress) < QUIET_S:
                 continue
-            is_stuck = now - progress > LONGEST_QUIET_S and not self._sends_files
+            is_stuck = now - progress > LONGEST_QUIET_S and not self._delivery.carries_files
             if is_stuck or not self._answers():
                 return False
             asked = time.monotonic()
@@ -198,8 +176,7 @@ class Spool:
             lines = self._journal.first(MOST_AT_ONCE)
         records = [Record.read(line) for line in lines]
         _, number = merged(records)
-        self._deliver(records[:number])
-        self._tries = 0
+        self._delivery.bring(records[:number])
         with self._lock:
             if self._is_closed:
                 return
@@ -207,98 +184,13 @@ class Spool:
         if records[0].kind == "artifacts":
             shutil.rmtree(self.folder / records[0].body["files"])
 
-    def _deliver(self, records: Sequence[Record]) -> None:
-        """Send records that go in one call, or as many of them as the store takes."""
-        record, _ = merged(records)
-        try:
-            self._send(record)
-        except Exception as error:
-            self._tries += 1
-            if not is_refusal(error, in_doubt=self._tries >= TRIES):
-                raise
-            half = len(records) // 2
-            if half:
-                self._deliver(records[:half])
-                self._deliver(records[half:])
-            else:
-                self._refused(record, error)
-
-    def _send(self, record: Record) -> None:
-        self._sends_files = record.kind in ("artifacts", "model")
-        run_id = self.called(record.run_id)
-        match record.kind:
-            case "create":
-                self._create(record)
-            case "artifacts":
-                repository = self.artifacts_of(record.run_id)
-                repository.log_artifacts(
-                    str(self.folder / record.body["files"]), record.body["place"]
-                )
-            case "model":
-                self._resolver.make_model(run_id, record.body)
-            case _:
-                CALLS[record.kind](self._store.real, record, run_id, self._resolver.model_id)
-
-    def _create(self, record: Record) -> None:
-        """Create a run that waited, unless that was done and only the answer was lost."""
-        from mlflow.entities import RunTag, ViewType
-
-        store, body, experiment = self._store.real, record.body, self._resolver.experiment()
-        mark = f"tags.`{WAITED}` = '{record.run_id}'"
-        found = store.search_runs([experiment], mark, ViewType.ALL, max_results=1)
-        tags = {**body["tags"], WAITED: record.run_id}
-        run = (
-            found[0]
-            if found
-            else store.create_run(
-                experiment,
-                body["user"],
-                body["start"],
-                [RunTag(key, value) for key, value in tags.items()],
-                body["name"],
-            )
-        )
-        _name_file(self.folder, record.run_id).write_text(run.info.run_id, encoding="utf-8")
-
     def called(self, run_id: str) -> str:
         """What the store calls a run."""
         return called(self.folder, run_id)
 
     def artifacts_of(self, run_id: str) -> Any:
         """MLflow's own repository of a run's artifacts."""
-        from lineage.spool import artifacts
-
-        mirror = self._mirrors.get(run_id)
-        uri = mirror.info.artifact_uri if mirror else ""
-        if not uri or uri.startswith(artifacts.UNKNOWN):
-            uri = self._store.real.get_run(self.called(run_id)).info.artifact_uri
-        return artifacts.repository_at(uri, self._store.uri)
-
-    def _refused(self, record: Record, error: Exception) -> None:
-        path = self.folder.parent.parent / "refused.jsonl"
-        with path.open("a", encoding="utf-8") as file:
-            told = {"kind": record.kind, "run": record.run_id, "why": reason(error)}
-            file.write(json.dumps({**told, "body": record.body}) + "\n")
-        log.warning(
-            "the tracking store does not take a record of run %s (%s): it is left out, and kept in"
-            " %s",
-            *(record.run_id, reason(error), path),
-        )
-
-
-def called(folder: Path, run_id: str) -> str:
-    """What the store calls a run that waited, as far as the store has it.
-
-    Args:
-        folder: Of any spool of that store.
-        run_id: As it was called meanwhile.
-    """
-    name = _name_file(folder, run_id)
-    return name.read_text(encoding="utf-8") if name.is_file() else run_id
-
-
-def _name_file(folder: Path, run_id: str) -> Path:
-    return folder.parent / f"{run_id}.run"
+        return self._delivery.artifacts_of(run_id)
 
 
 def unseen(run_id: str, experiment: str = "", **known: Any) -> "Run":

@@ -9,8 +9,9 @@ from lineage.errors import bare_url
 from lineage.identity import file_key
 from lineage.repository.held import HeldFolder, Shelf, hold, note_of
 from lineage.repository.workspace import Workspace
+from lineage.spool.delivery import Resolver
 from lineage.spool.journal import waiting_in
-from lineage.spool.spool import Resolver, Spool
+from lineage.spool.spool import Spool
 from lineage.spool.store import SpooledStore
 
 

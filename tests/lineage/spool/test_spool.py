@@ -14,8 +14,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from lineage.repository.workspace import Workspace
-from lineage.spool import sender, spool, waiting
-from lineage.spool.spool import Resolver, Spool
+from lineage.spool import delivery, sender, spool, waiting
+from lineage.spool.delivery import Resolver
+from lineage.spool.spool import Spool
 from lineage.spool.store import SpooledStore
 
 WRITES = ("log_batch", "log_inputs", "update_run_info", "delete_tag", "create_run")
@@ -204,7 +205,7 @@ def test_what_a_database_in_trouble_says_is_no_refusal_at_once(
     def twice(name: str, call: Any) -> Any:
         if name == "log_batch":
             tries.append(1)
-            door.refuses = set() if len(tries) == spool.TRIES else door.refuses
+            door.refuses = set() if len(tries) == delivery.TRIES else door.refuses
         return through(name, call)
 
     door._through = twice  # type: ignore[method-assign]
