@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cocopipe.detect.network.detector import Detector
-from cocopipe.detect.training import checkpoints
+from cocopipe.detect.training import checkpoints, losses
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train
@@ -89,6 +89,25 @@ def test_a_stopped_training_comes_to_the_same_bytes(
     detector = new_detector(image_size=64)
     events = list(run(detector, split, folder, workers=workers, every_s=3600))
     assert (without_clocks(events), written(detector, tmp_path / "model")) == undisturbed
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4, 8])
+def test_so_does_one_whose_losses_are_fetched_in_groups(
+    split: Path,
+    tmp_path: Path,
+    undisturbed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    """As on a GPU. A checkpoint between the events of a group would leave the others out."""
+    monkeypatch.setitem(losses.FETCH_S, "cpu", 3600)  # all of an epoch at its end
+    events = run(new_detector(image_size=64), split, tmp_path)
+    assert len(list(islice(events, stop))) == stop
+    events.close()
+    detector = new_detector(image_size=64)
+    events = list(run(detector, split, tmp_path, every_s=3600))
+    assert without_clocks(events) == undisturbed[0]
+    assert written(detector, tmp_path / "model") == undisturbed[1]
 
 
 def test_it_goes_on_and_not_from_the_start(

@@ -20,7 +20,7 @@ from cocopipe.detect.training.choice import Scored
 from cocopipe.detect.training.detections import Detections
 from cocopipe.detect.training.events import EpochEnd, Event, Step, TrainingEnd
 from cocopipe.detect.training.learner import Learner
-from cocopipe.detect.training.losses import check_finite, floats, with_sum
+from cocopipe.detect.training.losses import Steps, with_sum
 from cocopipe.detect.training.norms import lone_values_normed
 from cocopipe.detect.training.rates import learning_rate_at
 from cocopipe.detect.training.validation import Validation
@@ -84,14 +84,15 @@ def _kept(event: Event, learner: Learner, checkpoints: Checkpoints | None) -> It
     yield event
     if checkpoints:
         checkpoints.note(event)
-        if checkpoints.is_due:
+        # Else there are steps done that nobody was told of.
+        if event.step == learner.step and checkpoints.is_due:
             checkpoints.save(learner)
 
 
 def _epoch(
     learner: Learner, epoch: int, order: Shuffled, source: Loader, settings: Training
 ) -> Iterator[Step]:
-    """Do the steps of an epoch that are still to be done."""
+    """Do the steps of an epoch that are still to be done; yield them some at a time."""
     module, device, dtype = learner.module, learner.device, training_dtype(learner.device)
     done = learner.step - (epoch - 1) * len(source)
     order.epoch, order.start = epoch, done * settings.batch_size
@@ -99,17 +100,16 @@ def _epoch(
         torch.manual_seed(derive(settings.seed, "train", epoch))
     module.train()
     steps, peak = settings.epochs * len(source), settings.optimizer.learning_rate
-    started = time.perf_counter()
+    waiting = Steps(device)
     for images, targets in batches(source, device):
         rate = learning_rate_at(learner.step, steps, peak=peak, schedule=settings.schedule)
         with mixed_precision(module, device, dtype), lone_values_normed(module):
             losses = with_sum(module(images, targets))
-        values = floats(losses)
-        check_finite(values, learner.step + 1, rate)
         learner.descend(losses["loss"], rate, settings.gradient_clip)
-        speed = len(images) / (time.perf_counter() - started)
-        yield Step(epoch, learner.step, values, rate, speed, time.time())
-        started = time.perf_counter()
+        waiting.add(epoch, learner.step, losses, rate=rate, images=len(images))
+        if waiting.are_due:
+            yield from waiting.fetched()
+    yield from waiting.fetched()
 
 
 def _validated(learner: Learner, validation: Validation, settings: Training) -> EpochEnd:

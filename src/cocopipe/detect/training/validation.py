@@ -14,7 +14,7 @@ from cocopipe.detect.seeds import derive
 from cocopipe.detect.settings import Training
 from cocopipe.detect.training.average_precision import AveragePrecision
 from cocopipe.detect.training.detections import Detections
-from cocopipe.detect.training.losses import floats, with_sum
+from cocopipe.detect.training.losses import in_one, with_sum
 from cocopipe.detect.training.norms import statistics_kept
 from cocopipe.documents import PRIMARY
 from cocopipe.split.objects import ground_truth
@@ -116,13 +116,20 @@ def validate(
     norms and dropout as for prediction. The same weights and seed give the same losses:
     torch's generators are put back afterwards.
     """
-    sums: dict[str, float] = {}
-    images_seen = 0
+    rows: list[torch.Tensor] = []
+    counts: list[int] = []
+    names: tuple[str, ...] = ()
     gpus = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=gpus), statistics_kept(module):
         torch.manual_seed(derive(seed, "validate"))
         for images, targets in batches(source, device):
-            for name, value in floats(with_sum(module(images, targets))).items():
-                sums[name] = sums.get(name, 0.0) + value * len(images)
-            images_seen += len(images)
-    return {name: value / images_seen for name, value in sums.items()}
+            losses = with_sum(module(images, targets))
+            names = tuple(losses)
+            rows.append(in_one(losses))
+            counts.append(len(images))
+    # All at once: each trip waits for the GPU.
+    values = zip(*torch.stack(rows).tolist(), strict=True)
+    return {
+        name: sum(value * count for value, count in zip(each, counts, strict=True)) / sum(counts)
+        for name, each in zip(names, values, strict=True)
+    }
