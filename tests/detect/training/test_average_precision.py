@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cocopipe.detect.evaluation.score import score
-from cocopipe.detect.prediction.truth import found, truth
+from cocopipe.detect.prediction.truth import truth
 from cocopipe.detect.training.average_precision import AveragePrecision
 from cocopipe.split.boxes import is_box
 from tests.detect.splits import rectangles
@@ -38,6 +38,12 @@ def official(document: Document, results: Document, kind: str) -> npt.NDArray[np
         evaluation.evaluate()
         evaluation.accumulate()
     return np.asarray(evaluation.eval["precision"])
+
+
+def found(document: Document, results: Results) -> Document:
+    """Results as pycocotools' own `loadRes` has them."""
+    boxes = [{**each, "area": each["bbox"][2] * each["bbox"][3]} for each in results]
+    return {**document, "annotations": numbered(boxes)}
 
 
 def fast(document: Document, results: Document, kind: str) -> npt.NDArray[np.float64]:

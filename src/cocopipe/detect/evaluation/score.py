@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from cocopipe.detect.prediction.truth import found, truth
+from cocopipe.detect.prediction.truth import truth
 from cocopipe.errors import UserError
 
 METRICS = (
@@ -64,7 +64,7 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
             "the ground truth has no box to be found in its "
             f"{len(to_find['images'])} images: evaluate on a split with annotations"
         )
-    expected, given = _index(to_find), _index(found(ground_truth, results))
+    expected, given = _index(to_find), _index(_found(to_find, results))
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(expected, given, "bbox")
         evaluation.evaluate()
@@ -86,6 +86,14 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
             "AP": _curve(recalls, precision),
         },
     )
+
+
+def _found(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    annotations = [
+        {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
+        for number, result in enumerate(results, start=1)
+    ]
+    return {**truth, "annotations": annotations}
 
 
 def _index(document: dict[str, Any]) -> COCO:

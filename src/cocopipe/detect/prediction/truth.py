@@ -1,6 +1,6 @@
-"""What there was to find, and what was found, as every scorer gets it."""
+"""What there was to find, as every scorer gets it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cocopipe.split.boxes import is_box
@@ -33,16 +33,11 @@ def truth(document: Mapping[str, Any]) -> dict[str, Any]:
         }
         for number, annotation in enumerate(boxed, start=1)
     ]
-    return {**_frame(document), "annotations": annotations}
-
-
-def found(document: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return COCO results as a document with the images and categories of another."""
-    annotations = [
-        {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
-        for number, result in enumerate(results, start=1)
-    ]
-    return {**_frame(document), "annotations": annotations}
+    return {
+        "images": document["images"],
+        "categories": document["categories"],
+        "annotations": annotations,
+    }
 
 
 def _area(annotation: Mapping[str, Any]) -> float:
@@ -51,7 +46,3 @@ def _area(annotation: Mapping[str, Any]) -> float:
         return area
     _, _, width, height = annotation["bbox"]
     return float(width * height)
-
-
-def _frame(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {"images": document["images"], "categories": document["categories"]}
