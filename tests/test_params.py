@@ -85,6 +85,23 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
             "train.augment.scale.0 is 0; input should be greater than 0.",
         ),
         (
+            "eval_epochs: 1",
+            "eval_epochs: 0",
+            "train.eval_epochs is 0; input should be greater than or equal to 1.",
+        ),
+        (
+            "select: best",
+            "select: first",
+            "train.select is 'first'; input should be 'best' or 'last'.",
+        ),
+        (
+            "patience: #",
+            "patience: 0 #",
+            "train.patience is 0; input should be greater than or equal to 1.",
+        ),
+        ("ema: #", "ema: 1.0 #", "train.ema is 1.0; input should be less than 1."),
+        ("ema: #", "ema: high #", "train.ema is 'high'; input should be a valid number."),
+        (
             "name: adamw",
             "name: lion",
             "train.optimizer.name is 'lion'; input should be 'adamw' or 'sgd'.",
@@ -193,3 +210,16 @@ def test_what_dvc_wrote_can_be_taken_back(tmp_path: Path, there: str, back: str)
     read(path)
     apply_overrides(path, [back])
     assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eval_epochs", 3), ("select", "last"), ("patience", 5), ("ema", 0.999)],
+)
+def test_what_is_empty_or_not_can_be_set_for_an_experiment(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    apply_overrides(path, [f"train.{name}={value}"])
+    assert getattr(read(path).train, name) == value

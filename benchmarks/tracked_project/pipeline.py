@@ -126,7 +126,7 @@ FOLDERS = {
     MODEL: ("config.json", "model.safetensors"),
     "reports/convert": ("conversion.json", "notes.md"),
     "reports/data": ("class_balance.png", "statistics.json"),
-    "reports/train": ("epochs.csv", "steps.csv"),
+    "reports/train": ("average_precision.csv", "chosen.json", "epochs.csv", "steps.csv"),
     "reports/evaluate": ("metrics.json", "per_category.csv", "precision_recall.csv"),
 }
 """Path of an output that is a folder -> the files in it."""

@@ -29,6 +29,9 @@ ALSO_THERE = {
         "src/cocopipe/sources/yolo_labels.py": "writes it for the labels of another format"
     },
     "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
+    "A training option": {
+        "src/cocopipe/detect/training/losses.py": "names it in a sentence",
+    },
     "A check of the data": {
         "src/cocopipe/convert/result.py": "tells how many there are",
         "src/cocopipe/detect/training/detections.py": "leaves those boxes out",

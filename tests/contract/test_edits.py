@@ -30,6 +30,8 @@ EDITS = [
     ("the names of documents", "cocopipe/documents.py", ON_SPLITS),
     ("the writing of files", "cocopipe/files.py", EVERY),
     ("the decoding of images", "cocopipe/detect/reading/decoding.py", {"train", "evaluate"}),
+    ("what a detector finds", "cocopipe/detect/prediction/predict.py", {"train", "evaluate"}),
+    ("the scores of a training", "cocopipe/detect/training/average_precision.py", {"train"}),
     ("the training loop", "cocopipe/detect/training/loop.py", {"train"}),
     ("what a setting may be", "cocopipe/detect/settings.py", set()),
     ("what a setting of convert may be", "cocopipe/convert/settings.py", {"convert"}),

@@ -19,6 +19,7 @@ BREACHES = {
     ],
     "Training and evaluation do not know each other": [
         ("cocopipe/detect/evaluation/__init__.py", "import cocopipe.detect.training"),
+        ("cocopipe/detect/prediction/__init__.py", "import cocopipe.detect.evaluation"),
     ],
     "Rooms of lineage are stacked": [
         ("lineage/tracking/tags.py", "import lineage.recording.run_record"),

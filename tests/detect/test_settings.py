@@ -21,6 +21,12 @@ from tests.detect.small import ADAMW, ONE_CYCLE, TRAINING, UNCHANGED
         (ADAMW, {"name": "lion"}, "name\n  Input should be 'adamw' or 'sgd'"),
         (ONE_CYCLE, {"name": "poly"}, "name\n  Input should be 'one_cycle', 'cosine', "),
         (TRAINING, {"gradient_clip": float("inf")}, "gradient_clip\n  Input should be a finite"),
+        (TRAINING, {"eval_epochs": 0}, "eval_epochs\n  Input should be greater than or equal to 1"),
+        (TRAINING, {"select": "first"}, "select\n  Input should be 'best' or 'last'"),
+        (TRAINING, {"patience": 0}, "patience\n  Input should be greater than or equal to 1"),
+        (TRAINING, {"patience": 1.5}, "patience\n  Input should be a valid integer"),
+        (TRAINING, {"ema": 0.0}, "ema\n  Input should be greater than 0"),
+        (TRAINING, {"ema": 1.0}, "ema\n  Input should be less than 1"),
         (TRAINING, {"epochs": "2"}, "epochs\n  Input should be a valid integer"),
     ],
 )

@@ -25,9 +25,12 @@ from tests.stages.conftest import Clone, clone_into
 
 SETTINGS: dict[str, object] = {
     "train.epochs": 4,
+    "train.ema": 0.9,
+    "train.patience": 3,
     "machine.checkpoint_minutes": 0.001,
 }
-"""Some steps and checkpoints more than the smallest pipeline has."""
+"""Some steps and checkpoints more than the smallest pipeline has, and all that they have to hold;
+`train.select` is best anyway."""
 
 PATIENCE_S = 120
 

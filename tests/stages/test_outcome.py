@@ -3,13 +3,15 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cocopipe.convert.notes import Note, as_markdown
 from cocopipe.convert.result import Conversion, SplitConversion, Stored
 from cocopipe.detect.evaluation.score import METRICS, Scores
-from cocopipe.detect.training.events import EpochEnd
+from cocopipe.detect.training.events import EpochEnd, TrainingEnd
+from cocopipe.detect.training.report import Course
 from cocopipe.sources.origin import Fetched, Origin
 from cocopipe.split.boxes import OddBoxes
 from cocopipe.stages.outcome import line
@@ -47,11 +49,17 @@ def inspected(**odd: float) -> dict[str, float]:
     return {f"{split}.{name}": value for split, of in splits.items() for name, value in of.items()}
 
 
-def ends(*losses: float) -> list[EpochEnd]:
-    return [
-        EpochEnd(number, number, {"loss": loss}, 1.0, 0.0)
-        for number, loss in enumerate(losses, start=1)
-    ]
+def course(*losses: float | None, **end: Any) -> Course:
+    """A training with these losses, whose end is such."""
+    last = {"epoch": 1, "reason": "the best AP", "scores": {"AP": 0.25, "AP50": 0.5}}
+    last |= {"epochs": len(losses), "step": 9, "stopped": None, "time_s": 0.0}
+    return Course(
+        [
+            EpochEnd(number, number, {} if loss is None else {"loss": loss}, {}, 1.0, 0.5, 0.0)
+            for number, loss in enumerate(losses, start=1)
+        ],
+        TrainingEnd(**{**last, **end}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,11 +88,22 @@ def ends(*losses: float) -> list[EpochEnd]:
             "train 31 images, 84 objects · val 31 images, 84 objects · test 9 images, no instances"
             " · nothing odd found",
         ),
-        ("train", ends(2.5), "1 epoch · validation loss 2.5"),
         (
             "train",
-            ends(2.5, 0.25, 1 / 3),
-            "3 epochs · validation loss 2.5 to 0.3333, best 0.25 in epoch 2",
+            course(2.5),
+            "1 epoch · validation loss 2.5 · AP 0.250 · epoch 1 saved, the best AP",
+        ),
+        (
+            "train",
+            course(2.5, 0.25, 1 / 3, epoch=2, stopped="no better AP in 1 evaluation"),
+            "3 epochs, then stopped: no better AP in 1 evaluation"
+            " · validation loss 2.5 to 0.3333, best 0.25 in epoch 2"
+            " · AP 0.250 · epoch 2 saved, the best AP",
+        ),
+        (
+            "train",
+            course(None, None, epoch=2, scores={}, reason="the last: val has no images"),
+            "2 epochs · epoch 2 saved, the last: val has no images",
         ),
         (
             "evaluate",

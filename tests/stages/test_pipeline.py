@@ -64,9 +64,13 @@ def test_a_training_run_has_losses_system_metrics_and_the_dataset_beside_the_mod
 ) -> None:
     client = finished.client()
     train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
-    assert {"train/loss", "validation/loss", "learning_rate", "images_per_s"} <= set(
-        train.data.metrics
-    )
+    assert {
+        "train/loss",
+        "validation/loss",
+        "learning_rate",
+        "images_per_s",
+        "validation_s",
+    } <= set(train.data.metrics)
     artifacts = {
         file.path
         for folder in ("", "dataset/train", "dataset/train/annotations")
@@ -90,6 +94,19 @@ def test_a_training_run_has_losses_system_metrics_and_the_dataset_beside_the_mod
     )
     assert record["environment"]["packages"]["torch"] == "2.14.1"
     assert record["signature"] == train.data.tags["dvc.signature"]
+
+
+def test_the_saved_epoch_scored_what_its_evaluation_comes_to(finished: Clone) -> None:
+    metrics = json.loads((finished.root / "reports/evaluate/metrics.json").read_text())
+    chosen = json.loads((finished.root / "reports/train/chosen.json").read_text())
+    train = next(run for run in finished.runs() if run.data.tags["dvc.stage"] == "train")
+    assert chosen["reason"] == "the best AP"
+    assert train.data.tags["chosen_epoch"] == f"epoch {chosen['epoch']}, the best AP"
+    assert train.data.metrics["chosen/epoch"] == chosen["epoch"]
+    for name in ("AP", "AP50"):
+        assert chosen[name] == metrics[name]
+        assert train.data.metrics[f"chosen/{name}"] == metrics[name]
+    assert train.data.metrics["validation/AP"] <= metrics["AP"]
 
 
 def test_scores_are_tied_to_model_and_dataset(finished: Clone) -> None:

@@ -65,6 +65,14 @@ class Training:
     """Shorter side of what the network sees, pixels; None for the model's own."""
     epochs: Positive
     """Passes over the training images."""
+    eval_epochs: Positive
+    """Epochs from one validation AP to the next; the last epoch has one in any case."""
+    select: Literal["best", "last"]
+    """Which epoch's weights are the result: those of the highest validation AP, or the last."""
+    patience: Positive | None
+    """Validation APs in a row, none of them better, after which it stops; None for never."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    """Decay of the weights' moving average, which is validated and saved; None for none."""
     batch_size: Positive
     """Images a step."""
     seed: Seed

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import mlflow
 
-from cocopipe.detect.evaluation.predict import predict
 from cocopipe.detect.evaluation.score import Scores, score
 from cocopipe.detect.network.detector import load
 from cocopipe.detect.network.device import choose
+from cocopipe.detect.prediction.predict import BATCH_SIZE, predict
 from cocopipe.documents import PRIMARY
 from cocopipe.drawing.sheets import compare
 from cocopipe.errors import UserError, some
@@ -20,10 +20,6 @@ from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 _FRACTIONS = {"val": "validation_fraction", "test": "test_fraction"}
-
-BATCH_SIZE = 8
-"""Images at a time. Images of mixed sizes are padded to the largest of theirs, which may move
-the last digits of what is found, so it is fixed here and not a setting of the machine."""
 
 
 def evaluate(run: StageRun, params: Params) -> Scores:

@@ -14,7 +14,7 @@ from lineage.words import count
 if TYPE_CHECKING:
     from cocopipe.convert.result import Conversion, SplitConversion
     from cocopipe.detect.evaluation.score import Scores
-    from cocopipe.detect.training.events import EpochEnd
+    from cocopipe.detect.training.report import Course
     from cocopipe.sources.origin import Fetched
     from lineage import Registration
 
@@ -79,13 +79,20 @@ def _inspect(metrics: Mapping[str, float]) -> list[str]:
     return [*said, ", ".join(found) or "nothing odd found"]
 
 
-def _train(ends: "Sequence[EpochEnd]") -> list[str]:
-    losses = [end.losses["loss"] for end in ends]
-    best = min(ends, key=lambda end: end.losses["loss"])
-    course = f"validation loss {losses[0]:.4g}"
-    if len(ends) > 1:
-        course += f" to {losses[-1]:.4g}, best {best.losses['loss']:.4g} in epoch {best.epoch}"
-    return [count(len(ends), "epoch"), course]
+def _train(course: "Course") -> list[str]:
+    ends, end = course.epochs, course.end
+    losses = [each.losses["loss"] for each in ends if each.losses]
+    said = [count(len(ends), "epoch")]
+    if end.stopped is not None:
+        said[0] += f", then stopped: {end.stopped}"
+    if losses:
+        fall = f"validation loss {losses[0]:.4g}"
+        if len(losses) > 1:
+            best = min(losses)
+            fall += f" to {losses[-1]:.4g}, best {best:.4g} in epoch {losses.index(best) + 1}"
+        said.append(fall)
+    first = {name: end.scores[name] for name in SHOWN[:1] if name in end.scores}
+    return [*said, *_metrics(first), f"epoch {end.epoch} saved, {end.reason}"]
 
 
 def _evaluate(scores: "Scores") -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from cocopipe.detect.network.detector import build, save
 from cocopipe.detect.network.device import choose
 from cocopipe.detect.training.checkpoints import Checkpoints
-from cocopipe.detect.training.events import EpochEnd, Event
+from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train as fit
-from cocopipe.detect.training.report import write_losses
+from cocopipe.detect.training.report import Course, write_course
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.params import Params
@@ -19,11 +19,8 @@ from cocopipe.tracking.machine import log_machine
 from lineage import StageRun
 
 
-def train(run: StageRun, params: Params) -> list[EpochEnd]:
-    """Write ``models/detector`` and ``reports/train``; log losses as they come.
-
-    Returns the ends of the epochs.
-    """
+def train(run: StageRun, params: Params) -> Course:
+    """Write ``models/detector`` and ``reports/train``; log losses and scores as they come."""
     settings = params.train
     train_split, val_split = run.dep("train").location, run.dep("val").location
     device = choose(params.machine.device)
@@ -45,10 +42,10 @@ def train(run: StageRun, params: Params) -> list[EpochEnd]:
         checkpoints=_checkpoints(run, params.machine.checkpoint_minutes),
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
-        ends = write_losses(_told(events, LossLog(run.client, run.run_id)), report)
+        course = write_course(_told(events, LossLog(run.client, run.run_id)), report)
         save(detector, model)
     log_dataset_files([train_split, val_split], images=params.tracking.images)
-    return ends
+    return course
 
 
 def _checkpoints(run: StageRun, minutes: float | None) -> Checkpoints | None:

@@ -9,5 +9,11 @@ WORKERS = "machine.workers"
 DEVICE = "machine.device"
 """The device that torch computed on."""
 
+CHOSEN = "chosen_epoch"
+"""Which epoch's weights were taken, and why."""
+
+STOPPED = "stopped_early"
+"""After which epoch a training stopped early, and why; no such tag where it did not."""
+
 MODEL = "model"
 """The version in MLflow of the model that was judged, as ``models:/name/version``."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,28 @@ import pytest
 import torch
 
 from cocopipe.detect.network.detector import Detector
-from cocopipe.detect.training import checkpoints
+from cocopipe.detect.training import checkpoints, losses
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train
-from tests.detect.small import CPU, TRAINING, new_detector, written
+from tests.detect.small import ADAMW, CPU, TRAINING, new_detector, written
 
-EVENTS = 8
-"""Of `TRAINING` on eight images: three steps and an end, twice."""
+EVENTS = 10
+"""Of `SETTINGS` on eight images: two steps and an end, three times, and the end of all."""
 
-CLOCKS = ("images_per_s", "duration_s", "time_s")
+SETTINGS = replace(
+    TRAINING,
+    epochs=8,
+    batch_size=4,
+    optimizer=replace(ADAMW, learning_rate=0.008),
+    ema=0.8,
+    select="best",
+    patience=1,
+)
+"""They have weights averaged, the best of which come before the last, and those before the eighth
+epoch."""
+
+CLOCKS = ("images_per_s", "duration_s", "validation_s", "time_s")
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +41,15 @@ def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    detector: Detector, split: Path, folder: Path | None, *, workers: int = 0
+    detector: Detector,
+    split: Path,
+    folder: Path | None,
+    *,
+    workers: int = 0,
+    every_s: float = 0,
 ) -> Iterator[Event]:
-    kept = Checkpoints(folder, every_s=0) if folder else None
-    return train(detector, split, split, TRAINING, device=CPU, workers=workers, checkpoints=kept)
+    kept = Checkpoints(folder, every_s) if folder else None
+    return train(detector, split, split, SETTINGS, device=CPU, workers=workers, checkpoints=kept)
 
 
 def without_clocks(events: list[Event]) -> list[dict[str, Any]]:
@@ -49,12 +66,15 @@ def undisturbed(
     """What comes of a training that nobody stops: its events, and the model's bytes."""
     detector = new_detector(image_size=64)
     events = without_clocks(list(run(detector, split, None)))
+    assert len(events) == EVENTS
+    assert events[-1]["epoch"] == 2
+    assert (events[-1]["epochs"], events[-1]["stopped"]) == (3, "no better AP in 1 evaluation")
     return events, written(detector, tmp_path_factory.mktemp("whole") / "model")
 
 
 @pytest.mark.parametrize(
     ("stops", "workers"),
-    [*(([stop], 0) for stop in range(EVENTS + 1)), ([1, 3, 4, 6, 7], 0), ([2], 2)],
+    [*(([stop], 0) for stop in range(EVENTS + 1)), ([1, 3, 5, 6, 8, 9], 0), ([2], 2)],
 )
 def test_a_stopped_training_comes_to_the_same_bytes(
     split: Path, tmp_path: Path, undisturbed: Any, stops: list[int], workers: int
@@ -67,8 +87,27 @@ def test_a_stopped_training_comes_to_the_same_bytes(
         assert len(list(islice(events, stop))) == stop
         events.close()
     detector = new_detector(image_size=64)
-    events = list(run(detector, split, folder, workers=workers))
+    events = list(run(detector, split, folder, workers=workers, every_s=3600))
     assert (without_clocks(events), written(detector, tmp_path / "model")) == undisturbed
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4, 8])
+def test_so_does_one_whose_losses_are_fetched_in_groups(
+    split: Path,
+    tmp_path: Path,
+    undisturbed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    """As on a GPU. A checkpoint between the events of a group would leave the others out."""
+    monkeypatch.setitem(losses.FETCH_S, "cpu", 3600)  # all of an epoch at its end
+    events = run(new_detector(image_size=64), split, tmp_path)
+    assert len(list(islice(events, stop))) == stop
+    events.close()
+    detector = new_detector(image_size=64)
+    events = list(run(detector, split, tmp_path, every_s=3600))
+    assert without_clocks(events) == undisturbed[0]
+    assert written(detector, tmp_path / "model") == undisturbed[1]
 
 
 def test_it_goes_on_and_not_from_the_start(

@@ -6,27 +6,32 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from cocopipe.detect.evaluation.score import score
 from cocopipe.detect.network.detector import Detector
-from cocopipe.detect.reading.loading import loader
-from cocopipe.detect.reading.order import in_order
+from cocopipe.detect.prediction.predict import BATCH_SIZE, predict
 from cocopipe.detect.seeds import derive
 from cocopipe.detect.settings import Optimizer, Schedule, Training
-from cocopipe.detect.training.events import EpochEnd, Event, Step
-from cocopipe.detect.training.loop import train, validate
+from cocopipe.detect.training.choice import Choice, Scored
+from cocopipe.detect.training.events import EpochEnd, Event, Step, TrainingEnd
+from cocopipe.detect.training.loop import train
 from cocopipe.errors import UserError
+from cocopipe.split.objects import ground_truth
+from cocopipe.split.tables import read_table
 from tests.detect.small import (
     ADAMW,
     CONSTANT,
     CPU,
     TRAINING,
     UNCHANGED,
-    detections,
     new_detector,
     written,
 )
@@ -41,14 +46,17 @@ def run(
 
 def test_it_yields_every_step_and_epoch(split: Path) -> None:
     events = list(run(new_detector(image_size=64), split))
-    assert [type(event).__name__ for event in events] == (["Step"] * 3 + ["EpochEnd"]) * 2
+    assert [type(event).__name__ for event in events] == [
+        *(["Step"] * 3 + ["EpochEnd"]) * 2,
+        "TrainingEnd",
+    ]
     steps = [event for event in events if isinstance(event, Step)]
     assert [(event.epoch, event.step) for event in steps] == [
         *((1, step) for step in (1, 2, 3)),
         *((2, step) for step in (4, 5, 6)),
     ]
     parts = {"classification", "bbox_regression", "bbox_ctrness"}
-    for event in events:
+    for event in events[:-1]:
         assert set(event.losses) == {*parts, "loss"}
         assert event.losses["loss"] == pytest.approx(sum(event.losses[part] for part in parts))
     assert max(event.learning_rate for event in steps) == 0.002
@@ -66,7 +74,8 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(
     ):
         torch.manual_seed(number)
         detector = new_detector(image_size=64)
-        losses = [event.losses for event in run(detector, split, settings, workers=workers)]
+        events = list(run(detector, split, settings, workers=workers))
+        losses = [event.losses for event in events[:-1]]
         saved.append((written(detector, tmp_path / str(number))[0], losses))
     assert saved[0] == saved[1] == saved[2]
     assert saved[0] != saved[3]
@@ -110,6 +119,179 @@ def test_the_loss_falls(split: Path) -> None:
         if isinstance(event, EpochEnd)
     ]
     assert ends[-1] < 0.8 * ends[0]
+
+
+UNSTEADY = replace(
+    TRAINING,
+    epochs=4,
+    batch_size=4,
+    optimizer=replace(ADAMW, learning_rate=0.012),
+    augment=UNCHANGED,
+)
+"""Learns too fast, so that its AP goes up and down."""
+
+
+def aps(events: list[Event]) -> list[float | None]:
+    """The APs of the epochs."""
+    return [each.scores.get("AP") for each in events if isinstance(each, EpochEnd)]
+
+
+def alone(detector: Detector, split: Path) -> dict[str, float | None]:
+    """What an evaluation comes to."""
+    found = predict(
+        detector, split, batch_size=BATCH_SIZE, score_threshold=0.01, device=CPU, workers=0
+    )
+    metrics = score(ground_truth(split), found).metrics
+    return {name: metrics[name] for name in ("AP", "AP50")}
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_it_ends_with_the_weights_that_are_selected(
+    split: Path, select: Any, ema: float | None
+) -> None:
+    detector = new_detector(image_size=64)
+    events = list(run(detector, split, replace(UNSTEADY, select=select, ema=ema)))
+    found, end = aps(events), events[-1]
+    assert isinstance(end, TrainingEnd)
+    assert len(set(found)) == 4
+    best = found.index(max(found)) + 1
+    assert best < 4
+    assert (end.epoch, end.epochs, end.step, end.stopped) == (
+        best if select == "best" else 4,
+        *(4, 8, None),
+    )
+    assert end.reason == {"best": "the best AP", "last": "the last, by train.select"}[select]
+    assert end.scores == alone(detector, split)
+    assert end.scores["AP"] == found[end.epoch - 1] > 0
+
+
+def test_ap_is_that_of_an_evaluation_with_any_number_of_workers(split: Path) -> None:
+    settings = replace(UNSTEADY, epochs=2)
+    each = [list(run(new_detector(image_size=64), split, settings, workers=n)) for n in (0, 1)]
+    assert aps(each[0]) == aps(each[1])
+
+
+def test_validation_does_not_change_what_is_learnt(split: Path, tmp_path: Path) -> None:
+    saved = []
+    for every in (1, 2):
+        detector = new_detector(image_size=64)
+        events = list(run(detector, split, replace(UNSTEADY, epochs=3, eval_epochs=every)))
+        assert [ap is None for ap in aps(events)] == {1: [False] * 3, 2: [True, False, False]}[
+            every
+        ]
+        saved.append(written(detector, tmp_path / str(every)))
+    assert saved[0] == saved[1]
+
+
+def test_what_is_saved_is_the_moving_average(split: Path) -> None:
+    """Followed by torch's own, step by step."""
+    detector = new_detector(image_size=64)
+    theirs = None
+    for event in run(detector, split, replace(UNSTEADY, epochs=2, ema=0.1)):
+        if not isinstance(event, Step):
+            continue
+        if theirs is None:
+            average = get_ema_multi_avg_fn(0.1)  # less than the warm-up's decay from the start
+            theirs = AveragedModel(detector.module, multi_avg_fn=average, use_buffers=True)
+        theirs.update_parameters(detector.module)
+    assert theirs is not None
+    for one, other in zip(detector.module.parameters(), theirs.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.fixture
+def up_and_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs that score as they are told to."""
+    take = Choice.take
+
+    def told(choice: Choice, end: Scored, module: nn.Module) -> None:
+        ap = [0.2, 0.3, 0.1, 0.3, 0.25][end.epoch - 1]
+        take(choice, replace(end, scores={"AP": ap}), module)
+
+    monkeypatch.setattr(Choice, "take", told)
+
+
+FIVE = replace(TRAINING, epochs=5, batch_size=8, select="best")
+
+
+@pytest.mark.usefixtures("up_and_down")
+@pytest.mark.parametrize(
+    ("patience", "epochs", "said"),
+    [
+        (1, 3, "no better AP in 1 evaluation"),
+        (2, 4, "no better AP in 2 evaluations"),
+        (3, 5, None),
+        (None, 5, None),
+    ],
+)
+def test_it_stops_when_patience_is_at_its_end(
+    split: Path,
+    caplog: pytest.LogCaptureFixture,
+    patience: int | None,
+    epochs: int,
+    said: str | None,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        *_, end = run(new_detector(image_size=64), split, replace(FIVE, patience=patience))
+    assert isinstance(end, TrainingEnd)
+    assert (end.epoch, end.scores, end.epochs) == (2, {"AP": 0.3}, epochs)
+    assert end.stopped == said
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"stopped after epoch {epochs} of 5: {said}"] if said else []
+    )
+
+
+@pytest.mark.usefixtures("up_and_down")
+def test_the_rates_of_a_stopped_training_are_those_of_all_its_epochs(split: Path) -> None:
+    rates = [
+        [
+            event.learning_rate
+            for event in run(new_detector(image_size=64), split, replace(FIVE, patience=patience))
+            if isinstance(event, Step)
+        ]
+        for patience in (None, 1)
+    ]
+    whole, stopped = rates
+    assert (len(whole), len(stopped)) == (5, 3)
+    assert stopped == whole[:3]
+
+
+def empty(split: Path, tmp_path: Path) -> Path:
+    """The split without its images, as `convert` writes one."""
+    table = read_table(split, "instances")
+    out = tmp_path / "val"
+    (out / "annotations").mkdir(parents=True)
+    pq.write_table(table.slice(0, 0), out / "annotations" / "instances.parquet")
+    return out
+
+
+@pytest.mark.parametrize("lacking", ["no images", "no box to be found"])
+@pytest.mark.parametrize("patience", [None, 1])
+def test_where_ap_is_not_defined_the_last_epoch_is_taken(
+    split: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, lacking: str, patience: Any
+) -> None:
+    val = (
+        empty(split, tmp_path)
+        if lacking == "no images"
+        else write_split(tmp_path, *rectangles(1, seed=0, odd=False))
+    )
+    detector = new_detector(image_size=64)
+    settings = replace(TRAINING, select="best", patience=patience, batch_size=8)
+    with caplog.at_level(logging.WARNING):
+        events = list(train(detector, split, val, settings, device=CPU, workers=0))
+    undefined = f"AP is not defined: {val.name} has {lacking}"
+    vain = ", and train.patience does nothing" if patience else ""
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{undefined}; the last epoch is taken{vain}"
+    ]
+    end = events[-1]
+    assert isinstance(end, TrainingEnd)
+    assert (end.epoch, end.epochs, end.scores) == (2, 2, {})
+    assert end.reason == f"the last, as {undefined}"
+    for event in events:
+        if isinstance(event, EpochEnd):
+            assert bool(event.losses) == (lacking != "no images")
 
 
 def test_each_epoch_seeds_torchs_generator(split: Path) -> None:
@@ -208,21 +390,3 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
     split = write_split(tmp_path, *rectangles(1, seed=0, odd=False))
     with pytest.raises(UserError, match="train has no object to learn from"):
         list(run(new_detector(image_size=64), split))
-
-
-@pytest.mark.parametrize("architecture", ["fcos_tiny", "fasterrcnn_mobilenet_v3_large_320_fpn"])
-def test_validation_changes_nothing_and_repeats_itself(split: Path, architecture: str) -> None:
-    detector = new_detector(architecture, image_size=64)
-    dataset = detections(split, labels=detector.config.labels)
-    source = loader(dataset, in_order(range(len(dataset))), batch_size=3, workers=0, device=CPU)
-    module = detector.module.eval()
-    before = {name: part.clone() for name, part in module.state_dict().items()}
-    torch.manual_seed(7)
-    expected = torch.rand(1)
-    torch.manual_seed(7)
-    losses = validate(module, source, seed=3, device=CPU)
-    assert torch.rand(1) == expected
-    assert validate(module, source, seed=3, device=CPU) == losses
-    assert not module.training
-    assert all(torch.equal(part, before[name]) for name, part in module.state_dict().items())
-    assert all(part.grad is None for part in module.parameters())

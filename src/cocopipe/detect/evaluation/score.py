@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from cocopipe.detect.prediction.truth import truth
 from cocopipe.errors import UserError
-from cocopipe.split.boxes import is_box
 
 METRICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -52,16 +52,21 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     """Score boxes with pycocotools.
 
     Args:
-        ground_truth: A COCO document; areas and crowd flags that are missing are taken as
-            width times height and 0, annotations without a finite box are left out.
+        ground_truth: A COCO document, taken as `truth` says.
         results: COCO results of images in the ground truth; none at all score 0.
 
     Raises:
         UserError: there is no box in the ground truth to be found.
     """
-    truth, found = _index(_truth(ground_truth)), _index(_found(ground_truth, results))
+    to_find = truth(ground_truth)
+    if all(annotation["iscrowd"] for annotation in to_find["annotations"]):
+        raise UserError(
+            "the ground truth has no box to be found in its "
+            f"{len(to_find['images'])} images: evaluate on a split with annotations"
+        )
+    expected, given = _index(to_find), _index(_found(to_find, results))
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = COCOeval(expected, given, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -73,7 +78,7 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
             name: _known(value) for name, value in zip(METRICS, evaluation.stats, strict=True)
         },
         per_category=[
-            _category_score(truth, category_id, precision[:, :, place])
+            _category_score(expected, category_id, precision[:, :, place])
             for place, category_id in enumerate(evaluation.params.catIds)
         ],
         curves={
@@ -83,50 +88,12 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     )
 
 
-def _truth(document: Mapping[str, Any]) -> dict[str, Any]:
-    boxed = [
-        annotation
-        for annotation in document.get("annotations", [])
-        if is_box(annotation.get("bbox"))
-    ]
-    annotations = [
-        {
-            # pycocotools takes an id of 0 for "unmatched".
-            "id": number,
-            "image_id": annotation["image_id"],
-            "category_id": annotation["category_id"],
-            "bbox": annotation["bbox"],
-            "area": _area(annotation),
-            "iscrowd": int(bool(annotation.get("iscrowd"))),
-        }
-        for number, annotation in enumerate(boxed, start=1)
-    ]
-    if all(annotation["iscrowd"] for annotation in annotations):
-        raise UserError(
-            "the ground truth has no box to be found in its "
-            f"{len(document['images'])} images: evaluate on a split with annotations"
-        )
-    return {**_frame(document), "annotations": annotations}
-
-
-def _area(annotation: Mapping[str, Any]) -> float:
-    area = annotation.get("area")
-    if isinstance(area, int | float):
-        return area
-    _, _, width, height = annotation["bbox"]
-    return float(width * height)
-
-
-def _found(document: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _found(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     annotations = [
         {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
         for number, result in enumerate(results, start=1)
     ]
-    return {**_frame(document), "annotations": annotations}
-
-
-def _frame(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {"images": document["images"], "categories": document["categories"]}
+    return {**truth, "annotations": annotations}
 
 
 def _index(document: dict[str, Any]) -> COCO:
@@ -138,13 +105,13 @@ def _index(document: dict[str, Any]) -> COCO:
 
 
 def _category_score(
-    truth: COCO, category_id: int, precision: npt.NDArray[np.float64]
+    expected: COCO, category_id: int, precision: npt.NDArray[np.float64]
 ) -> CategoryScore:
     """Score one category; ``precision`` is [IoU thresholds, recalls]."""
-    annotations = truth.loadAnns(truth.getAnnIds(catIds=[category_id], iscrowd=False))
+    annotations = expected.loadAnns(expected.getAnnIds(catIds=[category_id], iscrowd=False))
     return CategoryScore(
         id=category_id,
-        name=truth.cats[category_id]["name"],
+        name=expected.cats[category_id]["name"],
         annotations=len(annotations),
         ap=_known(precision.mean()),
         ap50=_known(precision[0].mean()),

@@ -15,6 +15,8 @@ from cocopipe.errors import UserError
 
 _ALIGNED_BYTES = 64
 
+Loader = DataLoader[Sample]
+
 SampleBatch = tuple[list[Tensor], list[Target]]
 """Images and their targets, an entry each for every sample."""
 
@@ -26,7 +28,7 @@ def loader(
     batch_size: int,
     workers: int,
     device: torch.device,
-) -> "DataLoader[Sample]":
+) -> Loader:
     """Read ``dataset`` in batches, in ``workers`` processes (0: in this one).
 
     By ``keys``, or as it comes where it is a `Stream`. Take the batches by `batches` or
@@ -46,7 +48,7 @@ def loader(
     )
 
 
-def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[SampleBatch]:
+def batches(source: Loader, device: torch.device) -> Iterator[SampleBatch]:
     """Yield what a detector takes: float images in 0..1 and targets, both on ``device``.
 
     Raises:
@@ -62,7 +64,7 @@ def batches(source: "DataLoader[Sample]", device: torch.device) -> Iterator[Samp
         )
 
 
-def decoded(source: "DataLoader[Sample]") -> Iterator[SampleBatch]:
+def decoded(source: Loader) -> Iterator[SampleBatch]:
     """Yield images uint8 [3, H, W] and targets, as the dataset made them.
 
     What workers made is in one piece of memory a batch: keep copies, or all of it is kept.
@@ -80,7 +82,7 @@ def decoded(source: "DataLoader[Sample]") -> Iterator[SampleBatch]:
 
 
 @contextmanager
-def ending_workers(*sources: "DataLoader[Sample]") -> Iterator[None]:
+def ending_workers(*sources: Loader) -> Iterator[None]:
     """End the loaders' workers with the block.
 
     Torch does so in a finalizer, which waits for them; an interrupt that comes while it does is
@@ -92,7 +94,7 @@ def ending_workers(*sources: "DataLoader[Sample]") -> Iterator[None]:
         yield
 
 
-def _end_workers(source: "DataLoader[Sample]") -> None:
+def _end_workers(source: Loader) -> None:
     workers = source._iterator
     if workers is not None:
         workers._shutdown_workers()  # type: ignore[attr-defined]

@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from cocopipe.detect.network.device import training_dtype
-from cocopipe.detect.settings import Optimizer
+from cocopipe.detect.settings import Optimizer, Training
+from cocopipe.detect.training.average import moving_average
+from cocopipe.detect.training.choice import Choice
 
 
 @dataclass
@@ -19,6 +22,8 @@ class Learner:
         module: torchvision's, on its device.
         optimizer: Of the weights that are trained.
         scaler: Of float16's gradients; does nothing with other types.
+        average: Of the weights of all steps; None where none is wanted.
+        choice: What was seen of the epochs, and the weights of the best one.
         device: Where it is.
         step: Steps done, over all epochs.
         epochs: Epochs done, validation with them.
@@ -28,18 +33,31 @@ class Learner:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    average: AveragedModel | None
+    choice: Choice
     device: torch.device
     step: int = 0
     epochs: int = 0
     epoch_s: float = 0.0
 
     @classmethod
-    def of(cls, module: nn.Module, settings: Optimizer, device: torch.device) -> "Learner":
+    def of(cls, module: nn.Module, settings: Training, device: torch.device) -> "Learner":
         """Begin with a module, which is moved to the device."""
         module = module.to(device)
         is_scaled = training_dtype(device) == torch.float16
-        scaler = torch.amp.GradScaler(device.type, enabled=is_scaled)
-        return cls(module, _optimizer(settings, module), scaler, device)
+        return cls(
+            module,
+            optimizer=_optimizer(settings.optimizer, module),
+            scaler=torch.amp.GradScaler(device.type, enabled=is_scaled),
+            average=None if settings.ema is None else moving_average(module, settings.ema),
+            choice=Choice(settings.select, settings.patience),
+            device=device,
+        )
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and saved: the average of the weights, where there is one."""
+        return self.module if self.average is None else self.average.module
 
     def descend(self, loss: Tensor, rate: float, gradient_clip: float | None) -> None:
         """Change the weights so that ``loss`` falls."""
@@ -54,7 +72,14 @@ class Learner:
             nn.utils.clip_grad_norm_(trained, gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.module)
         self.step += 1
+
+    def settle(self) -> None:
+        """Give the module the weights that all this came to: the chosen ones, else the last."""
+        if not self.choice.put_into(self.module) and self.average is not None:
+            self.module.load_state_dict(self.average.module.state_dict())
 
     def state(self) -> dict[str, Any]:
         """Everything that decides how it goes on, torch's generators with it."""
@@ -62,6 +87,8 @@ class Learner:
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "average": self.average and self.average.state_dict(),
+            "choice": self.choice.state(),
             "step": self.step,
             "epochs": self.epochs,
             "epoch_s": self.epoch_s,
@@ -74,6 +101,9 @@ class Learner:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.choice.restore(state["choice"])
         self.step, self.epochs = state["step"], state["epochs"]
         self.epoch_s = state["epoch_s"]
         torch.set_rng_state(state["generator"].cpu())

@@ -1,34 +1,30 @@
 """The training loop."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from cocopipe.detect.network.detector import Detector, ModelConfig
 from cocopipe.detect.network.device import mixed_precision, training_dtype
-from cocopipe.detect.reading.images import Sample
-from cocopipe.detect.reading.loading import batches, ending_workers, loader
-from cocopipe.detect.reading.order import Shuffled, in_order
+from cocopipe.detect.reading.loading import Loader, batches, ending_workers, loader
+from cocopipe.detect.reading.order import Shuffled
 from cocopipe.detect.seeds import derive
 from cocopipe.detect.settings import Training
 from cocopipe.detect.training.augment import augmentation, magnifies
 from cocopipe.detect.training.checkpoints import Checkpoints
+from cocopipe.detect.training.choice import Scored
 from cocopipe.detect.training.detections import Detections
-from cocopipe.detect.training.events import EpochEnd, Event, Step
+from cocopipe.detect.training.events import EpochEnd, Event, Step, TrainingEnd
 from cocopipe.detect.training.learner import Learner
-from cocopipe.detect.training.norms import lone_values_normed, statistics_kept
+from cocopipe.detect.training.losses import Steps, with_sum
+from cocopipe.detect.training.norms import lone_values_normed
 from cocopipe.detect.training.rates import learning_rate_at
+from cocopipe.detect.training.validation import Validation
 from cocopipe.errors import UserError
-
-Loader = DataLoader[Sample]
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +41,14 @@ def train(
 ) -> Iterator[Event]:
     """Train ``detector`` in place and yield what happened, step by step.
 
-    On one CPU the weights depend on data, settings and seed alone, not on ``workers``, nor on
-    how often it was stopped. Seeds torch's global generator at the start of every epoch.
+    It ends with the weights that ``settings`` select, of which the last event tells. On one CPU
+    they depend on data, settings and seed alone, not on ``workers``, nor on how often it was
+    stopped. Seeds torch's global generator at the start of every epoch.
 
     Args:
         detector: From `build`; its module is moved to ``device`` and stays there.
         train_split: A folder that the convert stage wrote.
-        val_split: Another; only its loss is computed.
+        val_split: Another, by which weights are chosen.
         settings: What they say of the network itself, `build` has done.
         device: From `choose`.
         workers: Processes that read and decode; 0: none but this one.
@@ -61,26 +58,25 @@ def train(
     Raises:
         UserError: nothing to learn from, an unreadable image, or a loss that is not finite.
     """
-    learner = Learner.of(detector.module, settings.optimizer, device)
-    order, source, val_source = _sources(
-        detector.config, train_split, val_split, settings, device=device, workers=workers
-    )
+    learner = Learner.of(detector.module, settings, device)
+    order, source = _source(detector.config, train_split, settings, device=device, workers=workers)
+    validation = Validation(detector.config, val_split, settings, device=device, workers=workers)
     if checkpoints:
         yield from checkpoints.resume(learner)
     steps = settings.epochs * len(source)
     progress = tqdm(total=steps, initial=learner.step, desc="train", unit="step", disable=None)
-    with ending_workers(source, val_source), progress:
+    with ending_workers(source, *validation.sources), progress:
         for epoch in range(learner.epochs + 1, settings.epochs + 1):
+            if learner.choice.is_over:
+                break
             started = time.perf_counter() - learner.epoch_s
             for event in _epoch(learner, epoch, order, source, settings):
                 progress.update()
                 learner.epoch_s = time.perf_counter() - started
                 yield from _kept(event, learner, checkpoints)
-            val_losses = validate(learner.module, val_source, seed=settings.seed, device=device)
-            taken = time.perf_counter() - started
-            learner.epochs, learner.epoch_s = epoch, 0.0
-            end = EpochEnd(epoch, learner.step, val_losses, taken, time.time())
-            yield from _kept(end, learner, checkpoints)
+            yield from _kept(_validated(learner, validation, settings), learner, checkpoints)
+    learner.settle()
+    yield _end(learner, settings, validation.undefined)
 
 
 def _kept(event: Event, learner: Learner, checkpoints: Checkpoints | None) -> Iterator[Event]:
@@ -88,14 +84,15 @@ def _kept(event: Event, learner: Learner, checkpoints: Checkpoints | None) -> It
     yield event
     if checkpoints:
         checkpoints.note(event)
-        if checkpoints.is_due:
+        # Else there are steps done that nobody was told of.
+        if event.step == learner.step and checkpoints.is_due:
             checkpoints.save(learner)
 
 
 def _epoch(
     learner: Learner, epoch: int, order: Shuffled, source: Loader, settings: Training
 ) -> Iterator[Step]:
-    """Do the steps of an epoch that are still to be done."""
+    """Do the steps of an epoch that are still to be done; yield them some at a time."""
     module, device, dtype = learner.module, learner.device, training_dtype(learner.device)
     done = learner.step - (epoch - 1) * len(source)
     order.epoch, order.start = epoch, done * settings.batch_size
@@ -103,87 +100,75 @@ def _epoch(
         torch.manual_seed(derive(settings.seed, "train", epoch))
     module.train()
     steps, peak = settings.epochs * len(source), settings.optimizer.learning_rate
-    started = time.perf_counter()
+    waiting = Steps(device)
     for images, targets in batches(source, device):
         rate = learning_rate_at(learner.step, steps, peak=peak, schedule=settings.schedule)
         with mixed_precision(module, device, dtype), lone_values_normed(module):
-            losses = _with_sum(module(images, targets))
-        values = _floats(losses)
-        _check_finite(values, learner.step + 1, rate)
+            losses = with_sum(module(images, targets))
         learner.descend(losses["loss"], rate, settings.gradient_clip)
-        speed = len(images) / (time.perf_counter() - started)
-        yield Step(epoch, learner.step, values, rate, speed, time.time())
-        started = time.perf_counter()
+        waiting.add(epoch, learner.step, losses, rate=rate, images=len(images))
+        if waiting.are_due:
+            yield from waiting.fetched()
+    yield from waiting.fetched()
 
 
-def validate(
-    module: nn.Module, source: Loader, *, seed: int, device: torch.device
-) -> dict[str, float]:
-    """Return the means of a detector's losses over the images of ``source``.
-
-    torchvision gives losses in training mode only, so that is what the module is in, with
-    norms and dropout as for prediction. The same weights and seed give the same losses:
-    torch's generators are put back afterwards.
-    """
-    sums: dict[str, float] = {}
-    images_seen = 0
-    gpus = [device] if device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=gpus), statistics_kept(module):
-        torch.manual_seed(derive(seed, "validate"))
-        for images, targets in batches(source, device):
-            for name, value in _floats(_with_sum(module(images, targets))).items():
-                sums[name] = sums.get(name, 0.0) + value * len(images)
-            images_seen += len(images)
-    return {name: value / images_seen for name, value in sums.items()}
+def _validated(learner: Learner, validation: Validation, settings: Training) -> EpochEnd:
+    """End an epoch: see what the weights are worth."""
+    epoch = learner.epochs + 1
+    started = time.perf_counter()
+    losses = validation.losses(learner.judged)
+    is_due = epoch % settings.eval_epochs == 0 or epoch == settings.epochs
+    scores = validation.scores(learner.judged) if is_due else {}
+    learner.choice.take(Scored(epoch, scores), learner.judged)
+    validation_s = time.perf_counter() - started
+    epoch_s = learner.epoch_s + validation_s
+    learner.epochs, learner.epoch_s = epoch, 0.0
+    return EpochEnd(epoch, learner.step, losses, scores, epoch_s, validation_s, time.time())
 
 
-def _sources(
+def _end(learner: Learner, settings: Training, undefined: str | None) -> TrainingEnd:
+    """Say what the training came to, on the terminal too where it stopped early."""
+    best, last = learner.choice.best, learner.choice.last
+    assert last is not None  # noqa: S101 - there is an epoch at least
+    stopped = None
+    if last.epoch < settings.epochs:
+        times = "1 evaluation" if settings.patience == 1 else f"{settings.patience} evaluations"
+        stopped = f"no better AP in {times}"
+        _log.warning("stopped after epoch %d of %d: %s", last.epoch, settings.epochs, stopped)
+    chosen, reason = last, "the last, by train.select"
+    if settings.select == "best":
+        chosen, reason = (best, "the best AP") if best else (last, f"the last, as {undefined}")
+    return TrainingEnd(
+        chosen.epoch, reason, chosen.scores, last.epoch, learner.step, stopped, time.time()
+    )
+
+
+def _source(
     config: ModelConfig,
-    train_split: Path,
-    val_split: Path,
+    split: Path,
     settings: Training,
     *,
     device: torch.device,
     workers: int,
-) -> tuple[Shuffled, Loader, Loader]:
-    """Open both splits: the order of the first, which is to be set anew each epoch, and loaders."""
-    detections = partial(
-        Detections, labels=config.labels, masks=config.needs_masks, seed=settings.seed
-    )
-    train_set = detections(
-        train_split,
+) -> tuple[Shuffled, Loader]:
+    """Open the split to learn from: its order, which is to be set anew each epoch, and a loader."""
+    train_set = Detections(
+        split,
+        labels=config.labels,
+        masks=config.needs_masks,
         augment=augmentation(settings.augment),
+        seed=settings.seed,
         shortest_side=None if magnifies(settings.augment) else config.min_size,
     )
-    val_set = detections(val_split, augment=None, shortest_side=config.min_size)
     if not train_set.objects:
-        raise UserError(f"{train_split} has no object to learn from: annotate some images")
+        raise UserError(f"{split} has no object to learn from: annotate some images")
     if settings.batch_size > len(train_set):
         _log.warning(
             "batch_size is %d, but %s holds %d images: an epoch is a single step with all of them;"
             " lower batch_size for more",
-            *(settings.batch_size, train_split, len(train_set)),
+            *(settings.batch_size, split, len(train_set)),
         )
     order = Shuffled(train_set.images.groups, settings.seed)
-    reader = partial(loader, batch_size=settings.batch_size, workers=workers, device=device)
-    return order, reader(train_set, order), reader(val_set, in_order(val_set.images.stored_order))
-
-
-def _with_sum(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the sum of all parts as ``loss``."""
-    return {**losses, "loss": torch.stack(list(losses.values())).sum()}
-
-
-def _floats(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Bring losses to the CPU, all at once: each trip waits for the GPU."""
-    values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-    return dict(zip(losses, values, strict=True))
-
-
-def _check_finite(losses: Mapping[str, float], step: int, rate: float) -> None:
-    if not all(map(math.isfinite, losses.values())):
-        parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        raise UserError(
-            f"the loss is not finite at step {step} with learning rate {rate:g} ({parts}): "
-            "lower learning_rate, or set gradient_clip"
-        )
+    return order, loader(
+        train_set, order, batch_size=settings.batch_size, workers=workers, device=device
+    )

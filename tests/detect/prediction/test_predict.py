@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from cocopipe.detect.evaluation.predict import predict
 from cocopipe.detect.evaluation.score import score
 from cocopipe.detect.network.detector import Detector
+from cocopipe.detect.prediction.predict import predict
 from cocopipe.detect.training.loop import train
 from cocopipe.split.tables import read_document
 from tests.detect.small import ADAMW, CPU, ONE_CYCLE, TRAINING, UNCHANGED, new_detector

@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cocopipe.detect.network.detector import Detector
+from cocopipe.detect.network.detector import Detector, ModelConfig
 from cocopipe.detect.reading.images import Images
-from cocopipe.detect.reading.loading import batches, ending_workers, loader
+from cocopipe.detect.reading.loading import Loader, batches, ending_workers, loader
 
 MOST_PER_IMAGE = 100
 """Predictions an image that COCO's metrics look at."""
+
+BATCH_SIZE = 8
+"""Images at a time, where predictions are scored. Images of mixed sizes are padded to the largest
+of theirs, which may move the last digits of what is found, so it is no setting of the machine."""
 
 
 def predict(
@@ -32,9 +36,47 @@ def predict(
         detector: Its module is moved to ``device`` and into prediction mode.
         split: A folder that the convert stage wrote.
         batch_size: Images at a time.
-        score_threshold: Leaves out what scores lower; replaces the module's own threshold.
+        score_threshold: As of `predict_from`.
         device: From `choose`.
         workers: Processes that read and decode; 0: none but this one.
+
+    Returns:
+        As of `predict_from`.
+
+    Raises:
+        UserError: an image can't be decoded.
+    """
+    source = images_of(
+        split, detector.config, batch_size=batch_size, device=device, workers=workers
+    )
+    with ending_workers(source):
+        return predict_from(source, detector, score_threshold=score_threshold, device=device)
+
+
+def images_of(
+    split: Path, config: ModelConfig, *, batch_size: int, device: torch.device, workers: int
+) -> Loader:
+    """Open the images of a split for `predict_from`, as often as it is asked."""
+    images = Images(split, shortest_side=config.min_size)
+    # As they lie in the store, where neighbours are read together.
+    order = images.stored_order.tolist()
+    return loader(images, order, batch_size=batch_size, workers=workers, device=device)
+
+
+def predict_from(
+    source: Loader,
+    detector: Detector,
+    *,
+    score_threshold: float,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """Return what a detector finds on images, as COCO results.
+
+    Args:
+        source: From `images_of`.
+        detector: Its module is moved to ``device`` and into prediction mode.
+        score_threshold: Leaves out what scores lower; replaces the module's own threshold.
+        device: From `choose`.
 
     Returns:
         Dicts of ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels,
@@ -46,18 +88,11 @@ def predict(
     """
     module = detector.module.to(device).eval()
     categories = {category.label: category.id for category in detector.config.categories}
-    images = Images(split, shortest_side=detector.config.min_size)
-    # As they lie in the store, where neighbours are read together.
-    order = images.stored_order.tolist()
-    source = loader(images, order, batch_size=batch_size, workers=workers, device=device)
     results: list[dict[str, Any]] = []
-    progress = tqdm(total=len(images), desc="predict", unit="image", disable=None)
-    with (
-        ending_workers(source),
-        torch.inference_mode(),
-        _limits(module, score_threshold),
-        progress,
-    ):
+    total = len(source.dataset)  # type: ignore[arg-type]
+    # None leaves a bar that stands alone, and none below that of a training.
+    progress = tqdm(total=total, desc="predict", unit="image", disable=None, leave=None)
+    with torch.inference_mode(), _limits(module, score_threshold), progress:
         for pictures, targets in batches(source, device):
             for target, found in zip(targets, module(pictures), strict=True):
                 found["boxes"] = found["boxes"] / target["scale"].repeat(2)
