@@ -116,6 +116,12 @@ class Machine:
     """Processes or threads that read and write data."""
     device: str
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    processes: Positive
+    """Processes that train together on this machine, one a GPU, or some on a CPU: each has its
+    share of every batch."""
+    micro_batch: Positive | None
+    """Images that go through the network at once, of one process, where memory is short; None for
+    all that it has of a batch."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None
     """Minutes from one checkpoint of a training to the next; None: it starts over when stopped."""
 

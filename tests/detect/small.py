@@ -29,6 +29,7 @@ TRAINING = Training(
     patience=None,
     ema=None,
     batch_size=3,
+    sync_norms=False,
     seed=0,
     optimizer=ADAMW,
     schedule=ONE_CYCLE,

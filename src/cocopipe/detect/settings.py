@@ -74,7 +74,9 @@ class Training:
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the weights' moving average, which is validated and saved; None for none."""
     batch_size: Positive
-    """Images a step."""
+    """Images a step, of all processes together."""
+    sync_norms: bool
+    """Whether batch norms have the statistics of all processes together; GPUs only."""
     seed: Seed
     """For new weights, order, augmentation and the detector's own sampling."""
     optimizer: Optimizer

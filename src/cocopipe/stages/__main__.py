@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import lineage
@@ -42,6 +43,9 @@ def main(arguments: list[str]) -> int:
     verb = arguments[0]
     try:
         installed.check()
+        if int(os.environ.get("RANK", 0)):
+            _take_part(verb)
+            return 0
         with (
             lineage.stage(CONTEXTS.get(verb), goes_on=verb in GO_ON) as run,
             _interrupts_kept(),
@@ -61,6 +65,15 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
     _tell(outcome.line(verb, value, [run.workspace.name_of(path) for path in run.outs]))
     return 0
+
+
+def _take_part(verb: str) -> None:
+    """Be another of torchrun's processes than the first, whose run it is."""
+    if verb != "train":
+        raise UserError("only train is work for several processes: run the others without torchrun")
+    from cocopipe.detect.training.loop import take_part
+
+    take_part(params.read(Path("params.yaml")).machine.device)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train as fit
 from cocopipe.detect.training.report import Course, write_course
+from cocopipe.detect.training.team import Resources
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.params import Params
@@ -24,7 +25,9 @@ def train(run: StageRun, params: Params) -> Course:
     settings = params.train
     train_split, val_split = run.dep("train").location, run.dep("val").location
     device = choose(params.machine.device)
-    log_machine(workers=params.machine.workers, device=str(device))
+    log_machine(
+        workers=params.machine.workers, device=str(device), processes=params.machine.processes
+    )
     detector = build(
         settings.model,
         categories=categories(train_split),
@@ -37,9 +40,13 @@ def train(run: StageRun, params: Params) -> Course:
         train_split,
         val_split,
         settings,
-        device=device,
-        workers=params.machine.workers,
-        checkpoints=_checkpoints(run, params.machine.checkpoint_minutes),
+        Resources(
+            device,
+            workers=params.machine.workers,
+            processes=params.machine.processes,
+            micro_batch=params.machine.micro_batch,
+        ),
+        _checkpoints(run, params.machine.checkpoint_minutes),
     )
     with new_directory(run.out("detector")) as model, new_directory(run.out("train")) as report:
         course = write_course(_told(events, LossLog(run.client, run.run_id)), report)

@@ -6,6 +6,9 @@ SOURCE = "download.source"
 WORKERS = "machine.workers"
 """How many processes or threads a stage was given."""
 
+PROCESSES = "machine.processes"
+"""How many processes trained together; absent of one."""
+
 DEVICE = "machine.device"
 """The device that torch computed on."""
 

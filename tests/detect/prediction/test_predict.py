@@ -10,6 +10,7 @@ from cocopipe.detect.evaluation.score import score
 from cocopipe.detect.network.detector import Detector
 from cocopipe.detect.prediction.predict import predict
 from cocopipe.detect.training.loop import train
+from cocopipe.detect.training.team import Resources
 from cocopipe.split.tables import read_document
 from tests.detect.small import ADAMW, CPU, ONE_CYCLE, TRAINING, UNCHANGED, new_detector
 from tests.detect.splits import rectangles, write_split
@@ -28,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, odd_split: Path) -> tuple[
         schedule=replace(ONE_CYCLE, warmup_fraction=0.2),
         augment=replace(UNCHANGED, horizontal_flip=0.5),
     )
-    events = train(detector, split, odd_split, settings, device=CPU, workers=0)
+    events = train(detector, split, odd_split, settings, Resources(CPU))
     for _ in events:
         pass
     return detector, split

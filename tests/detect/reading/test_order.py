@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from cocopipe.detect.reading.order import (
+    Part,
+    Parts,
     Share,
     Shuffled,
     groups_in_window,
@@ -78,3 +80,53 @@ def test_shares_of_shares_are_shares() -> None:
 
 def test_in_order_is_in_order() -> None:
     assert in_order([2, 0, 1]) == [(0, 2), (0, 0), (0, 1)]
+
+
+def parts_of(
+    number: int, of: int, *, images: int, begun: int = 0, most: int | None = None
+) -> Parts:
+    """One reader's parts of an epoch, in batches of eight, after so many steps."""
+    parts = Parts(Shuffled(groups(images), seed=3), 8, Share(number, of), most)
+    parts.begin(2, begun)
+    return parts
+
+
+@pytest.mark.parametrize("images", [1, 7, 8, 33, 100])
+@pytest.mark.parametrize("most", [None, 1, 3])
+def test_whoever_goes_on_each_image_is_learnt_from_once_an_epoch(
+    images: int, most: int | None
+) -> None:
+    steps = parts_of(0, 1, images=images).steps
+    seen: list[int] = []
+    for of, begun, until in (
+        (4, 0, steps // 3),
+        (2, steps // 3, steps // 2),
+        (3, steps // 2, steps),
+    ):
+        for number in range(of):
+            step = begun
+            for part in parts_of(number, of, images=images, begun=begun, most=most).parts():
+                if step < until and part.weight:
+                    seen += [index for _, index in part.keys]
+                step += part.ends_step
+            assert step == steps
+    assert sorted(seen) == list(range(images))
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 4, 11])
+def test_parts_of_all_readers_weigh_one_and_are_told_apart(of: int) -> None:
+    by_step: dict[int, list[Part]] = {}
+    for number in range(of):
+        step = 0
+        for part in parts_of(number, of, images=19, most=2).parts():
+            by_step.setdefault(step, []).append(part)
+            step += part.ends_step
+    assert [round(sum(part.weight for part in each), 12) for each in by_step.values()] == [1, 1, 1]
+    assert [{part.batch for part in each} for each in by_step.values()] == [{8}, {8}, {3}]
+    names = [part.name for each in by_step.values() for part in each if part.weight]
+    assert len(names) == len(set(names))
+
+
+def test_parts_are_read_as_they_are_told() -> None:
+    parts = parts_of(1, 2, images=30, most=3)
+    assert list(parts) == [list(part.keys) for part in parts.parts()]

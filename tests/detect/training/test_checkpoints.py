@@ -15,6 +15,7 @@ from cocopipe.detect.training import checkpoints, losses
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train
+from cocopipe.detect.training.team import Resources
 from tests.detect.small import ADAMW, CPU, TRAINING, new_detector, written
 
 EVENTS = 10
@@ -49,7 +50,7 @@ def run(
     every_s: float = 0,
 ) -> Iterator[Event]:
     kept = Checkpoints(folder, every_s) if folder else None
-    return train(detector, split, split, SETTINGS, device=CPU, workers=workers, checkpoints=kept)
+    return train(detector, split, split, SETTINGS, Resources(CPU, workers), kept)
 
 
 def without_clocks(events: list[Event]) -> list[dict[str, Any]]:

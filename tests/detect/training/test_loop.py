@@ -23,6 +23,7 @@ from cocopipe.detect.settings import Optimizer, Schedule, Training
 from cocopipe.detect.training.choice import Choice, Scored
 from cocopipe.detect.training.events import EpochEnd, Event, Step, TrainingEnd
 from cocopipe.detect.training.loop import train
+from cocopipe.detect.training.team import Resources
 from cocopipe.errors import UserError
 from cocopipe.split.objects import ground_truth
 from cocopipe.split.tables import read_table
@@ -41,7 +42,7 @@ from tests.detect.splits import rectangles, write_split
 def run(
     detector: Detector, split: Path, settings: Training = TRAINING, *, workers: int = 0
 ) -> Iterator[Event]:
-    return train(detector, split, split, settings, device=CPU, workers=workers)
+    return train(detector, split, split, settings, Resources(CPU, workers))
 
 
 def test_it_yields_every_step_and_epoch(split: Path) -> None:
@@ -279,7 +280,7 @@ def test_where_ap_is_not_defined_the_last_epoch_is_taken(
     detector = new_detector(image_size=64)
     settings = replace(TRAINING, select="best", patience=patience, batch_size=8)
     with caplog.at_level(logging.WARNING):
-        events = list(train(detector, split, val, settings, device=CPU, workers=0))
+        events = list(train(detector, split, val, settings, Resources(CPU)))
     undefined = f"AP is not defined: {val.name} has {lacking}"
     vain = ", and train.patience does nothing" if patience else ""
     assert [record.getMessage() for record in caplog.records] == [
@@ -294,10 +295,11 @@ def test_where_ap_is_not_defined_the_last_epoch_is_taken(
             assert bool(event.losses) == (lacking != "no images")
 
 
-def test_each_epoch_seeds_torchs_generator(split: Path) -> None:
+def test_each_pass_seeds_torchs_generator_by_its_first_image(split: Path) -> None:
     for event in run(new_detector(image_size=64), split):
         if isinstance(event, Step):
-            assert torch.initial_seed() == derive(TRAINING.seed, "train", event.epoch)
+            first = (event.step - 1) % 3 * TRAINING.batch_size
+            assert torch.initial_seed() == derive(TRAINING.seed, "train", event.epoch, first)
 
 
 def test_each_step_has_its_own_images_and_gradients(split: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cocopipe.detect.reading.images import Sample, Target
+from cocopipe.detect.reading.order import Parts
 from cocopipe.errors import UserError
 
 _ALIGNED_BYTES = 64
@@ -34,10 +35,20 @@ def loader(
     By ``keys``, or as it comes where it is a `Stream`. Take the batches by `batches` or
     `decoded`, inside `ending_workers` where an interrupt must not be lost.
     """
+    return _loader(dataset, workers, device, sampler=keys, batch_size=batch_size)
+
+
+def loader_of_parts(
+    dataset: Dataset[Sample], parts: Parts, *, workers: int, device: torch.device
+) -> Loader:
+    """Read ``dataset`` as `loader` does, a part at once."""
+    return _loader(dataset, workers, device, batch_sampler=parts)
+
+
+def _loader(dataset: Dataset[Sample], workers: int, device: torch.device, **how: Any) -> Loader:
     return DataLoader(
         dataset,
-        sampler=keys,
-        batch_size=batch_size,
+        **how,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",

@@ -6,6 +6,7 @@ random order, and draws each image from a window of them: well mixed, and no gro
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +89,80 @@ class Shuffled(Sampler[Key]):
         order = shuffled(self.groups, seed=self.seed, epoch=self.epoch)
         for index in order[self.start :].tolist():
             yield self.epoch, index
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of a step that go through the network at once.
+
+    Attributes:
+        keys: Of them.
+        weight: What its loss counts in that of the step, whose parts come to 1 over all readers.
+        batch: How many images the step has.
+        ends_step: Whether it is this reader's last one of the step.
+        name: Tells it from the other parts of the epoch, whoever reads it.
+    """
+
+    keys: tuple[Key, ...]
+    weight: float
+    batch: int
+    ends_step: bool
+    name: int
+
+
+class Parts(Sampler[list[Key]]):
+    """An epoch's images, a batch a step, and of each batch the share of one reader, in parts.
+
+    All shares together have each image once, however many there are: a training that was stopped
+    may go on with others. A reader for whom a batch has no image gets one of another's, which
+    counts nothing: all readers do every step.
+    """
+
+    def __init__(
+        self, order: Shuffled, batch_size: int, share: Share, most: int | None = None
+    ) -> None:
+        """Divide an order.
+
+        Args:
+            order: Of all images; its ``epoch`` is set before each, its ``start`` to the first image
+                of a batch.
+            batch_size: Images a step, of all readers together.
+            share: Of the reader.
+            most: Images in a part; None: as many as there are.
+        """
+        self.order = order
+        self._batch_size = batch_size
+        self._share = share
+        self._most = most or batch_size
+
+    @property
+    def steps(self) -> int:
+        """How many an epoch has."""
+        return -(-len(self.order) // self._batch_size)
+
+    def begin(self, epoch: int, step: int) -> None:
+        """Go on in an epoch after so many of its steps."""
+        self.order.epoch, self.order.start = epoch, step * self._batch_size
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return (list(part.keys) for part in self.parts())
+
+    def parts(self) -> Iterator[Part]:
+        """The parts that `begin` left, in the order in which they are read."""
+        keys = iter(self.order)
+        first = self.order.start
+        while batch := tuple(islice(keys, self._batch_size)):
+            own = self._share.cut(len(batch))
+            yield from self._of_step(batch, own, first)
+            first += len(batch)
+
+    def _of_step(self, batch: tuple[Key, ...], own: slice, first: int) -> Iterator[Part]:
+        if own.start == own.stop:
+            yield Part(batch[:1], 0.0, len(batch), ends_step=True, name=first)
+        for start in range(own.start, own.stop, self._most):
+            stop = min(start + self._most, own.stop)
+            keys, ends = batch[start:stop], stop == own.stop
+            yield Part(keys, len(keys) / len(batch), len(batch), ends, first + start)
 
 
 def in_order(indices: Iterable[int]) -> list[Key]:

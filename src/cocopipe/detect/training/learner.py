@@ -1,17 +1,23 @@
 """What changes while a detector learns, as a whole that can be put back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from cocopipe.detect.network.device import training_dtype
+from cocopipe.detect.network.device import mixed_precision, training_dtype
+from cocopipe.detect.reading.order import Part
 from cocopipe.detect.settings import Optimizer, Training
 from cocopipe.detect.training.average import moving_average
 from cocopipe.detect.training.choice import Choice
+from cocopipe.detect.training.losses import in_one, with_sum
+from cocopipe.detect.training.norms import lone_values_normed, synchronised
+from cocopipe.detect.training.team import Team
 
 
 @dataclass
@@ -28,6 +34,8 @@ class Learner:
         step: Steps done, over all epochs.
         epochs: Epochs done, validation with them.
         epoch_s: Seconds that the present epoch took until `state` was taken.
+        team: With whom it learns.
+        network: The module, as its losses are asked for.
     """
 
     module: nn.Module
@@ -39,6 +47,12 @@ class Learner:
     step: int = 0
     epochs: int = 0
     epoch_s: float = 0.0
+    team: Team = field(default_factory=Team)
+    network: nn.Module = field(init=False)
+    _losses: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.network = self.module
 
     @classmethod
     def of(cls, module: nn.Module, settings: Training, device: torch.device) -> "Learner":
@@ -59,12 +73,45 @@ class Learner:
         """What is validated and saved: the average of the weights, where there is one."""
         return self.module if self.average is None else self.average.module
 
-    def descend(self, loss: Tensor, rate: float, gradient_clip: float | None) -> None:
-        """Change the weights so that ``loss`` falls."""
+    def join(self, team: Team, settings: Training) -> None:
+        """Learn together with others, all from what the first one has."""
+        self.team = team
+        if team.size > 1:
+            self.restore(team.told(self.state() if team.is_first else None))
+        if settings.sync_norms:
+            self.module = synchronised(self.module, self.device)
+        self.network = team.network(self.module)
+
+    def learn(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]], part: Part
+    ) -> dict[str, Tensor]:
+        """Add the gradients of a part of a step.
+
+        Returns:
+            The losses of the step so far, and their sum as ``loss``; of all who learn together
+            where the part ends it.
+        """
+        network, device = self.network, self.device
+        if self._losses is None:
+            self.optimizer.zero_grad(set_to_none=True)
+        waits = isinstance(network, DistributedDataParallel) and not part.ends_step
+        with network.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            dtype = training_dtype(device)
+            with mixed_precision(self.module, device, dtype), lone_values_normed(self.module):
+                losses = with_sum(network(images, targets))
+            # Gradients are averaged over the team, and are to be summed.
+            whole = losses["loss"] * (part.weight * self.team.size)
+            torch.autograd.backward(self.scaler.scale(whole))
+        row = in_one(losses) * part.weight
+        self._losses = row if self._losses is None else self._losses + row
+        if part.ends_step:
+            row, self._losses = self.team.summed(self._losses), None
+        return dict(zip(losses, row, strict=True))
+
+    def descend(self, rate: float, gradient_clip: float | None) -> None:
+        """Change the weights by the gradients that were added, so that the loss falls."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(loss))
         if gradient_clip is not None:
             self.scaler.unscale_(self.optimizer)
             groups = self.optimizer.param_groups
@@ -82,7 +129,7 @@ class Learner:
             self.module.load_state_dict(self.average.module.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Everything that decides how it goes on, torch's generators with it."""
+        """Everything that decides how it goes on."""
         return {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -92,8 +139,6 @@ class Learner:
             "step": self.step,
             "epochs": self.epochs,
             "epoch_s": self.epoch_s,
-            "generator": torch.get_rng_state(),
-            "gpu_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -106,10 +151,6 @@ class Learner:
         self.choice.restore(state["choice"])
         self.step, self.epochs = state["step"], state["epochs"]
         self.epoch_s = state["epoch_s"]
-        torch.set_rng_state(state["generator"].cpu())
-        generators = state["gpu_generators"]
-        if self.device.type == "cuda" and len(generators) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([each.cpu() for each in generators])
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+
+from cocopipe.errors import UserError
 
 
 @contextmanager
@@ -41,3 +44,17 @@ def statistics_kept(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(training)
+
+
+def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
+    """Return a module whose batch norms have the statistics of all processes together.
+
+    Raises:
+        UserError: on the CPU, where torch has no such norms.
+    """
+    if device.type != "cuda":
+        raise UserError(
+            "train.sync_norms is true, which torch can do on GPUs alone: set it to false"
+        )
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    return converted
