@@ -1,15 +1,14 @@
 """What a detector finds on the images of a split."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from cocopipe.detect.network.detector import Detector
+from cocopipe.detect.network.detector import Detector, limited
 from cocopipe.detect.reading.images import Images
 from cocopipe.detect.reading.loading import batches, ending_workers, loader
 
@@ -55,7 +54,7 @@ def predict(
     with (
         ending_workers(source),
         torch.inference_mode(),
-        _limits(module, score_threshold),
+        limited(module, score_threshold=score_threshold, most=MOST_PER_IMAGE),
         progress,
     ):
         for pictures, targets in batches(source, device):
@@ -64,18 +63,6 @@ def predict(
                 results += _results(int(target["image_id"]), found, categories)
             progress.update(len(pictures))
     return sorted(results, key=lambda result: int(result["image_id"]))
-
-
-@contextmanager
-def _limits(module: nn.Module, score_threshold: float) -> Iterator[None]:
-    """Replace the module's own limits of what it returns, for a while."""
-    heads: Any = getattr(module, "roi_heads", module)
-    own = heads.score_thresh, heads.detections_per_img
-    heads.score_thresh, heads.detections_per_img = score_threshold, MOST_PER_IMAGE
-    try:
-        yield
-    finally:
-        heads.score_thresh, heads.detections_per_img = own
 
 
 def _results(
