@@ -130,13 +130,18 @@ def _run(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _renamed(text: str, tree: ast.Module, package: str) -> str:
-    """The text of a module whose imports of this project name the package instead."""
-    lines = text.splitlines(keepends=True)
+    """The text of a module whose imports of this project name the package instead.
+
+    Raises:
+        ValueError: It has one that binds the name of the project itself.
+    """
+    lines = text.split("\n")
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            assert not any(alias.name.partition(".")[0] in PROJECT for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if str(node.module).partition(".")[0] in PROJECT:
-                line = lines[node.lineno - 1]
-                lines[node.lineno - 1] = line.replace("from ", f"from {package}.", 1)
-    return "".join(lines)
+            for alias in node.names:
+                if alias.name.partition(".")[0] in PROJECT:
+                    raise ValueError(f"import {alias.name} has to be: from … import …")
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PROJECT:
+            line = node.lineno - 1
+            lines[line] = lines[line].replace("from ", f"from {package}.", 1)
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,9 @@ from {package}.{served} import DetectorModel
 
 set_model(DetectorModel())
 '''
+
+_OF_MLFLOW_ITSELF = (".*Any type hint is inferred as AnyType", "Operation with range is deprecated")
+"""Warnings of types in MLflow, and of how it asks pandas."""
 
 _FILES = ("model.safetensors", "config.json")
 
@@ -64,7 +68,8 @@ def log_model(path: Path, model_id: str, name: str) -> bool:
 
 def _saved(path: Path, folder: Path, model_id: str, run_id: str | None) -> Path:
     """Write the model as MLflow lays it out, and return where."""
-    import mlflow.pyfunc
+    with _quiet():
+        import mlflow.pyfunc
     from mlflow.models import Model
 
     from cocopipe.detect.network.detector import read_config
@@ -197,7 +202,10 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            for message in _OF_MLFLOW_ITSELF:
+                warnings.filterwarnings("ignore", message)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from cocopipe.detect.network.device import choose
@@ -38,7 +39,7 @@ requests can have a file read."""
 _MOST_DETECTIONS = 10_000
 
 
-class DetectorModel(PythonModel):  # type: ignore[misc]
+class DetectorModel(PythonModel):
     """Answers for a table of images with a table of what is found on each."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -99,7 +100,7 @@ class DetectorModel(PythonModel):  # type: ignore[misc]
             except (OSError, ValueError) as error:
                 raise UnreadableImageError(f"{value!r} can't be read: {error}") from error
         try:
-            return base64.b64decode(value, validate=True)
+            return base64.b64decode("".join(value.split()), validate=True)
         except (binascii.Error, ValueError) as error:
             raise UnreadableImageError(
                 "its text is no base64; send the file's bytes so, or load the model with"
@@ -117,9 +118,11 @@ def _column(table: pd.DataFrame) -> list[Any]:
 
 
 def _asked(params: dict[str, Any]) -> tuple[float, int, bool]:
-    unknown = sorted(params.keys() - PARAMS.keys())
-    if unknown:
-        raise _refusal(f"the params {', '.join(unknown)} are unknown: there are {', '.join(PARAMS)}")
+    for name, value in params.items():
+        if name not in PARAMS:
+            raise _refusal(f"the param {name} is unknown: there are {', '.join(PARAMS)}")
+        if value is None:
+            raise _refusal(f"{name} is null: give it a value, or leave it out")
     threshold, most = float(params["score_threshold"]), int(params["max_detections"])
     if not 0 <= threshold <= 1:
         raise _refusal(f"score_threshold is {threshold}: give a number from 0 to 1")
@@ -129,7 +132,7 @@ def _asked(params: dict[str, Any]) -> tuple[float, int, bool]:
 
 
 def _refusal(sentence: str) -> MlflowException:
-    return MlflowException.invalid_parameter_value(f"{sentence}.")
+    return MlflowException(f"{sentence}.", error_code=INVALID_PARAMETER_VALUE)
 
 
 def _row(found: Found) -> dict[str, Any]:
