@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.stages.conftest import Clone, tag
 
@@ -157,6 +158,26 @@ def test_the_registered_model_answers_exactly_what_was_evaluated(
     evaluated = json.loads((finished.root / "reports/evaluate/predictions.json").read_text())
     assert len(evaluated) > 100
     assert answered == evaluated
+
+
+def test_labels_that_a_model_made_lead_back_to_it(copied: Clone, tmp_path: Path) -> None:
+    """Its predictions on new images become a source, and that becomes the data of a training."""
+    model, images = "models:/coco-detector@candidate", tmp_path / "images"
+    images.mkdir()
+    for path in (copied.root / "data/raw").rglob("*.jpg"):
+        # Of the same bytes, each would stay on the side that it is on.
+        Image.open(path).transpose(Image.Transpose.ROTATE_180).save(images / path.name)
+    options = ("--out", "data/labels", "--dataset", "--pictures", "1", "--score-threshold", "0.02")
+    copied.run("cocopipe", "predict", model, str(images), *options)
+    copied.set(download__source="directory", download__directory__path="data/labels/dataset")
+    copied.repro("convert")
+    graph = json.loads(copied.run("lineage", "trace", "data/train", "--json").stdout)
+    made_of = {node.get("path"): node.get("hash") for node in graph["nodes"]}
+    assert made_of["models/detector"] == copied.outs()["models/detector"]
+    for ref in (model, "models/detector"):
+        graph = json.loads(copied.run("lineage", "impact", ref, "--json").stdout)
+        reached = {(node.get("path"), node.get("hash")) for node in graph["nodes"]}
+        assert ("data/train", copied.outs()["data/train"]) in reached
 
 
 def test_again_there_is_nothing_to_do(finished: Clone) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
-import torch
 
 from cocopipe.detect.network.detector import save
 from cocopipe.tracking.flavor import log_model
 from tests.conftest import Once
 from tests.converting import converted
-from tests.detect.small import new_detector
+from tests.detect.small import new_detector, without_background
 
 __all__ = ["converted"]
 
@@ -43,10 +42,7 @@ def logged(once: Once) -> Logged:
             subprocess.run(command, cwd=folder, check=True)
         files = folder / "detector"
         files.mkdir()
-        detector = new_detector(image_size=64)
-        with torch.no_grad():  # the background is not found, as after training
-            detector.module.head.classification_head.cls_logits.bias[0] = -20
-        save(detector, files)
+        save(without_background(new_detector(image_size=64)), files)
         shutil.copy(PARAMS, folder)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
         plain = written(folder, files)
