@@ -9,5 +9,8 @@ WORKERS = "machine.workers"
 DEVICE = "machine.device"
 """The device that torch computed on."""
 
+WEIGHTS = "train.weights"
+"""The published weights that a training began with: their name in torchvision, and SHA-256."""
+
 MODEL = "model"
 """The version in MLflow of the model that was judged, as ``models:/name/version``."""

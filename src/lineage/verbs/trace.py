@@ -143,6 +143,8 @@ class _Upstream:
             source = self.data(data, snapshot)
             self.builder.link(source, node)
             is_first = is_first and not self.builder.has_source(source)
+        for fetched in self.knowledge.fetched(known):
+            self.builder.link(self.builder.add(fetched), node)
         if is_first and found.run:
             for origin in self._project.runs.origins(found.run.id):
                 self.builder.link(self.builder.add(_origin(origin)), node)
