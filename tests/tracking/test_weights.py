@@ -33,7 +33,7 @@ def test_published_weights_are_a_dataset_of_the_run(
     sha256 = hashlib.sha256(content).hexdigest()
     name = "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1"
     found = mlflow.get_run(run.info.run_id)
-    assert found.data.tags["train.weights"] == f"{name} sha256:{sha256}"
+    assert found.data.tags["weights.published"] == f"{name} sha256:{sha256}"
     (read,) = found.inputs.dataset_inputs
     assert (read.dataset.name, read.dataset.digest) == (name, sha256[:36])
     assert mlflow.data.get_source(read).url == url
@@ -49,4 +49,4 @@ def test_other_weights_are_told_elsewhere(
     log_published_weights(model, weights)
     found = mlflow.get_run(run.info.run_id)
     assert not found.inputs.dataset_inputs
-    assert "train.weights" not in found.data.tags
+    assert "weights.published" not in found.data.tags

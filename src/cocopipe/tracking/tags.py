@@ -9,7 +9,7 @@ WORKERS = "machine.workers"
 DEVICE = "machine.device"
 """The device that torch computed on."""
 
-WEIGHTS = "train.weights"
+WEIGHTS = "weights.published"
 """The published weights that a training began with: their name in torchvision, and SHA-256."""
 
 MODEL = "model"

@@ -4,16 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineage.errors import LineageError, bare_url, without_secrets
+from lineage.errors import LineageError, without_secrets
 from lineage.identity import DataId, Execution, canonical_json
-from lineage.join.graph import DataNode, ExecutionNode, OriginNode
+from lineage.join.graph import DataNode, ExecutionNode
 from lineage.project import Project
 from lineage.recording.run_record import flat_params
 from lineage.repository.commits import Commit
 from lineage.repository.history import Locked
 from lineage.repository.items import Item, Observed
 from lineage.repository.snapshot import Snapshot
-from lineage.tracking.dataset_inputs import fetched_by
 from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode, facts_of
 from lineage.tracking.producer import Resolution, Status, find_producer, is_sound
@@ -165,16 +164,6 @@ class Knowledge:
             # It failed, or runs still, or no stage made it: no lock can hold it.
             return None, known.runs[0], known.runs[1:]
         return found.status, found.producer, found.confirmations
-
-    def fetched(self, known: Known) -> list[OriginNode]:
-        """What the run of a stage read from elsewhere, beside what DVC has: its URLs."""
-        _, producer, _ = self._made_by(known)
-        if producer is None or known.execution.stage.pipeline == NO_PIPELINE:
-            return []
-        return [
-            OriginNode(dataset.name, bare_url(url), dataset.digest)
-            for dataset, url in fetched_by(producer, self._runs.passed)
-        ]
 
     def commits(self, known: Known) -> tuple[Commit, ...]:
         """Every revision whose lock holds an execution that git knows."""

@@ -1,8 +1,9 @@
 """Work that no stage of DVC does, as a run: what it read, and what it wrote.
 
 The run has no signature, since no lock holds what it did. It is tied to the rest by the hashes of
-its datasets, as that of any script which logs what it reads: `lineage impact` goes through it, and
-`lineage trace` comes to it from what it wrote, for as long as those bytes lie at that path.
+its datasets, as that of any script which logs what it reads: what is asked of the data goes through
+it, downstream from what it read, and upstream from what it wrote, for as long as those bytes lie at
+that path.
 """
 
 import os
