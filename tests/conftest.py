@@ -150,7 +150,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -
 def served_by_mlflow(folder: Path, empty_store: Path) -> Iterator[str]:
     """A real `mlflow server` on loopback, whose store begins as a copy of an empty one."""
     shutil.copy(empty_store, folder / "mlflow.db")
-    port = _free_port()
+    port = free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
@@ -158,7 +158,7 @@ def served_by_mlflow(folder: Path, empty_store: Path) -> Iterator[str]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    with _served(command, environment, folder, f"{uri}/health"):
+    with served(command, environment, folder, f"{uri}/health"):
         yield uri
 
 
@@ -185,7 +185,7 @@ class S3Remote:
 def s3_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Remote]:
     """moto's S3 server with one bucket; take `S3Remote.new` for a place of your own."""
     folder = tmp_path_factory.mktemp("s3")
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     nothing = folder / "nothing"
     nothing.touch()
@@ -200,19 +200,19 @@ def s3_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Remote]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    with _served(command, {**os.environ, **environment}, folder, endpoint):
+    with served(command, {**os.environ, **environment}, folder, endpoint):
         requests.put(f"{endpoint}/lineage", timeout=30).raise_for_status()
         yield S3Remote(f"s3://lineage/{uuid.uuid4().hex}", endpoint, environment)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _served(
+def served(
     command: list[str], environment: Mapping[str, str], folder: Path, url: str
 ) -> Iterator[None]:
     """Run a server in a process group of its own, from when ``url`` answers."""

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _add_export(verbs)
     _add_diff(verbs)
     _add_find(verbs)
+    _add_predict(verbs)
     _add_ui(verbs)
     return top
 
@@ -108,6 +109,47 @@ def _add_find(verbs: "argparse._SubParsersAction[Parser]") -> None:
     found.add_argument("--json", action="store_true", help="print it as JSON")
 
 
+def _add_predict(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    predict = _add(verbs, "predict", "what a model finds on images, as files and as a run")
+    predict.add_argument(
+        "model",
+        metavar="MODEL",
+        help="models:/name/version or @alias, a folder, path@revision, a DVC hash",
+    )
+    predict.add_argument(
+        "images", metavar="IMAGES", nargs="+", help="image files, folders of them, converted splits"
+    )
+    predict.add_argument("--out", metavar="DIR", required=True, help="must not exist yet, or empty")
+    predict.add_argument(
+        "--score-threshold",
+        metavar="X",
+        type=_probability,
+        default=0.3,
+        help="leave out what scores lower; %(default)s by default",
+    )
+    predict.add_argument(
+        "--max-detections",
+        metavar="N",
+        type=positive,
+        default=100,
+        help="of an image; %(default)s by default",
+    )
+    predict.add_argument(
+        "--upright", action="store_true", help="turn image files as their EXIF asks, first"
+    )
+    predict.add_argument(
+        "--dataset",
+        action="store_true",
+        help="write the images with what was found as a COCO dataset, too: labels to begin with",
+    )
+    predict.add_argument(
+        "--pictures", metavar="N", type=_number, help="how many images to draw; all by default"
+    )
+    predict.add_argument(
+        "--device", default="auto", help="cpu, cuda or cuda:N; a GPU by default, if there is one"
+    )
+
+
 def _add_ui(verbs: "argparse._SubParsersAction[Parser]") -> None:
     ui = _add(verbs, "ui", "open the project's runs in MLflow's web page")
     ui.add_argument(
@@ -120,6 +162,14 @@ def _port(text: str) -> int:
     if port > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port, of which there are 65535")
     return port
+
+
+def _number(text: str) -> int:
+    return 0 if text == "0" else positive(text)
+
+
+def _probability(text: str) -> float:
+    return 0.0 if text in ("0", "0.0") else _share(text)
 
 
 def _share(text: str) -> float:

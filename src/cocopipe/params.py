@@ -136,6 +136,8 @@ class Tracking:
     """Images beside a training run: none, a sheet of some, or every file."""
     offline: Literal["refuse", "allow"]
     """Whether a stage may begin while the tracking server does not answer."""
+    torch_model: bool
+    """Whether a model has the pickled torch module too, for ``mlflow.pytorch.load_model``."""
 
 
 @checked

@@ -20,7 +20,7 @@ HEAD = """# Params
 What every key of `params.yaml` takes, what this repository's own file has, and what it does.
 A value that is not taken is refused with a sentence before any work, by `dvc repro` and by
 `dvc exp run -S train.epochs=20` alike. Empty means that nothing stands after the colon, or
-`-S train.patience=null`.
+`=null` where it is set so.
 
 A change reruns the stages that are given the key; `machine` and `tracking` say how and where, and
 rerun nothing.

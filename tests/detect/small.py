@@ -1,6 +1,7 @@
 """Detectors, datasets and settings, each as small as it can be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def new_detector(
     return build(
         architecture, categories=categories, weights=weights, image_size=image_size, seed=seed
     )
+
+
+@contextmanager
+def own_hub(folder: Path) -> Iterator[Path]:
+    """Let torch keep published weights in a folder of the test's own, which it yields."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(folder / "hub")
+    (folder / "hub" / "checkpoints").mkdir(parents=True)
+    yield folder / "hub" / "checkpoints"
+    torch.hub.set_dir(before)
+
+
+def without_background(detector: Detector) -> Detector:
+    """Make a small one that has learnt nothing never find the background, as after training."""
+    with torch.no_grad():
+        detector.module.head.classification_head.cls_logits.bias[0] = -20
+    return detector
 
 
 def written(detector: Detector, folder: Path) -> tuple[bytes, bytes]:

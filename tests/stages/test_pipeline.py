@@ -1,11 +1,13 @@
 """The pipeline as a user runs it: `dvc repro`, in a clone of this project."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.stages.conftest import Clone, tag
 
@@ -127,23 +129,72 @@ def test_scores_are_tied_to_model_and_dataset(finished: Clone) -> None:
     assert model.tags["dvc.hash"] == finished.outs()["models/detector"]
 
 
-def test_the_model_loads_where_this_project_is_not(finished: Clone, tmp_path: Path) -> None:
-    program = """
-import sys, torch, mlflow
-sys.modules["cocopipe"] = sys.modules["lineage"] = None
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pytorch.load_model("models:/coco-detector@candidate").eval()
-(found,) = model([torch.zeros(3, 100, 120)])
-print(sorted(found))
+ANSWERS = """
+import sys, json
+sys.modules["cocopipe"] = None
+import mlflow, pandas as pd, pyarrow.parquet as pq
+uri, split = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+model = mlflow.pyfunc.load_model("models:/coco-detector@candidate")
+stored = pq.read_table(f"{split}/images").to_pylist()
+files = {row["sha256"]: row["image"]["bytes"] for row in stored}
+columns = ["image_id", "sha256"]
+images = pq.read_table(f"{split}/annotations/instances.parquet", columns=columns).to_pylist()
+table = pd.DataFrame({"image": [files[image["sha256"]] for image in images]})
+found = model.predict(table, params={"score_threshold": 0.01}).to_dict(orient="records")
+ids = [image["image_id"] for image in images]
+print(json.dumps([{"image_id": image_id, **row} for image_id, row in zip(ids, found)]))
 """
+
+
+def test_the_registered_model_answers_exactly_what_was_evaluated(
+    finished: Clone, tmp_path: Path
+) -> None:
+    """In a process of its own, where this project is not."""
     uri = f"sqlite:///{finished.root / 'mlflow.db'}"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, uri],
+        [sys.executable, "-W", "ignore", "-c", ANSWERS, uri, str(finished.root / "data/val")],
         cwd=tmp_path,
+        env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == "['boxes', 'labels', 'scores']", done.stderr
+    assert done.returncode == 0, done.stderr
+    answered = [
+        {
+            "image_id": row["image_id"],
+            "category_id": category,
+            "bbox": [round(side, 2) for side in (x1, y1, x2 - x1, y2 - y1)],
+            "score": round(score, 5),
+        }
+        for row in sorted(json.loads(done.stdout), key=lambda row: row["image_id"])
+        for (x1, y1, x2, y2), category, score in zip(
+            row["boxes"], row["category_ids"], row["scores"], strict=True
+        )
+    ]
+    evaluated = json.loads((finished.root / "reports/evaluate/predictions.json").read_text())
+    assert len(evaluated) > 100
+    assert answered == evaluated
+
+
+def test_labels_that_a_model_made_lead_back_to_it(copied: Clone, tmp_path: Path) -> None:
+    """Its predictions on new images become a source, and that becomes the data of a training."""
+    model, images = "models:/coco-detector@candidate", tmp_path / "images"
+    images.mkdir()
+    for path in (copied.root / "data/raw").rglob("*.jpg"):
+        # Of the same bytes, each would stay on the side that it is on.
+        Image.open(path).transpose(Image.Transpose.ROTATE_180).save(images / path.name)
+    options = ("--out", "data/labels", "--dataset", "--pictures", "1", "--score-threshold", "0.02")
+    copied.run("cocopipe", "predict", model, str(images), *options)
+    copied.set(download__source="directory", download__directory__path="data/labels/dataset")
+    copied.repro("convert")
+    graph = json.loads(copied.run("lineage", "trace", "data/train", "--json").stdout)
+    made_of = {node.get("path"): node.get("hash") for node in graph["nodes"]}
+    assert made_of["models/detector"] == copied.outs()["models/detector"]
+    for ref in (model, "models/detector"):
+        graph = json.loads(copied.run("lineage", "impact", ref, "--json").stdout)
+        reached = {(node.get("path"), node.get("hash")) for node in graph["nodes"]}
+        assert ("data/train", copied.outs()["data/train"]) in reached
 
 
 def test_again_there_is_nothing_to_do(finished: Clone) -> None:

@@ -17,6 +17,7 @@ from cocopipe.split.tables import categories
 from cocopipe.tracking.artifacts import log_dataset_files
 from cocopipe.tracking.losses import LossLog
 from cocopipe.tracking.machine import log_machine
+from cocopipe.tracking.weights import log_published_weights
 from lineage import StageRun
 
 
@@ -35,6 +36,7 @@ def train(run: StageRun, params: Params) -> Course:
         image_size=settings.image_size,
         seed=settings.seed,
     )
+    log_published_weights(settings.model, settings.weights)
     events = fit(
         detector,
         train_split,

@@ -18,5 +18,8 @@ CHOSEN = "chosen_epoch"
 STOPPED = "stopped_early"
 """After which epoch a training stopped early, and why; no such tag where it did not."""
 
+WEIGHTS = "weights.published"
+"""The published weights that a training began with: their name in torchvision, and SHA-256."""
+
 MODEL = "model"
 """The version in MLflow of the model that was judged, as ``models:/name/version``."""

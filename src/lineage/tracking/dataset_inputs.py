@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 DVC_SOURCE = "dvc"
 """MLflow's source type of the datasets that DVC has."""
 
+HTTP_SOURCE = "http"
+"""MLflow's source type of what is at a URL."""
+
 
 def path_of(dataset: "Dataset", passed: PassedOver) -> str:
     """Where DVC has a dataset, whatever name its user gave it; else that name."""
@@ -34,6 +37,16 @@ def datasets_of(run: "Run") -> "list[tuple[Dataset, str]]":
         )
         for each in (run.inputs.dataset_inputs if run.inputs else [])
     ]
+
+
+def fetched_by(run: "Run", passed: PassedOver) -> "list[tuple[Dataset, str]]":
+    """Datasets that a run read from a URL, such as weights that others published, each with it."""
+    named = [dataset for dataset, _ in datasets_of(run) if dataset.source_type == HTTP_SOURCE]
+    found = [
+        (each, passed.checked(outside.url_in_source, each.source, _named(each), "its source", ""))
+        for each in named
+    ]
+    return [(dataset, url) for dataset, url in found if url]
 
 
 def content_of(dataset: "Dataset", passed: PassedOver) -> dict[str, Any]:

@@ -157,6 +157,14 @@ def path_in_source(text: str) -> str | None:
     return None if named is None else path(named)
 
 
+def url_in_source(text: str) -> str:
+    """The URL that the source of a dataset names."""
+    url = _object(text)["url"]
+    if not isinstance(url, str) or "://" not in url:
+        raise ValueError("no URL")
+    return url
+
+
 def model_hash(tags: Mapping[str, Any]) -> str:
     """The DVC hash in the tags of a logged model; empty where no stage logged it."""
     return tag(MODEL_HASH, tags[MODEL_HASH]) if MODEL_HASH in tags else ""

@@ -11,6 +11,8 @@ from lineage.project import Project
 from lineage.repository.commits import Commit
 from lineage.repository.snapshot import Snapshot
 from lineage.repository.whose import Whose
+from lineage.tracking.dataset_inputs import fetched_by
+from lineage.tracking.executions import NO_PIPELINE
 from lineage.tracking.facts import VersionNode
 from lineage.tracking.producer import is_sound
 
@@ -143,9 +145,14 @@ class _Upstream:
             source = self.data(data, snapshot)
             self.builder.link(source, node)
             is_first = is_first and not self.builder.has_source(source)
+        made_by = self.knowledge.resolution(known).producer
+        if made_by is not None and known.execution.stage.pipeline != NO_PIPELINE:
+            for dataset, url in fetched_by(made_by, self._project.passed):
+                origin = OriginNode(dataset.name, bare_url(url), dataset.digest)
+                self.builder.link(self.builder.add(origin), node)
         if is_first and found.run:
-            for origin in self._project.runs.origins(found.run.id):
-                self.builder.link(self.builder.add(_origin(origin)), node)
+            for recorded in self._project.runs.origins(found.run.id):
+                self.builder.link(self.builder.add(_origin(recorded)), node)
         return node
 
     def _producer(self, data: DataId, snapshot: Snapshot | None) -> tuple[Known | None, int]:

@@ -2,7 +2,11 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -13,7 +17,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from cocopipe.detect.network.detector import load
 from cocopipe.errors import UserError
-from tests.detect.small import CPU, new_detector, written
+from tests.detect.small import CPU, new_detector, own_hub, written
 from tests.detect.splits import CATEGORIES
 
 SSD = "ssdlite320_mobilenet_v3_large"
@@ -96,11 +100,8 @@ def test_a_state_dict_of_another_architecture_is_refused(tmp_path: Path) -> None
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Path]:
-    before = torch.hub.get_dir()
-    torch.hub.set_dir(tmp_path / "hub")
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    yield tmp_path / "hub" / "checkpoints"
-    torch.hub.set_dir(before)
+    with own_hub(tmp_path) as checkpoints:
+        yield checkpoints
 
 
 @pytest.fixture
@@ -122,6 +123,27 @@ def test_weights_that_cannot_be_downloaded_are_an_error(
     assert SsdWeights.COCO_V1.url in message
     assert str(hub / "ssdlite320_mobilenet_v3_large_coco-a79551df.pth") in message
     assert "\n" not in message
+
+
+def test_a_published_file_with_other_bytes_is_refused(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its name has the beginning of its SHA-256; here it comes from a server of our own."""
+    served = tmp_path / "served"
+    served.mkdir()
+    name = SsdWeights.COCO_V1.url.rpartition("/")[2]
+    torch.save({"other": torch.zeros(1)}, served / name)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{name}"
+        monkeypatch.setattr(
+            SsdWeights.COCO_V1, "_value_", replace(SsdWeights.COCO_V1.value, url=url)
+        )
+        with pytest.raises(UserError, match="invalid hash value"):
+            new_detector(SSD, weights="COCO_V1")
+        server.shutdown()
+    assert not list(hub.glob("*.pth"))
 
 
 def test_coco_categories_keep_the_published_head(published: dict[str, Tensor]) -> None:

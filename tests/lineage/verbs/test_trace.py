@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from lineage.errors import LineageError
-from lineage.join.graph import ExecutionNode
+from lineage.join.graph import ExecutionNode, OriginNode
 from lineage.tracking.facts import VersionNode
 from lineage.verbs.impact import impact
 from lineage.verbs.trace import trace
@@ -113,3 +114,33 @@ def test_a_commit_with_a_conflict_in_its_lock_is_told(
     (warning,) = graph.warnings
     assert warning.startswith("at commit ")
     assert "merge conflict" in warning
+
+
+def fetched(store: Project, run_id: str, source: str) -> None:
+    """Give a run a dataset at a URL, by MLflow's client alone."""
+    weights = Dataset("Weights.V1", "d" * 36, "http", source)
+    context = InputTag("mlflow.data.context", "weights")
+    store.client.log_inputs(run_id, [DatasetInput(weights, [context])])
+
+
+def test_what_a_stage_read_from_a_url_is_an_origin_beside_its_data(store: Project) -> None:
+    prepare, train = recorded(store, "prepare", "v1"), recorded(store, "train", "v1")
+    fetched(store, train, json.dumps({"url": "https://who:secret@example.org/weights.pth"}))
+    graph = trace(asked(store), train)
+    assert runs_in(graph) == {"train": train, "prepare": prepare}
+    (origin,) = [node for node in graph.nodes.values() if isinstance(node, OriginNode)]
+    assert (origin.name, origin.url) == ("Weights.V1", "https://example.org/weights.pth")
+    assert origin.checksum == "d" * 36
+    (target,) = graph.downstream(origin.id)
+    node = graph.nodes[target]
+    assert isinstance(node, ExecutionNode)
+    assert node.run_id == train
+
+
+@pytest.mark.parametrize("source", ["{}", "no JSON", '{"url": 5}', '{"url": "weights.pth"}'])
+def test_a_source_that_names_no_url_is_passed_over(store: Project, source: str) -> None:
+    train = recorded(store, "train", "v1")
+    fetched(store, train, source)
+    graph = trace(asked(store), train)
+    assert not [node for node in graph.nodes.values() if isinstance(node, OriginNode)]
+    assert any("Weights.V1" in each and "its source" in each for each in graph.warnings)

@@ -1,7 +1,8 @@
 """Detectors: built by name for a dataset's categories, saved, and loaded again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -162,10 +163,48 @@ def load(path: Path, device: torch.device) -> Detector:
     Raises:
         UserError: no such folder, or its files are damaged or don't belong together.
     """
-    config = _read_config(path)
+    config = read_config(path)
     detector = _restore(path, config, (config.min_size, config.max_size))
     detector.module.to(device).eval()
     return detector
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read what a detector is, without its weights.
+
+    Raises:
+        UserError: no such folder, or no such file in it.
+    """
+    file = path / CONFIG_FILE
+    try:
+        return ModelConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} holds no {CONFIG_FILE}: give a folder that the train stage wrote"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{file} isn't the configuration of a detector: train again, or restore it "
+            "with dvc checkout"
+        ) from error
+
+
+@contextmanager
+def limited(module: nn.Module, *, score_threshold: float, most: int) -> Iterator[None]:
+    """Replace the module's own limits of what it returns, for a while.
+
+    Args:
+        module: Of a detector.
+        score_threshold: Leaves out what scores lower.
+        most: How many an image has at most, the best first.
+    """
+    heads: Any = getattr(module, "roi_heads", module)
+    own = heads.score_thresh, heads.detections_per_img
+    heads.score_thresh, heads.detections_per_img = score_threshold, most
+    try:
+        yield
+    finally:
+        heads.score_thresh, heads.detections_per_img = own
 
 
 def _start(architecture: str, weights: str, size: Size | None, num_classes: int) -> _Start:
@@ -198,7 +237,7 @@ def _meaning(architecture: str) -> tuple[int, dict[tuple[int, str], int]]:
 
 
 def _start_from_folder(architecture: str, path: Path, size: Size | None) -> _Start:
-    config = _read_config(path)
+    config = read_config(path)
     if config.architecture != architecture:
         raise UserError(
             f"weights {path} are of {config.architecture}, not of {architecture}: "
@@ -240,19 +279,4 @@ def _fill(
         raise UserError(
             f"weights {path} don't fit the architecture {architecture}: "
             "change the model or the weights"
-        ) from error
-
-
-def _read_config(path: Path) -> ModelConfig:
-    file = path / CONFIG_FILE
-    try:
-        return ModelConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path} holds no {CONFIG_FILE}: give a folder that the train stage wrote"
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{file} isn't the configuration of a detector: train again, or restore it "
-            "with dvc checkout"
         ) from error

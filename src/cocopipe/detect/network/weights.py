@@ -23,12 +23,17 @@ def download(weights: WeightsEnum) -> None:
     try:
         weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
         reason = " ".join(str(error).split())
         raise UserError(
             f"weights {weights} can't be had from {weights.url} ({reason}): put that file at "
-            f"{cached}, or set the weights to none or to a path"
+            f"{cached_file(weights)}, or set the weights to none or to a path"
         ) from error
+
+
+def cached_file(weights: WeightsEnum) -> Path:
+    """Where torch's cache keeps torchvision's weights, once `download` has brought them."""
+    name = str(weights.url).rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def read(path: Path) -> dict[str, Tensor]:

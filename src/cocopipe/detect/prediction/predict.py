@@ -1,24 +1,24 @@
 """What a detector finds on the images of a split."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from cocopipe.detect.network.detector import Detector, ModelConfig
+from cocopipe.detect.network.detector import Detector, ModelConfig, limited
 from cocopipe.detect.reading.images import Images
 from cocopipe.detect.reading.loading import Loader, batches, ending_workers, loader
 
 MOST_PER_IMAGE = 100
 """Predictions an image that COCO's metrics look at."""
 
-BATCH_SIZE = 8
-"""Images at a time, where predictions are scored. Images of mixed sizes are padded to the largest
-of theirs, which may move the last digits of what is found, so it is no setting of the machine."""
+BATCH_SIZE = 1
+"""Images at a time, where predictions are scored. Beside others, an image is padded to the largest
+of them and computed in another order, which moves the last digits of what is found: one by one,
+what is found on it is its own, and the same that the model answers when it is served."""
 
 
 def predict(
@@ -92,25 +92,14 @@ def predict_from(
     total = len(source.dataset)  # type: ignore[arg-type]
     # None leaves a bar that stands alone, and none below that of a training.
     progress = tqdm(total=total, desc="predict", unit="image", disable=None, leave=None)
-    with torch.inference_mode(), _limits(module, score_threshold), progress:
+    limits = limited(module, score_threshold=score_threshold, most=MOST_PER_IMAGE)
+    with torch.inference_mode(), limits, progress:
         for pictures, targets in batches(source, device):
             for target, found in zip(targets, module(pictures), strict=True):
                 found["boxes"] = found["boxes"] / target["scale"].repeat(2)
                 results += _results(int(target["image_id"]), found, categories)
             progress.update(len(pictures))
     return sorted(results, key=lambda result: int(result["image_id"]))
-
-
-@contextmanager
-def _limits(module: nn.Module, score_threshold: float) -> Iterator[None]:
-    """Replace the module's own limits of what it returns, for a while."""
-    heads: Any = getattr(module, "roi_heads", module)
-    own = heads.score_thresh, heads.detections_per_img
-    heads.score_thresh, heads.detections_per_img = score_threshold, MOST_PER_IMAGE
-    try:
-        yield
-    finally:
-        heads.score_thresh, heads.detections_per_img = own
 
 
 def _results(

@@ -1,0 +1,1 @@
+"""A detector that answers for single image files, wherever they come from."""
