@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint ui ci-pipeline bench-lineage bench-data lock clean
+.PHONY: help setup demo test lint ui ci-pipeline bench-lineage bench-data bench-train lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -46,6 +46,9 @@ bench-lineage: $(READY) ## how long the questions of lineage take with 10,000 ru
 
 bench-data: $(READY) ## what it costs to convert a dataset, to keep versions of it and to read it
 	$(BIN)/python -m benchmarks.data --json docs/bench_data.json --plot docs/bench_data.png
+
+bench-train: $(READY) ## how fast a detector is trained beside torchvision's own way, and what it waits for
+	$(BIN)/python -m benchmarks.training --json docs/bench_train.json
 
 lock: $(READY) ## pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 \
