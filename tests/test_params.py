@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from cocopipe.errors import UserError
-from cocopipe.params import CAME_WITH_LAYOUT_2, read
+from cocopipe.params import CAME_LATER, CAME_WITH_LAYOUT_2, read
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -146,6 +146,21 @@ def test_an_older_file_is_told_what_to_add(tmp_path: Path) -> None:
         " shard_mb: 2.0; split: val, as this version's own params.yaml has them, or use commit"
         " fc238ed of cocopipe, which reads it as it is."
     )
+
+
+@pytest.mark.parametrize("key", CAME_LATER)
+def test_what_an_older_file_is_told_to_add_is_right(tmp_path: Path, key: str) -> None:
+    values, path = YAML(typ="safe").load(TEXT), tmp_path / "params.yaml"
+    section, _, last = key.partition(".")
+    del values[section][last]
+    YAML(typ="safe").dump(values, path)
+    with pytest.raises(UserError, match=rf"has no {re.escape(key)}: add {last}:") as error:
+        read(path)
+    said = re.search(rf"add ({last}:.*?), as this", str(error.value))
+    assert said
+    values[section] |= YAML(typ="safe").load(said[1])
+    YAML(typ="safe").dump(values, path)
+    read(path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -181,12 +181,13 @@ def _sentence(name: str, error: ValidationError) -> str:
     missing = [
         ".".join(map(str, each["loc"])) for each in error.errors() if each["type"] in _MISSING
     ]
-    if came := [key for key in CAME_WITH_LAYOUT_2 if key in missing]:
-        lines = [f"{key.rpartition('.')[2]}: {CAME_WITH_LAYOUT_2[key]}".rstrip() for key in came]
+    if came := [key for key in CAME_LATER if key in missing]:
+        lines = [f"{key.rpartition('.')[2]}: {CAME_LATER[key]}".rstrip() for key in came]
+        is_older = any(key in CAME_WITH_LAYOUT_2 for key in came)
+        reader = f", or use commit {_READS_OLDER} of cocopipe, which reads it as it is"
         return (
             f"{name} has no {', '.join(came)}: add {'; '.join(lines)}, as this version's own"
-            f" params.yaml has them, or use commit {_READS_OLDER} of cocopipe, which reads it as"
-            " it is."
+            f" params.yaml has them{reader if is_older else ''}."
         )
     unknown = "unexpected_keyword_argument"
     first, *more = sorted(error.errors(), key=lambda each: each["type"] != unknown)
@@ -215,6 +216,21 @@ CAME_WITH_LAYOUT_2 = {
     "evaluate.split": "val",
 }
 """Keys that an older params.yaml lacks -> what they are to say for things to stay as they were."""
+
+CAME_LATER = {
+    **CAME_WITH_LAYOUT_2,
+    "train.eval_epochs": "1",
+    "train.select": "last",
+    "train.patience": "",
+    "train.ema": "",
+    "train.sync_norms": "false",
+    "machine.processes": "1",
+    "machine.micro_batch": "",
+    "machine.checkpoint_minutes": "10.0",
+    "tracking.offline": "refuse",
+    "tracking.torch_model": "false",
+}
+"""The same for all keys that an older params.yaml may lack."""
 
 _UNION_BRANCHES = ("int", "float", "list[float]", "list", "none")
 """Pydantic puts the branch of a union that failed into the place of an error."""

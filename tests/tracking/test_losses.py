@@ -5,7 +5,6 @@ import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from cocopipe.detect.training.events import EpochEnd, Step, TrainingEnd
-from cocopipe.tracking import losses
 from cocopipe.tracking.losses import LossLog
 
 END = TrainingEnd(2, "the best AP", {"AP": 0.5, "AP50": 0.75}, 2, 4, "for a reason", 10.5)
@@ -32,23 +31,21 @@ class Received:
 
     def log_batch(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
         assert run_id == "a run"
-        assert len(metrics) <= 8
         self.tags |= {tag.key: tag.value for tag in tags}
         for each in metrics:
             self.metrics.setdefault(each.key, []).append((each.step, each.value))
 
 
-def test_metrics_are_sent_when_they_are_many_and_at_the_end_of_each_epoch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(losses, "METRICS_A_BATCH", 8)  # two steps
+def test_each_event_is_given_at_once() -> None:
     received, counts = Received(), []
     log, before = LossLog(received, "a run"), deepcopy(EVENTS)
     for event in EVENTS:
         log.take(event)
         counts.append(len(received.metrics.get("train/loss", [])))
     assert before == EVENTS
-    assert counts == [0, 2, 2, 3, 3, 4, 4]
+    assert counts == [1, 2, 3, 3, 4, 4, 4]
+    costs = {name: received.metrics.pop(f"tracking/{name}") for name in ("share", "longest_s")}
+    assert all(step == 4 and 0 < value < 1 for ((step, value),) in costs.values())
     assert received.metrics == {
         "train/cls": [(step, 0.5) for step in (1, 2, 3, 4)],
         "train/loss": [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)],
@@ -72,11 +69,8 @@ def test_metrics_are_sent_when_they_are_many_and_at_the_end_of_each_epoch(
 @pytest.mark.parametrize("step", range(5))
 @pytest.mark.parametrize("has_epoch", [False, True])
 @pytest.mark.parametrize("is_over", [False, True])
-def test_what_the_run_has_is_not_sent_again(
-    step: int, has_epoch: bool, is_over: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_run_has_is_not_sent_again(step: int, has_epoch: bool, is_over: bool) -> None:
     """Of a training that was stopped after a step, and goes on from an earlier one."""
-    monkeypatch.setattr(losses, "METRICS_A_BATCH", 8)
     there = [Metric("train/loss", 1.0, 0, step)] if step else []
     there += [Metric("epoch_s", 1.0, 0, 3 if step < 4 else 4)] if has_epoch else []
     there += [Metric("chosen/epoch", 1.0, 0, 4)] if is_over else []
