@@ -53,6 +53,7 @@ SETTINGS = Training(
     patience=None,
     ema=None,
     batch_size=8,
+    compile=False,
     sync_norms=False,
     seed=0,
     optimizer=Optimizer(name="adamw", learning_rate=1e-4, weight_decay=1e-4, momentum=0.9),

@@ -223,6 +223,7 @@ CAME_LATER = {
     "train.select": "last",
     "train.patience": "",
     "train.ema": "",
+    "train.compile": "false",
     "train.sync_norms": "false",
     "machine.processes": "1",
     "machine.micro_batch": "",

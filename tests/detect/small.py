@@ -30,6 +30,7 @@ TRAINING = Training(
     patience=None,
     ema=None,
     batch_size=3,
+    compile=False,
     sync_norms=False,
     seed=0,
     optimizer=ADAMW,

@@ -75,6 +75,8 @@ class Training:
     """Decay of the weights' moving average, which is validated and saved; None for none."""
     batch_size: Positive
     """Images a step, of all processes together."""
+    compile: bool
+    """Whether torch compiles the backbone, which takes minutes at first and is faster then."""
     sync_norms: bool
     """Whether batch norms have the statistics of all processes together; GPUs only."""
     seed: Seed

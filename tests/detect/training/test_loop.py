@@ -302,6 +302,24 @@ def test_each_pass_seeds_torchs_generator_by_its_first_image(split: Path) -> Non
             assert torch.initial_seed() == derive(TRAINING.seed, "train", event.epoch, first)
 
 
+def test_a_compiled_backbone_learns_the_same(split: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiler that is tried without a minute's wait: it does what it was given."""
+    compiled, compile_it = [], nn.Module.compile
+
+    def eagerly(module: nn.Module) -> None:
+        compiled.append(module)
+        compile_it(module, backend="eager")
+
+    monkeypatch.setattr(nn.Module, "compile", eagerly)
+    one, two = (new_detector(image_size=64) for _ in range(2))
+    first, second = (
+        next(run(each, split, replace(TRAINING, compile=each is two))) for each in (one, two)
+    )
+    assert compiled == [two.module.backbone]
+    assert second.losses == pytest.approx(first.losses, rel=1e-4)
+    assert one.module.state_dict().keys() == two.module.state_dict().keys()
+
+
 def test_each_step_has_its_own_images_and_gradients(split: Path) -> None:
     """Seen with weights that as good as don't change, so that nothing else can differ."""
     still = replace(ADAMW, learning_rate=1e-12)

@@ -57,7 +57,9 @@ class Learner:
     @classmethod
     def of(cls, module: nn.Module, settings: Training, device: torch.device) -> "Learner":
         """Begin with a module, which is moved to the device."""
-        module = module.to(device)
+        # On GPUs, convolutions are faster with a pixel's channels side by side.
+        layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+        module = module.to(device, memory_format=layout)  # type: ignore[call-overload]
         is_scaled = training_dtype(device) == torch.float16
         return cls(
             module,
@@ -80,6 +82,9 @@ class Learner:
             self.restore(team.told(self.state() if team.is_first else None))
         if settings.sync_norms:
             self.module = synchronised(self.module, self.device)
+        if settings.compile:
+            # The rest of a detector has other shapes for each image.
+            self.module.backbone.compile()  # type: ignore[union-attr]
         self.network = team.network(self.module)
 
     def learn(
