@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cocopipe.detect.network.detector import build, save
 from cocopipe.detect.network.device import choose
+from cocopipe.detect.network.parts import Part, parts_of
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
 from cocopipe.detect.training.loop import train as fit
@@ -12,7 +13,7 @@ from cocopipe.detect.training.report import Course, write_course
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.params import Params
-from cocopipe.split.tables import categories
+from cocopipe.split.tables import categories, document_of
 from cocopipe.tracking.artifacts import log_dataset_files
 from cocopipe.tracking.losses import LossLog
 from cocopipe.tracking.machine import log_machine
@@ -25,9 +26,10 @@ def train(run: StageRun, params: Params) -> Course:
     train_split, val_split = run.dep("train").location, run.dep("val").location
     device = choose(params.machine.device)
     log_machine(workers=params.machine.workers, device=str(device))
+    tells_points = Part.KEYPOINTS in parts_of(settings.model)
     detector = build(
         settings.model,
-        categories=categories(train_split),
+        categories=categories(train_split, document_of(train_split, keypoints=tells_points)),
         weights=_declared(run, settings.weights),
         image_size=settings.image_size,
         seed=settings.seed,

@@ -156,7 +156,8 @@ def _source(
         split,
         labels=config.labels,
         masks=config.needs_masks,
-        augment=augmentation(settings.augment),
+        keypoints=config.num_keypoints,
+        augment=augmentation(settings.augment, config.keypoints),
         seed=settings.seed,
         shortest_side=None if magnifies(settings.augment) else config.min_size,
     )
