@@ -23,14 +23,17 @@ CPU = torch.device("cpu")
 LABELS = {7: 1, 3: 2}
 """Of the categories of `splits`."""
 
-ADAMW = Optimizer(name="adamw", learning_rate=0.002, weight_decay=1e-4, momentum=0.9)
+ADAMW = Optimizer(
+    name="adamw", learning_rate=0.002, weight_decay=1e-4, momentum=0.9, backbone_rate=1.0
+)
 ONE_CYCLE = Schedule(name="one_cycle", warmup_fraction=0.25)
 CONSTANT = Schedule(name="constant", warmup_fraction=0)
-UNCHANGED = Augment(horizontal_flip=0, photometric=0, crop=0, scale=None)
+UNCHANGED = Augment(horizontal_flip=0, photometric=0, crop=0, scale=None, multi_scale=None)
 TRAINING = Training(
     model="fcos_tiny",
     weights="none",
     image_size=64,
+    trainable_layers=None,
     epochs=2,
     eval_epochs=1,
     select="last",
@@ -41,7 +44,9 @@ TRAINING = Training(
     optimizer=ADAMW,
     schedule=ONE_CYCLE,
     gradient_clip=10.0,
-    augment=Augment(horizontal_flip=0.5, photometric=0.5, crop=0.3, scale=[0.8, 1.2]),
+    augment=Augment(
+        horizontal_flip=0.5, photometric=0.5, crop=0.3, scale=[0.8, 1.2], multi_scale=None
+    ),
 )
 
 

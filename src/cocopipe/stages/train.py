@@ -8,7 +8,9 @@ from cocopipe.detect.network.device import choose
 from cocopipe.detect.network.parts import Part, parts_of
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
+from cocopipe.detect.training.frozen import train_layers
 from cocopipe.detect.training.loop import train as fit
+from cocopipe.detect.training.multi_scale import check_sizes
 from cocopipe.detect.training.report import Course, write_course
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
@@ -34,6 +36,8 @@ def train(run: StageRun, params: Params) -> Course:
         image_size=settings.image_size,
         seed=settings.seed,
     )
+    train_layers(detector, settings.trainable_layers, settings.weights)
+    check_sizes(detector, settings.augment.multi_scale)
     events = fit(
         detector,
         train_split,

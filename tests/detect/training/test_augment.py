@@ -53,6 +53,7 @@ def test_nothing_asked_is_nothing_done(settings: Augment) -> None:
         ({"horizontal_flip": 1, "photometric": 1, "scale": [0.5, 1]}, False),
         ({"scale": [0.5, 1.1]}, True),
         ({"crop": 0.1}, True),
+        ({"multi_scale": [64, 96]}, True),
     ],
 )
 def test_crops_and_zooms_in_magnify(change: dict[str, object], expected: bool) -> None:
@@ -92,7 +93,7 @@ def test_zooming_out_fills_with_the_mean_of_imagenet() -> None:
 
 @pytest.mark.parametrize("objects", [2, 0])
 def test_a_random_pipeline_is_the_generators_and_keeps_boxes_on_their_objects(objects: int) -> None:
-    settings = Augment(horizontal_flip=0.5, photometric=0.5, scale=[0.7, 1.4], crop=0.5)
+    settings = replace(UNCHANGED, horizontal_flip=0.5, photometric=0.5, scale=[0.7, 1.4], crop=0.5)
     augment = augmentation(settings)
     assert augment is not None
     copied = pickle.loads(pickle.dumps(augment))
@@ -151,7 +152,7 @@ def test_keypoints_that_leave_the_image_are_no_longer_labelled() -> None:
 
 @pytest.mark.parametrize("objects", [2, 0])
 def test_a_random_pipeline_keeps_keypoints_on_their_objects(objects: int) -> None:
-    settings = Augment(horizontal_flip=0.5, photometric=0.5, scale=[0.7, 1.4], crop=0.5)
+    settings = replace(UNCHANGED, horizontal_flip=0.5, photometric=0.5, scale=[0.7, 1.4], crop=0.5)
     augment = pickle.loads(pickle.dumps(augmentation(settings, POINTS)))
     image, target = posed_scene()
     for name in (*PER_OBJECT, "keypoints"):

@@ -66,10 +66,10 @@ class ModelConfig:
     @property
     def head(self) -> Head:
         """What it gives for an object."""
-        return Head(self.num_classes, self.num_keypoints)
+        return Head(self.num_classes, self.keypoint_count)
 
     @property
-    def num_keypoints(self) -> int | None:
+    def keypoint_count(self) -> int | None:
         """How many keypoints training targets must carry of each object; None: they need none."""
         return None if self.keypoints is None else len(self.keypoints.names)
 
@@ -139,9 +139,8 @@ def build(
     if not categories:
         raise UserError(f"model {architecture!r} can't be built: the dataset has no categories")
     keys = [(int(category["id"]), str(category["name"])) for category in categories]
-    points = None
-    if Part.KEYPOINTS in parts_of(architecture):
-        points = Keypoints.of(categories, architecture)
+    tells_points = Part.KEYPOINTS in parts_of(architecture)
+    points = Keypoints.of(categories, architecture) if tells_points else None
     size = None if image_size is None else (image_size, image_size * 1333 // 800)
     wanted = Head(len(keys) + 1, None if points is None else len(points.names))
     with seeded(seed):

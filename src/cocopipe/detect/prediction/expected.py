@@ -39,9 +39,9 @@ def expected(split: Path, config: ModelConfig) -> dict[str, Any]:
     document = ground_truth(split, name)
     if config.needs_masks:
         _add_masks(document["annotations"], split, name)
-    if config.num_keypoints is not None:
+    if config.keypoint_count is not None:
         rows = read_objects(split, name, POINT_FIELDS).rows
-        points = points_of(rows, config.num_keypoints, split)
+        points = points_of(rows, config.keypoint_count, split)
         for annotation, numbers in zip(document["annotations"], points, strict=True):
             annotation["keypoints"] = numbers.ravel().tolist()
     return document
@@ -49,7 +49,7 @@ def expected(split: Path, config: ModelConfig) -> dict[str, Any]:
 
 def say_sigmas(config: ModelConfig) -> None:
     """Warn where keypoints are scored by a guess."""
-    count = config.num_keypoints
+    count = config.keypoint_count
     if count is not None and count != len(COCO_SIGMAS):
         _log.warning(
             "keypoints are scored with a sigma of %.4f each, the mean of COCO's: COCO has its own"

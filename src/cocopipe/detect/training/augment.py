@@ -30,7 +30,7 @@ def augmentation(settings: Augment, keypoints: Keypoints | None = None) -> Augme
 
     A crop keeps a minimal IoU with some box, as SSD is trained. The scale is a zoom about the
     image's centre that keeps the image's size. A random *resize* would do nothing: the detector
-    resizes every image to its own input size.
+    resizes every image to its own input size; for several see `multi_scale`.
 
     Args:
         settings: What is asked for.
@@ -67,7 +67,8 @@ def augmentation(settings: Augment, keypoints: Keypoints | None = None) -> Augme
 
 def magnifies(settings: Augment) -> bool:
     """Whether that augmentation may show a part of an image larger than the detector would."""
-    return settings.crop > 0 or (settings.scale is not None and settings.scale[1] > 1)
+    zooms_in = settings.scale is not None and settings.scale[1] > 1
+    return settings.crop > 0 or zooms_in or bool(settings.multi_scale)
 
 
 def _flip(probability: float, keypoints: Keypoints | None) -> torch.nn.Module:

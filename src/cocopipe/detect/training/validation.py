@@ -104,7 +104,7 @@ def _targets(
         split,
         labels=config.labels,
         masks=config.needs_masks,
-        keypoints=config.num_keypoints,
+        keypoints=config.keypoint_count,
         augment=None,
         seed=settings.seed,
         shortest_side=config.min_size,
