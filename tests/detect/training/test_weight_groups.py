@@ -3,8 +3,10 @@ from dataclasses import replace
 import torch
 
 from cocopipe.detect.network.parts import Part
+from cocopipe.detect.settings import Optimizer
+from cocopipe.detect.training.learner import Learner
 from cocopipe.detect.training.weight_groups import FACTOR, groups
-from tests.detect.small import ADAMW, new_detector, tiny
+from tests.detect.small import ADAMW, CPU, TRAINING, new_detector, tiny
 
 
 def test_with_one_rate_there_is_one_group_of_all_that_is_trained() -> None:
@@ -40,3 +42,20 @@ def test_where_the_backbone_is_frozen_it_is_no_group() -> None:
     (group,) = groups(module, replace(ADAMW, backbone_rate=0.1))
     assert group[FACTOR] == 1
     torch.optim.AdamW([group], lr=1)  # takes the key
+
+
+def test_a_backbone_learns_at_its_own_rate() -> None:
+    module = tiny(Part.MASK).module
+    settings = replace(
+        TRAINING,
+        optimizer=Optimizer(
+            name="sgd", learning_rate=1.0, weight_decay=0, momentum=0, backbone_rate=0.1
+        ),
+    )
+    learner = Learner.of(module, settings, CPU)
+    before = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+    loss = torch.stack([weight.sum() for weight in module.parameters()]).sum()
+    learner.descend(loss, 0.5, None)
+    for name, weight in module.named_parameters():
+        moved = 0.05 if name.startswith("backbone.") else 0.5
+        assert torch.allclose(before[name] - weight, torch.tensor(moved), atol=1e-5)

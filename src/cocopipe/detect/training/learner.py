@@ -12,6 +12,7 @@ from cocopipe.detect.network.device import training_dtype
 from cocopipe.detect.settings import Optimizer, Training
 from cocopipe.detect.training.average import moving_average
 from cocopipe.detect.training.choice import Choice
+from cocopipe.detect.training.weight_groups import FACTOR, groups
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Learner:
     def descend(self, loss: Tensor, rate: float, gradient_clip: float | None) -> None:
         """Change the weights so that ``loss`` falls."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[FACTOR]
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
         if gradient_clip is not None:
@@ -113,7 +114,7 @@ class Learner:
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    weights = groups(module, settings)
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
     match settings.name:
         case "adamw":

@@ -21,6 +21,7 @@ from cocopipe.detect.training.detections import Detections
 from cocopipe.detect.training.events import EpochEnd, Event, Step, TrainingEnd
 from cocopipe.detect.training.learner import Learner
 from cocopipe.detect.training.losses import Steps, with_sum
+from cocopipe.detect.training.multi_scale import at_sizes
 from cocopipe.detect.training.norms import lone_values_normed
 from cocopipe.detect.training.rates import learning_rate_at
 from cocopipe.detect.training.validation import Validation
@@ -103,7 +104,11 @@ def _epoch(
     waiting = Steps(device)
     for images, targets in batches(source, device):
         rate = learning_rate_at(learner.step, steps, peak=peak, schedule=settings.schedule)
-        with mixed_precision(module, device, dtype), lone_values_normed(module):
+        with (
+            mixed_precision(module, device, dtype),
+            lone_values_normed(module),
+            at_sizes(module, settings.augment.multi_scale),
+        ):
             losses = with_sum(module(images, targets))
         learner.descend(losses["loss"], rate, settings.gradient_clip)
         waiting.add(epoch, learner.step, losses, rate=rate, images=len(images))

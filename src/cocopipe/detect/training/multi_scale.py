@@ -29,15 +29,17 @@ def at_sizes(module: nn.Module, sizes: Sequence[int] | None) -> Iterator[None]:
 
     Args:
         module: torchvision's detector; it draws from torch's generator.
-        sizes: Shorter sides to choose from, pixels; the longer is limited as before. None or
-            empty: the module's own size.
+        sizes: Shorter sides to choose from, pixels; the limit of the longer grows with the largest.
+            None or empty: the module's own size.
     """
     if not sizes:
         yield
         return
     transform: Any = module.transform
-    own, transform.min_size = transform.min_size, tuple(sizes)
+    own, limit = transform.min_size, transform.max_size
+    transform.min_size = tuple(sizes)
+    transform.max_size = max(limit, limit * max(sizes) // own[-1])
     try:
         yield
     finally:
-        transform.min_size = own
+        transform.min_size, transform.max_size = own, limit
