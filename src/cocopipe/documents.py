@@ -8,6 +8,9 @@ ABSENT = "cocopipe:absent"
 PRIMARY = "instances"
 """The document that detection reads; its order of images is the split's."""
 
+KEYPOINTS = "person_keypoints"
+"""The document that a detector of keypoints reads, where there is one."""
+
 
 def order(names: Iterable[str]) -> list[str]:
     """Document names, the primary one first, then by the alphabet."""

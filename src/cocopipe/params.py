@@ -90,8 +90,10 @@ class Evaluate:
 
     split: Literal["val", "test"]
     """What it is scored on."""
-    score_threshold: Probability
-    """Predictions below it are dropped."""
+    score_threshold: Probability | None
+    """Predictions below it are dropped, and those after the 100 best of an image; None for the
+    model's own threshold and number, and images one by one with all their pixels, as torchvision's
+    published scores come from."""
     pictures: Count
     """How many images are drawn with ground truth beside predictions."""
 
@@ -223,6 +225,7 @@ CAME_LATER = {
     "train.select": "last",
     "train.patience": "",
     "train.ema": "",
+    "train.trainable_layers": "",
     "train.compile": "false",
     "train.sync_norms": "false",
     "machine.processes": "1",

@@ -26,7 +26,9 @@ ALSO_THERE = {
         "src/cocopipe/sources/hub_rows.py": "the Hub's rows fill a module of their own"
     },
     "An annotation field": {
-        "src/cocopipe/sources/yolo_labels.py": "writes it for the labels of another format"
+        "src/cocopipe/sources/yolo_labels.py": "writes it for the labels of another format",
+        "src/cocopipe/detect/network/architectures.py": "torchvision has an argument of that name",
+        "src/cocopipe/detect/prediction/truth.py": "counts it for pycocotools",
     },
     "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
     "A training option": {

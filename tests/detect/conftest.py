@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.detect.splits import rectangles, write_split
+from tests.detect.splits import posed, rectangles, write_split
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -38,3 +38,11 @@ def odd_split(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three images; image 1 with everything that must not reach training."""
     folder = tmp_path_factory.mktemp("odd")
     return write_split(folder, *rectangles(3, seed=1, odd=True))
+
+
+@pytest.fixture(scope="session")
+def posed_split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images of `split`, with keypoints in a document of their own; in the other, no boxes."""
+    folder = tmp_path_factory.mktemp("posed")
+    document, files = rectangles(8, seed=0, odd=False)
+    return write_split(folder, {**document, "annotations": []}, files, posed(document))

@@ -89,14 +89,44 @@ def odd_annotations() -> list[dict[str, Any]]:
     return [{"image_id": 1, "category_id": 3, **fields} for fields in (leaving, inside, *left_out)]
 
 
-def write_split(folder: Path, document: dict[str, Any], files: dict[str, bytes]) -> Path:
-    """Convert a document and its images to one split, and return its folder."""
+def posed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the same with keypoints: the upper corners of each rectangle and its middle.
+
+    Of every third object the right corner is not labelled, of every fifth it is hidden.
+    """
+    names = ["left_corner", "middle", "right_corner"]
+    categories = [
+        {**each, "keypoints": names, "skeleton": [[1, 2], [2, 3]]}
+        for each in document["categories"]
+    ]
+    annotations = []
+    for number, item in enumerate(document["annotations"]):
+        x, y, w, h = item["bbox"]
+        right = [x + w - 1, y, 1 + (number % 5 > 0)] if number % 3 else [0, 0, 0]
+        points = [x, y, 2, x + w // 2, y + h // 2, 2, *right]
+        seen = sum(each > 0 for each in points[2::3])
+        annotations.append({**item, "keypoints": points, "num_keypoints": seen})
+    return {**document, "categories": categories, "annotations": annotations}
+
+
+def write_split(
+    folder: Path,
+    document: dict[str, Any],
+    files: dict[str, bytes],
+    points: dict[str, Any] | None = None,
+) -> Path:
+    """Convert a document and its images to one split, and return its folder.
+
+    With ``points``, it has a document ``person_keypoints`` too.
+    """
     raw = folder / "raw"
     for path in (raw / "annotations", raw / "images" / "train", raw / "images" / "val"):
         path.mkdir(parents=True)
     for name, data in files.items():
         (raw / "images" / "train" / name).write_bytes(data)
     (raw / "annotations" / "instances_train.json").write_text(json.dumps(document))
+    if points is not None:
+        (raw / "annotations" / "person_keypoints_train.json").write_text(json.dumps(points))
     other = {"images": [{"id": 1, "file_name": "v.jpg"}], "annotations": [], "categories": []}
     (raw / "annotations" / "instances_val.json").write_text(json.dumps(other))
     (raw / "images" / "val" / "v.jpg").write_bytes(encode(Image.new("RGB", (8, 8)), "JPEG"))

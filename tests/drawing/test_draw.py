@@ -105,3 +105,30 @@ def test_colours_of_neighbours_differ() -> None:
     assert len(set(colors)) == 80
     nearest = min(np.abs(np.subtract(a, b)).sum() for a, b in itertools.pairwise(colors))
     assert nearest > 100
+
+
+POSE = [20, 20, 2, 80, 20, 1, 80, 44, 2, 0, 0, 0]
+AWAY = {"bbox": [0, 45, 2, 2]}
+
+
+def test_keypoints_are_discs_joined_by_their_skeleton() -> None:
+    item = {**AWAY, "keypoints": POSE}
+    plain = changed(item)
+    assert plain[20, 20] and plain[44, 80]
+    assert not plain[20, 80], "hidden: hollow"
+    assert plain[20, 83]
+    assert not plain[32, 50]
+    skeleton = {4: [[1, 3], [1, 4], [2, 9], [1], "x"]}
+    joined = changed(item, skeletons=skeleton)
+    assert joined[32, 50], "from the first to the third"
+    assert not joined[10, 10], "the fourth is not labelled"
+
+
+def test_keypoints_of_a_detector_are_all_seen() -> None:
+    points = [value if place % 3 < 2 else 1 for place, value in enumerate(POSE[:9])]
+    assert changed({**AWAY, "keypoints": points})[20, 80]
+
+
+@pytest.mark.parametrize("points", [None, "x", [1, 2], [float("nan"), 1, 2], ["1", 1, 2], []])
+def test_what_is_no_keypoints_is_not_drawn(points: Any) -> None:
+    assert np.array_equal(changed({**AWAY, "keypoints": points}), changed(AWAY))

@@ -107,7 +107,7 @@ def course(*losses: float | None, **end: Any) -> Course:
         ),
         (
             "evaluate",
-            Scores({**dict.fromkeys(METRICS), "AP": 0.8339}, [], {}),
+            {"bbox": Scores({**dict.fromkeys(METRICS), "AP": 0.8339}, [], {})},
             "AP 0.834 · AP50 not defined",
         ),
         ("register", (REGISTRATION, "models:/m/1"), "AP 0.000 · accepted · models:/m/1"),

@@ -21,6 +21,8 @@ class Optimizer:
     """Share of every trained weight that a step takes off, times the learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
     """For sgd; adamw has its own."""
+    backbone_rate: Annotated[float, Field(gt=0)]
+    """Learning rate of the backbone, by that of the rest: 0.1 for a tenth."""
 
 
 @checked
@@ -51,6 +53,8 @@ class Augment:
     """Probability of a crop that keeps some object."""
     scale: Annotated[list[Zoom], Field(min_length=2, max_length=2), AfterValidator(_rising)] | None
     """Least and largest zoom; None for none."""
+    multi_scale: Annotated[list[Annotated[int, Field(ge=32)]], Field(min_length=1)] | None
+    """Shorter sides to bring images to, pixels, one by chance each; None for `image_size` alone."""
 
 
 @checked
@@ -63,6 +67,9 @@ class Training:
     """``none``, ``DEFAULT``, ``COCO_V1``, or a path in models/initial."""
     image_size: Annotated[int, Field(ge=32)] | None
     """Shorter side of what the network sees, pixels; None for the model's own."""
+    trainable_layers: Annotated[int, Field(ge=0, le=6)] | None
+    """Layers of the backbone that learn, counted from its end; None for torchvision's choice with
+    its weights, and all of them else."""
     epochs: Positive
     """Passes over the training images."""
     eval_epochs: Positive

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from cocopipe.drawing.points import draw_points
 from cocopipe.pictures.pixels import rgb
 from cocopipe.split.boxes import is_box
 from cocopipe.split.masks import mask
@@ -26,25 +27,27 @@ _INK = (40, 40, 40)
 Color = tuple[int, int, int]
 Annotation = Mapping[str, Any]
 """A COCO annotation or result: ``bbox`` xywh in pixels, ``category_id``, and where there
-``segmentation``, ``iscrowd`` and ``score``."""
+``segmentation``, ``keypoints``, ``iscrowd`` and ``score``."""
 
 
 def picture(
     image: Image.Image,
     objects: Sequence[Annotation],
     names: Mapping[int, str],
+    skeletons: Mapping[int, Any] | None = None,
     *,
     side: int = SIDE,
 ) -> Image.Image:
     """Draw objects on a copy of ``image``, scaled so that its longest side is ``side``.
 
-    Masks are translucent, crowds dashed. Larger objects are drawn first and
-    named first: a label that finds no free place is left out.
+    Masks are translucent, crowds dashed, hidden keypoints hollow. Larger objects are drawn first
+    and named first: a label that finds no free place is left out.
 
     Args:
         image: turned as it was annotated, so that boxes are of its pixels.
         objects: those whose box isn't four finite numbers are left out.
         names: of the categories by id; their order gives the colours.
+        skeletons: which keypoints are joined, pairs of numbers from 1, by category id.
         side: in pixels.
     """
     scale = side / max(image.size)
@@ -62,6 +65,9 @@ def picture(
     boxes = [_scaled(item["bbox"], scale, size) for item in drawn]
     for item, box in zip(drawn, boxes, strict=True):
         _outline(draw, box, colors[item["category_id"]], dashed=bool(item.get("iscrowd")))
+    for item in drawn:
+        skeleton = (skeletons or {}).get(item["category_id"])
+        draw_points(draw, item.get("keypoints"), skeleton, scale, colors[item["category_id"]])
     taken: list[_Box] = []
     for item, box in zip(drawn, boxes, strict=True):
         label = _label(item, names)
@@ -105,12 +111,13 @@ def beside(
     truth: Sequence[Annotation],
     predictions: Sequence[Annotation],
     names: Mapping[int, str],
+    skeletons: Mapping[int, Any] | None = None,
     *,
     captions: tuple[str, str] = ("ground truth", "predictions"),
 ) -> Image.Image:
     """The same picture twice: with its ground truth, and with predictions."""
     return sheet(
-        [picture(image, truth, names), picture(image, predictions, names)],
+        [picture(image, objects, names, skeletons) for objects in (truth, predictions)],
         columns=2,
         captions=captions,
     )

@@ -30,14 +30,14 @@ class Shown:
     """The image's COCO annotations."""
 
 
-def select(split_dir: Path, count: int) -> Iterator[Shown]:
+def select(split_dir: Path, count: int, document: str = PRIMARY) -> Iterator[Shown]:
     """Yield up to ``count`` pictures of a split, those with objects first.
 
     Raises:
-        UserError: not a converted split, one without an ``instances`` table, or a
+        UserError: not a converted split, one without a table of that document, or a
             picture that can't be decoded.
     """
-    table = read_table(split_dir, PRIMARY)
+    table = read_table(split_dir, document)
     counts = Objects(table["objects"].combine_chunks()).counts
     hashes = table["sha256"].to_pylist()
     rows = sorted(range(len(hashes)), key=lambda row: (not counts[row], _lot(hashes[row])))

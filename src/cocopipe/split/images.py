@@ -86,6 +86,17 @@ class ImageStore:
         """The shards, in the order of the store."""
         return [self._folder / f"{shard}.parquet" for shard in self._shards]
 
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Width and height of all files as they have them, pixels, int64 [N, 2], in that order."""
+        found = np.zeros((len(self), 2), np.int64)
+        for number, path in enumerate(self.paths):
+            if not path.is_file():
+                raise lacking(path)
+            mine = self._shard == number
+            columns = pq.read_table(path, columns=["width", "height"]).take(self._row[mine])
+            found[mine] = np.stack([columns["width"], columns["height"]], axis=1)
+        return found
+
     def numbers(self, sha256: "pa.Array | pa.ChunkedArray") -> npt.NDArray[np.int64]:
         """Which of all files those are, in the order of the store.
 

@@ -23,11 +23,34 @@ def mask(segmentation: Any, *, height: int, width: int) -> npt.NDArray[np.bool_]
         bool [height, width]; None where there are no pixels or they can't be
         told: no polygon, an RLE of another size or that doesn't add up.
     """
+    from pycocotools import mask as coco
+
     if isinstance(segmentation, list):
-        return _fill(segmentation, height, width)
+        found = _fill(segmentation, height, width)
+        return None if found is None else np.asarray(coco.decode(found), np.bool_)
     if isinstance(segmentation, dict) and segmentation.get("size") == [height, width]:
         return _unroll(segmentation.get("counts"), height, width)
     return None
+
+
+def encoded(segmentation: Any, *, height: int, width: int) -> dict[str, Any] | None:
+    """The same pixels as compressed RLE, as COCO results have it; None where :func:`mask` is."""
+    if isinstance(segmentation, list):
+        found = _fill(segmentation, height, width)
+        return None if found is None else _as_text(found)
+    pixels = mask(segmentation, height=height, width=width)
+    return None if pixels is None else rle(pixels)
+
+
+def rle(pixels: npt.NDArray[Any]) -> dict[str, Any]:
+    """A mask, bool or uint8 [height, width], as compressed RLE with its counts as text."""
+    from pycocotools import mask as coco
+
+    return _as_text(coco.encode(np.asfortranarray(pixels, np.uint8)))
+
+
+def _as_text(found: Any) -> dict[str, Any]:
+    return {"size": [*found["size"]], "counts": found["counts"].decode("ascii")}
 
 
 def has_mask(rows: pa.StructArray) -> npt.NDArray[np.bool_]:
@@ -43,7 +66,8 @@ def has_mask(rows: pa.StructArray) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _fill(polygons: list[Any], height: int, width: int) -> npt.NDArray[np.bool_] | None:
+def _fill(polygons: list[Any], height: int, width: int) -> Any:
+    """Fill polygons, as pycocotools' RLE; None where there is none."""
     from pycocotools import mask as coco
 
     # pycocotools walks along every edge, however far outside it leads.
@@ -51,7 +75,7 @@ def _fill(polygons: list[Any], height: int, width: int) -> npt.NDArray[np.bool_]
     rings = [np.clip(ring, -far, far).tolist() for ring in polygons if _is_ring(ring)]
     if not rings:
         return None
-    return np.asarray(coco.decode(coco.merge(coco.frPyObjects(rings, height, width))), np.bool_)
+    return coco.merge(coco.frPyObjects(rings, height, width))
 
 
 def _is_ring(value: Any) -> bool:

@@ -95,17 +95,17 @@ def read_objects(split_dir: Path, document: str, fields: Iterable[str]) -> Objec
     return Objects(table["objects"].combine_chunks())
 
 
-def ground_truth(split_dir: Path) -> dict[str, Any]:
-    """What ``instances`` says of images, categories and boxes, as a COCO document to score by.
+def ground_truth(split_dir: Path, document: str = PRIMARY) -> dict[str, Any]:
+    """What a document says of images, categories and boxes, as a COCO document to score by.
 
     Ids are those of the table, each of one image or object, and values are numbers, however the
     source wrote them.
 
     Raises:
-        UserError: the split has no ``instances``.
+        UserError: the split has no such document.
     """
     columns = ["image_id", "width", "height", *object_columns(DETECTION_FIELDS)]
-    table = read_table(split_dir, PRIMARY, columns)
+    table = read_table(split_dir, document, columns)
     objects = Objects(table["objects"].combine_chunks())
     image_ids = table["image_id"].to_numpy()[objects.image].tolist()
     return {
@@ -118,7 +118,7 @@ def ground_truth(split_dir: Path) -> dict[str, Any]:
             | {name: value for name, value in row.items() if value is not None}
             for image_id, row in zip(image_ids, objects.rows.to_pylist(), strict=True)
         ],
-        "categories": categories(split_dir),
+        "categories": categories(split_dir, document),
     }
 
 

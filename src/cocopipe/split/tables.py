@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cocopipe.documents import PRIMARY, order
+from cocopipe.documents import KEYPOINTS, PRIMARY, order
 from cocopipe.errors import UserError, some
 from cocopipe.split import fields
 from cocopipe.split.ids import written_ids
@@ -85,6 +85,16 @@ def documents(split_dir: Path) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"{split_dir} is not a converted split: run the convert stage first")
     return order(path.stem for path in folder.glob("*.parquet"))
+
+
+def document_of(split_dir: Path, *, keypoints: bool) -> str:
+    """The name of the document that a detector reads.
+
+    Args:
+        split_dir: a converted split.
+        keypoints: Whether it is one of keypoints: those are mostly in a document of their own.
+    """
+    return KEYPOINTS if keypoints and KEYPOINTS in documents(split_dir) else PRIMARY
 
 
 def table_path(split_dir: Path, document: str) -> Path:

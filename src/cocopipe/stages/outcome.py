@@ -14,11 +14,12 @@ from lineage.words import count
 if TYPE_CHECKING:
     from cocopipe.convert.result import Conversion, SplitConversion
     from cocopipe.detect.evaluation.score import Scores
+    from cocopipe.detect.network.parts import Part
     from cocopipe.detect.training.report import Course
     from cocopipe.sources.origin import Fetched
     from lineage import Registration
 
-SHOWN = ("AP", "AP50")
+SHOWN = ("AP", "AP50", "AP_segm", "AP_keypoints")
 """Metrics of an evaluation that the line has."""
 
 _FINDINGS = {
@@ -95,8 +96,8 @@ def _train(course: "Course") -> list[str]:
     return [*said, *_metrics(first), f"epoch {end.epoch} saved, {end.reason}"]
 
 
-def _evaluate(scores: "Scores") -> list[str]:
-    return _metrics(scores.metrics)
+def _evaluate(scores: "Mapping[Part, Scores]") -> list[str]:
+    return [said for each in scores.values() for said in _metrics(each.metrics)]
 
 
 def _register(value: "tuple[Registration, str]") -> list[str]:

@@ -5,15 +5,18 @@ from pathlib import Path
 
 from cocopipe.detect.network.detector import build, save
 from cocopipe.detect.network.device import choose
+from cocopipe.detect.network.parts import Part, parts_of
 from cocopipe.detect.training.checkpoints import Checkpoints
 from cocopipe.detect.training.events import Event
+from cocopipe.detect.training.frozen import train_layers
 from cocopipe.detect.training.loop import train as fit
+from cocopipe.detect.training.multi_scale import check_sizes
 from cocopipe.detect.training.report import Course, write_course
 from cocopipe.detect.training.team import Resources
 from cocopipe.errors import UserError
 from cocopipe.files import new_directory
 from cocopipe.params import Params
-from cocopipe.split.tables import categories
+from cocopipe.split.tables import categories, document_of
 from cocopipe.tracking.artifacts import log_dataset_files
 from cocopipe.tracking.losses import LossLog
 from cocopipe.tracking.machine import log_machine
@@ -29,14 +32,17 @@ def train(run: StageRun, params: Params) -> Course:
     log_machine(
         workers=params.machine.workers, device=str(device), processes=params.machine.processes
     )
+    tells_points = Part.KEYPOINTS in parts_of(settings.model)
     detector = build(
         settings.model,
-        categories=categories(train_split),
+        categories=categories(train_split, document_of(train_split, keypoints=tells_points)),
         weights=_declared(run, settings.weights),
         image_size=settings.image_size,
         seed=settings.seed,
     )
     log_published_weights(settings.model, settings.weights)
+    train_layers(detector, settings.trainable_layers, settings.weights)
+    check_sizes(detector, settings.augment.multi_scale)
     events = fit(
         detector,
         train_split,

@@ -6,7 +6,7 @@ SOURCE = "download.source"
 WORKERS = "machine.workers"
 """How many processes or threads a stage was given."""
 
-PROCESSES = "train.processes"
+PROCESSES = "training.processes"
 """How many processes trained together; absent of one."""
 
 DEVICE = "machine.device"

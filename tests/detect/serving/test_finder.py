@@ -3,13 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cocopipe.detect.network.detector import load, save
 from cocopipe.detect.prediction.predict import predict
-from cocopipe.detect.serving.finder import Finder, _rle, checked
+from cocopipe.detect.serving.finder import Finder, checked
 from cocopipe.pictures.examine import UnreadableImageError
 from cocopipe.split.images import ImageStore
 from cocopipe.split.tables import read_table
@@ -113,15 +112,6 @@ def test_masks_are_as_large_as_the_image(tmp_path: Path) -> None:
     assert {coco_mask.decode(each).shape for each in found.masks} == {(64, 96)}
     (first, *_) = found.results(7)
     assert first["segmentation"] == found.masks[0]
-
-
-def test_a_mask_of_a_reduced_image_is_enlarged() -> None:
-    small = torch.zeros(1, 4, 6)
-    small[:, 1:3, 2:5] = 1.0
-    pixels = coco_mask.decode(_rle(small, 16, 24))
-    assert pixels.shape == (16, 24)
-    assert pixels[5:11, 9:19].all()
-    assert pixels.sum() < 1.1 * 8 * 12
 
 
 def test_a_file_is_checked_before_it_is_decoded() -> None:

@@ -16,10 +16,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cocopipe.detect.evaluation.score import score
+from cocopipe.detect.network.parts import Part
 from cocopipe.detect.prediction.truth import truth
 from cocopipe.detect.training.average_precision import AveragePrecision
 from cocopipe.split.boxes import is_box
-from tests.detect.splits import rectangles
+from tests.detect.splits import posed, rectangles
 
 Document = dict[str, Any]
 Results = list[dict[str, Any]]
@@ -125,6 +126,21 @@ def shifted_points(document: Document) -> Results:
     return results
 
 
+def packed(document: Document) -> Document:
+    """The same with its masks as compressed RLE."""
+    index = COCO()
+    index.dataset = document
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    annotations = []
+    for item in document["annotations"]:
+        encoded = index.annToRLE(item)
+        counts = encoded["counts"]
+        text = counts if isinstance(counts, str) else counts.decode()
+        annotations.append({**item, "segmentation": {**encoded, "counts": text}})
+    return {**document, "annotations": annotations}
+
+
 MOST = 250
 """Annotations of a set: pycocotools takes its time."""
 
@@ -187,9 +203,13 @@ def test_masks_and_keypoints_of_all_sets(
     for document in documents(real_data, field):
         if kind == "keypoints" and len(document["annotations"][0]["keypoints"]) != 3 * 17:
             continue  # pycocotools knows the sigmas of COCO's 17 alone
-        results = {**document, "annotations": numbered(of(document))}
+        found = of(document)
+        results = {**document, "annotations": numbered(found)}
         whole = official(document, results, kind)
         assert np.array_equal(fast(document, results, kind), whole)
+        told = packed(document) if kind == "segm" else document
+        precision = AveragePrecision(told, Part(kind))
+        assert np.array_equal(precision.precision(found), whole)
         compared += 1
     assert compared >= sets
 
@@ -294,3 +314,17 @@ def test_results_of_categories_that_the_truth_does_not_list_count_for_nothing() 
     precision = AveragePrecision(document)
     assert precision.of([*results, unknown]) == precision.of(results)
     assert score(document, [*results, unknown]) == score(document, results)
+
+
+@pytest.mark.parametrize(("part", "of"), [("segm", shifted_masks), ("keypoints", shifted_points)])
+def test_masks_and_keypoints_come_to_what_an_evaluation_says(
+    part: str, of: Callable[[Document], Results]
+) -> None:
+    document, _ = rectangles(12, seed=5, odd=False)
+    document = packed(posed(document))
+    results = of(document)
+    precision = AveragePrecision(document, Part(part))
+    scores = score(document, results, Part(part)).metrics
+    assert precision.of(results) == {name: scores[name] for name in (f"AP_{part}", f"AP50_{part}")}
+    assert 0 < precision.of(results)[f"AP_{part}"] < 1
+    assert precision.of([]) == {f"AP_{part}": 0, f"AP50_{part}": 0}

@@ -13,7 +13,7 @@ from cocopipe.detect.training.augment import augmentation
 from cocopipe.errors import UserError
 from tests.converting import convert_into
 from tests.detect.small import LABELS, UNCHANGED, detections
-from tests.detect.splits import HEIGHT, WIDTH, rectangles, write_split
+from tests.detect.splits import HEIGHT, WIDTH, posed, rectangles, write_split
 
 # Targets
 
@@ -152,6 +152,67 @@ def test_of_a_reduced_image_boxes_and_masks_are_reduced_too(split: Path) -> None
 def test_a_category_without_a_label_is_refused(split: Path) -> None:
     with pytest.raises(UserError, match="annotations of category 3, which the model doesn't know"):
         detections(split, labels={7: 1})
+
+
+# Keypoints
+
+
+def test_keypoints_are_those_of_their_document(posed_split: Path) -> None:
+    document = posed(rectangles(8, seed=0, odd=False)[0])
+    dataset = detections(posed_split, keypoints=3)
+    for index in range(8):
+        image_id = int(dataset.images.image_ids[index])
+        expected = [
+            item["keypoints"] for item in document["annotations"] if item["image_id"] == image_id
+        ]
+        target = dataset[0, index][1]
+        assert target["keypoints"].dtype == torch.float32
+        assert target["keypoints"].shape == (len(expected), 3, 3)
+        assert target["keypoints"].flatten(1).tolist() == expected
+    # The other document has no objects.
+    assert detections(posed_split).objects == 0
+
+
+def test_of_a_reduced_image_keypoints_are_reduced_too(posed_split: Path) -> None:
+    whole = detections(posed_split, keypoints=3)
+    reduced = detections(posed_split, keypoints=3, shortest_side=HEIGHT // 2)
+    for index in range(8):
+        expected = whole[0, index][1]["keypoints"] * torch.tensor([0.5, 0.5, 1])
+        assert torch.equal(reduced[0, index][1]["keypoints"], expected)
+
+
+def test_an_object_without_keypoints_has_none_labelled(tmp_path: Path) -> None:
+    document, files = rectangles(2, seed=1, odd=False)
+    points = posed(document)
+    del points["annotations"][1]["keypoints"]
+    split = write_split(tmp_path, document, files, points)
+    first, second = detections(split, keypoints=3)[0, 1][1]["keypoints"]
+    assert first.any()
+    assert not second.any()
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "sentence"),
+    [
+        ([1, 2, 2], r"1 annotations \(ids 1\) that have not 3 keypoints"),
+        ([1, 2, 2] * 4, r"1 annotations \(ids 1\) that have not 3 keypoints"),
+        ([1, float("nan"), 2] * 3, r"\(ids 1\) with keypoints that are no finite numbers"),
+    ],
+)
+def test_odd_keypoints_are_refused(tmp_path: Path, keypoints: list[float], sentence: str) -> None:
+    document, files = rectangles(2, seed=1, odd=False)
+    points = posed(document)
+    points["annotations"][1]["keypoints"] = keypoints
+    split = write_split(tmp_path, document, files, points)
+    with pytest.raises(UserError, match=sentence):
+        detections(split, keypoints=3)
+
+
+def test_annotations_without_any_keypoint_are_refused(split: Path) -> None:
+    with pytest.raises(
+        UserError, match="has no keypoint in any of its 14 annotations of instances"
+    ):
+        detections(split, keypoints=3)
 
 
 # Augmentation and real data

@@ -343,7 +343,7 @@ def test_each_step_has_its_own_images_and_gradients(split: Path) -> None:
 
 def test_sgd_takes_plain_gradient_steps(split: Path) -> None:
     detector = new_detector(image_size=64)
-    sgd = Optimizer(name="sgd", learning_rate=0.1, weight_decay=0, momentum=0)
+    sgd = Optimizer(name="sgd", learning_rate=0.1, weight_decay=0, momentum=0, backbone_rate=1.0)
     schedule = Schedule(name="constant", warmup_fraction=1)
     settings = replace(TRAINING, optimizer=sgd, schedule=schedule, gradient_clip=None)
     events = run(detector, split, settings)
@@ -388,7 +388,7 @@ def test_one_image_a_step_has_statistics_where_its_maps_are_large(split: Path) -
 def test_a_mask_detector_learns_from_masks(split: Path) -> None:
     detector = new_detector("maskrcnn_resnet50_fpn", image_size=64)
     detector.module.roi_heads.fg_bg_sampler.batch_size_per_image = 16
-    sgd = Optimizer(name="sgd", learning_rate=0.001, weight_decay=0, momentum=0)
+    sgd = Optimizer(name="sgd", learning_rate=0.001, weight_decay=0, momentum=0, backbone_rate=1.0)
     settings = replace(TRAINING, batch_size=2, optimizer=sgd, gradient_clip=None)
     (first,) = itertools.islice(run(detector, split, settings), 1)
     assert "loss_mask" in first.losses

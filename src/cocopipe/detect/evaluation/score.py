@@ -11,14 +11,30 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from cocopipe.detect.prediction.truth import truth
+from cocopipe.detect.network.parts import Part
+from cocopipe.detect.prediction.truth import sigmas, truth
 from cocopipe.errors import UserError
 
 METRICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
-"""COCO's twelve, in the order of pycocotools' ``stats``."""
+"""COCO's twelve of boxes and masks, in the order of pycocotools' ``stats``."""
+
+KEYPOINT_METRICS = (
+    *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
+    *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
+)
+"""COCO's ten of keypoints, with 20 predictions an image; small objects have none labelled."""
+
+
+def names(part: Part) -> tuple[str, ...]:
+    """Return the metrics of a part as they are called, in the order of pycocotools' ``stats``.
+
+    Those of masks end in ``_segm``, of keypoints in ``_keypoints``.
+    """
+    own = KEYPOINT_METRICS if part is Part.KEYPOINTS else METRICS
+    return tuple(f"{name}{part.suffix}" for name in own)
 
 
 @dataclass(frozen=True)
@@ -37,10 +53,10 @@ class CategoryScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's scores of boxes."""
+    """COCO's scores of boxes, masks or keypoints."""
 
     metrics: dict[str, float | None]
-    """The values of `METRICS` by name; None where the ground truth has nothing of that size."""
+    """The values of `names` by name; None where the ground truth has nothing of that size."""
     per_category: list[CategoryScore]
     """The scores of each category, in the order of the document's categories."""
     curves: dict[str, list[dict[str, float]]]
@@ -48,34 +64,42 @@ class Scores:
     ``AP50`` at IoU 0.50, ``AP`` over IoU 0.50 to 0.95."""
 
 
-def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Scores:
-    """Score boxes with pycocotools.
+def score(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], part: Part = Part.BOX
+) -> Scores:
+    """Score results with pycocotools.
 
     Args:
         ground_truth: A COCO document, taken as `truth` says.
-        results: COCO results of images in the ground truth; none at all score 0.
+        results: COCO results of images in the ground truth, all with that part; none at all
+            score 0.
+        part: What is scored.
 
     Raises:
         UserError: there is no box in the ground truth to be found.
     """
-    to_find = truth(ground_truth)
-    if all(annotation["iscrowd"] for annotation in to_find["annotations"]):
+    to_find = truth(ground_truth, part)
+    boxes = to_find["annotations"] if part is Part.BOX else truth(ground_truth)["annotations"]
+    if all(annotation["iscrowd"] for annotation in boxes):
         raise UserError(
             "the ground truth has no box to be found in its "
             f"{len(to_find['images'])} images: evaluate on a split with annotations"
         )
-    expected, given = _index(to_find), _index(_found(to_find, results))
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(expected, given, "bbox")
+        expected = _index(to_find)
+        evaluation = COCOeval(expected, _found(expected, results, part), str(part))
+        if part is Part.KEYPOINTS and to_find["annotations"]:
+            points = len(to_find["annotations"][0]["keypoints"]) // 3
+            evaluation.params.kpt_oks_sigmas = sigmas(points)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    # IoU thresholds, recalls, categories; of every size, with 100 predictions an image.
+    # IoU thresholds, recalls, categories; of every size, with the most predictions an image.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     recalls = evaluation.params.recThrs.tolist()
     return Scores(
         metrics={
-            name: _known(value) for name, value in zip(METRICS, evaluation.stats, strict=True)
+            name: _known(value) for name, value in zip(names(part), evaluation.stats, strict=True)
         },
         per_category=[
             _category_score(expected, category_id, precision[:, :, place])
@@ -88,19 +112,29 @@ def score(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     )
 
 
-def _found(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    annotations = [
-        {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
-        for number, result in enumerate(results, start=1)
+_SCORED_BY = {Part.BOX: "bbox", Part.MASK: "segmentation", Part.KEYPOINTS: "keypoints"}
+"""The field of a result that tells a part."""
+
+
+def _found(expected: COCO, results: Sequence[Mapping[str, Any]], part: Part) -> COCO:
+    """Index results as pycocotools does where they have that part alone.
+
+    So the size of an object is that of its mask, or of the extent of its keypoints, and not that
+    of its box.
+    """
+    field = _SCORED_BY[part]
+    kept = [
+        {**{key: result[key] for key in ("image_id", "category_id", "score")}, field: result[field]}
+        for result in results
     ]
-    return {**truth, "annotations": annotations}
+    # It takes no empty list, and its loader knows from the first result what they are.
+    return expected.loadRes(kept) if kept else _index({**expected.dataset, "annotations": []})
 
 
 def _index(document: dict[str, Any]) -> COCO:
     coco = COCO()
     coco.dataset = document
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
+    coco.createIndex()
     return coco
 
 

@@ -1,7 +1,7 @@
 """Detection networks by name, without weights, and the surgery that fits them to a dataset."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torchvision import models
@@ -15,24 +15,26 @@ Size = tuple[int, int]
 """Shorter side of an image as the network sees it, and upper limit of the longer; pixels."""
 
 
+class Head(NamedTuple):
+    """What a network gives for an object."""
+
+    classes: int
+    """How many, background included."""
+    keypoints: int | None
+    """How many; None where it tells none."""
+
+
 def architectures() -> list[str]:
     """Return the names of the detectors that can be built, sorted."""
-    names: list[str] = models.list_models(module=models.detection)
-    return sorted(["fcos_tiny", *(name for name in names if not _needs_keypoints(name))])
+    return sorted(["fcos_tiny", *models.list_models(module=models.detection)])
 
 
 def check(architecture: str, image_size: int | None) -> None:
     """Refuse what can't be built.
 
     Raises:
-        UserError: unknown architecture, one that needs keypoints, or a size for one
-            whose size is fixed.
+        UserError: unknown architecture, or a size for one whose size is fixed.
     """
-    if _needs_keypoints(architecture):
-        raise UserError(
-            f"model {architecture!r} needs keypoints, which are not trained here: "
-            "use a box or mask detector such as fasterrcnn_resnet50_fpn"
-        )
     if architecture not in architectures():
         raise UserError(
             f"model {architecture!r} is unknown: use one of {', '.join(architectures())}"
@@ -51,17 +53,18 @@ def published_weights(architecture: str) -> dict[str, WeightsEnum]:
     return dict(models.get_model_weights(architecture).__members__)
 
 
-def empty(architecture: str, num_classes: int, size: Size | None) -> nn.Module:
+def empty(architecture: str, head: Head, size: Size | None) -> nn.Module:
     """Build a network with random weights; ``size`` None: its own."""
     module: nn.Module
     if architecture == "fcos_tiny":
-        module = fcos_tiny(num_classes=num_classes, **_sizes(size))
+        module = fcos_tiny(num_classes=head.classes, **_sizes(size))
     else:
         module = models.get_model(
             architecture,
             weights=None,
             weights_backbone=None,
-            num_classes=num_classes,
+            num_classes=head.classes,
+            **({} if head.keypoints is None else {"num_keypoints": head.keypoints}),
             **_sizes(size),
         )
     return module
@@ -114,8 +117,16 @@ def classes_in(state: Mapping[str, Tensor], module: nn.Module, num_classes: int)
     return num_classes
 
 
+def keypoints_in(state: Mapping[str, Tensor]) -> int | None:
+    """Return how many keypoints a head tells that ``state`` was saved from; None: it tells none."""
+    name = "roi_heads.keypoint_predictor.kps_score_lowres.weight"  # [features, keypoints, 4, 4]
+    return state[name].shape[1] if name in state else None
+
+
 def replace_head(module: nn.Module, fresh: nn.Module) -> None:
-    """Put into ``module`` those layers of ``fresh`` whose shape depends on the classes.
+    """Put into ``module`` those layers of ``fresh`` whose shape is another.
+
+    So it is where it depends on the classes or the keypoints.
 
     Both are of one architecture; the rest of the head stays as it was.
     """
@@ -130,10 +141,6 @@ def replace_head(module: nn.Module, fresh: nn.Module) -> None:
         ):
             parent, _, child = name.rpartition(".")
             setattr(module.get_submodule(parent), child, new)
-
-
-def _needs_keypoints(architecture: str) -> bool:
-    return architecture.startswith("keypointrcnn")
 
 
 def _sizes(size: Size | None) -> dict[str, int]:

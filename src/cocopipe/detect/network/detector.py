@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import nn
 
 from cocopipe.detect.network import architectures as nets
 from cocopipe.detect.network import weights as initial
-from cocopipe.detect.network.architectures import Size
+from cocopipe.detect.network.architectures import Head, Size
+from cocopipe.detect.network.parts import Keypoints, Part, parts_of
 from cocopipe.detect.seeds import seeded
 from cocopipe.errors import UserError
 from cocopipe.files import write_json
@@ -50,11 +51,28 @@ class ModelConfig:
     """Epsilon of the frozen batch norms of a pretrained backbone; None where norms train."""
     categories: tuple[LearntCategory, ...]
     """The categories that it learns, in the dataset's order."""
+    keypoints: Keypoints | None = None
+    """The points that it tells of each object; None where it tells none."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What it tells of an object, boxes first."""
+        return parts_of(self.architecture)
 
     @property
     def needs_masks(self) -> bool:
         """Whether training targets must carry masks."""
-        return self.architecture.startswith("maskrcnn")
+        return Part.MASK in self.parts
+
+    @property
+    def head(self) -> Head:
+        """What it gives for an object."""
+        return Head(self.num_classes, self.keypoint_count)
+
+    @property
+    def keypoint_count(self) -> int | None:
+        """How many keypoints training targets must carry of each object; None: they need none."""
+        return None if self.keypoints is None else len(self.keypoints.names)
 
     @property
     def labels(self) -> dict[int, int]:
@@ -65,7 +83,9 @@ class ModelConfig:
     def from_dict(cls, value: Mapping[str, Any]) -> "ModelConfig":
         """Read what `dataclasses.asdict` wrote."""
         categories = tuple(LearntCategory(**category) for category in value["categories"])
-        return cls(**{**value, "categories": categories})
+        points = value.get("keypoints")
+        keypoints = None if points is None else Keypoints.from_dict(points)
+        return cls(**{**value, "categories": categories, "keypoints": keypoints})
 
 
 @dataclass(frozen=True)
@@ -82,7 +102,7 @@ class _Start:
     """A network before it is fitted to a dataset."""
 
     module: nn.Module
-    num_classes: int
+    head: Head
     known: Mapping[tuple[int, str], int]
     """Label by (category id, name), as far as the head has learnt any."""
 
@@ -103,7 +123,8 @@ def build(
 
     Args:
         architecture: A name of `architectures`.
-        categories: COCO categories; ``id`` and ``name`` are used.
+        categories: COCO categories; ``id`` and ``name`` are used, of a detector of keypoints
+            ``keypoints`` and ``skeleton`` too.
         weights: ``none``, ``DEFAULT``, ``COCO_V1``, or a path: a folder that `save` wrote,
             a ``.safetensors`` file, or a state dict saved by torch.
         image_size: Shorter side of images as the network sees them, pixels; the longer one
@@ -113,34 +134,37 @@ def build(
 
     Raises:
         UserError: unknown architecture or weights, weights that can't be had or don't fit,
-            a size where it is fixed, or no categories.
+            a size where it is fixed, no categories, or none with keypoints where it takes some.
     """
     nets.check(architecture, image_size)
     if not categories:
         raise UserError(f"model {architecture!r} can't be built: the dataset has no categories")
     keys = [(int(category["id"]), str(category["name"])) for category in categories]
+    tells_points = Part.KEYPOINTS in parts_of(architecture)
+    points = Keypoints.of(categories, architecture) if tells_points else None
     size = None if image_size is None else (image_size, image_size * 1333 // 800)
+    wanted = Head(len(keys) + 1, None if points is None else len(points.names))
     with seeded(seed):
-        start = _start(architecture, str(weights), size, len(keys) + 1)
+        start = _start(architecture, str(weights), size, wanted)
         if start.known and all(key in start.known for key in keys):
             labels = [start.known[key] for key in keys]
+            wanted = wanted._replace(classes=start.head.classes)
         else:
             labels = list(range(1, len(keys) + 1))
-            if start.num_classes != len(keys) + 1:
-                nets.replace_head(start.module, nets.empty(architecture, len(keys) + 1, size))
-                start = replace(start, num_classes=len(keys) + 1)
+        if start.head != wanted:
+            nets.replace_head(start.module, nets.empty(architecture, wanted, size))
     min_size, max_size = nets.size_of(start.module)
+    learnt = [LearntCategory(label, *key) for label, key in zip(labels, keys, strict=True)]
     return Detector(
         start.module,
         ModelConfig(
             architecture=architecture,
             min_size=min_size,
             max_size=max_size,
-            num_classes=start.num_classes,
+            num_classes=wanted.classes,
             frozen_norm_eps=nets.frozen_norm_eps(start.module),
-            categories=tuple(
-                LearntCategory(label, *key) for label, key in zip(labels, keys, strict=True)
-            ),
+            categories=tuple(learnt),
+            keypoints=points,
         ),
     )
 
@@ -207,9 +231,9 @@ def limited(module: nn.Module, *, score_threshold: float, most: int) -> Iterator
         heads.score_thresh, heads.detections_per_img = own
 
 
-def _start(architecture: str, weights: str, size: Size | None, num_classes: int) -> _Start:
+def _start(architecture: str, weights: str, size: Size | None, wanted: Head) -> _Start:
     if weights == "none":
-        return _Start(nets.empty(architecture, num_classes, size), num_classes, {})
+        return _Start(nets.empty(architecture, wanted, size), wanted, {})
     published = nets.published_weights(architecture)
     if weights in published:
         initial.download(published[weights])
@@ -219,21 +243,23 @@ def _start(architecture: str, weights: str, size: Size | None, num_classes: int)
     if path.is_dir():
         return _start_from_folder(architecture, path, size)
     if path.is_file():
-        return _start_from_file(architecture, path, size, num_classes)
+        return _start_from_file(architecture, path, size, wanted)
     raise UserError(
         f"weights {weights!r} are neither a path that exists nor among those of {architecture}: "
         f"use {', '.join(['none', *published])}, or a path"
     )
 
 
-def _meaning(architecture: str) -> tuple[int, dict[tuple[int, str], int]]:
-    """Return the number of classes of torchvision's weights and label by (id, name).
+def _meaning(architecture: str) -> tuple[Head, dict[tuple[int, str], int]]:
+    """Return the head of torchvision's weights and label by (id, name).
 
     Their labels are the category ids of COCO, with gaps ("N/A") where ids are unused.
     """
     published = nets.published_weights(architecture)
-    names = published["DEFAULT"].meta["categories"] if published else []
-    return len(names), {(label, name): label for label, name in enumerate(names)}
+    meta = published["DEFAULT"].meta if published else {}
+    names = meta.get("categories", [])
+    points = len(meta["keypoint_names"]) if "keypoint_names" in meta else None
+    return Head(len(names), points), {(label, name): label for label, name in enumerate(names)}
 
 
 def _start_from_folder(architecture: str, path: Path, size: Size | None) -> _Start:
@@ -245,25 +271,27 @@ def _start_from_folder(architecture: str, path: Path, size: Size | None) -> _Sta
         )
     detector = _restore(path, config, size or (config.min_size, config.max_size))
     known = {(category.id, category.name): category.label for category in config.categories}
-    return _Start(detector.module, config.num_classes, known)
+    return _Start(detector.module, config.head, known)
 
 
-def _start_from_file(architecture: str, path: Path, size: Size | None, num_classes: int) -> _Start:
+def _start_from_file(architecture: str, path: Path, size: Size | None, wanted: Head) -> _Start:
     state = initial.read(path)
-    own = nets.classes_in(state, nets.empty(architecture, num_classes, size), num_classes)
+    alike = wanted._replace(keypoints=nets.keypoints_in(state) or wanted.keypoints)
+    classes = nets.classes_in(state, nets.empty(architecture, alike, size), wanted.classes)
+    own = alike._replace(classes=classes)
     module = nets.empty(architecture, own, size)
     # A frozen norm has no counter of batches: this is how a file tells.
     if not any(name.endswith("num_batches_tracked") for name in state):
         nets.freeze_norms(module, eps=1e-5)
     _fill(module, state, path, architecture)
-    published_classes, known = _meaning(architecture)
-    return _Start(module, own, known if own == published_classes else {})
+    published, known = _meaning(architecture)
+    return _Start(module, own, known if own.classes == published.classes else {})
 
 
 def _restore(path: Path, config: ModelConfig, size: Size) -> Detector:
     with torch.random.fork_rng(devices=[]):
         fixed = config.architecture.startswith("ssd")
-        module = nets.empty(config.architecture, config.num_classes, None if fixed else size)
+        module = nets.empty(config.architecture, config.head, None if fixed else size)
     if config.frozen_norm_eps is not None:
         nets.freeze_norms(module, config.frozen_norm_eps)
     _fill(module, initial.read(path / WEIGHTS_FILE), path, config.architecture)

@@ -31,16 +31,19 @@ class Images(Dataset[Sample]):
     [2], 1 unless it was reduced.
     """
 
-    def __init__(self, split: Path, *, shortest_side: int | None = None) -> None:
+    def __init__(
+        self, split: Path, *, shortest_side: int | None = None, document: str = PRIMARY
+    ) -> None:
         """Find the images; none is read yet.
 
         Args:
             split: A folder that the convert stage wrote.
             shortest_side: What a model needs, pixels; see `decode`. None: all pixels.
+            document: The one that lists them.
         """
         self.split = split
         self.shortest_side = shortest_side
-        table = tables.read_table(split, PRIMARY, ["image_id", "sha256", "turn"])
+        table = tables.read_table(split, document, ["image_id", "sha256", "turn"])
         self.image_ids = np.asarray(table["image_id"], np.int64)
         self._turns = table["turn"].to_numpy()
         self._store = ImageStore(split)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from cocopipe.detect.network.detector import LearntCategory, limited, load
+from cocopipe.detect.prediction.findings import findings, masks_in_their_boxes
 from cocopipe.detect.reading.decoding import Decoded, File, decode, turned
 from cocopipe.pictures.examine import UNREADABLE, UnreadableImageError, examine
 from cocopipe.pictures.opening import opened
@@ -24,10 +25,6 @@ what `convert` does."""
 
 AS_STORED = 1
 """EXIF's number for an image that is not turned."""
-
-_MASK = 0.5
-"""How sure the network is of a pixel that counts as the object's, at least; as torchvision has it
-in its own examples, and COCO's evaluation of Mask R-CNN."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +100,14 @@ class Finder:
         """
         asked_for = checked(data)
         file = torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))
-        module = self._detector.module
+        module, needs_masks = self._detector.module, self._detector.config.needs_masks
         # The limits are the module's, two images at once would share its threads, and memory is
         # for one of the largest.
         with (
             self._one_at_a_time,
             torch.inference_mode(),
             limited(module, score_threshold=score_threshold, most=most),
+            masks_in_their_boxes(module) if needs_masks else nullcontext(),
         ):
             image = self._decoded(file, asked_for if turn is None else turn)
             (found,) = module([image.pixels.to(self._device).float() / 255])
@@ -129,14 +127,19 @@ class Finder:
         labels = found["labels"].tolist()
         kept = [number for number, label in enumerate(labels) if label in self._categories]
         boxes, scores = found["boxes"].tolist(), found["scores"].tolist()
-        masks = found.get("masks")
+        masks = None
+        if "masks" in found:
+            # As an evaluation has them.
+            same = {label: label for label in self._categories}
+            told = findings(found, 0, (height, width), same)
+            masks = [each["segmentation"] for each in told]
         return Found(
             width=width,
             height=height,
             boxes=[boxes[number] for number in kept],
             scores=[scores[number] for number in kept],
             categories=[self._categories[labels[number]] for number in kept],
-            masks=None if masks is None else [_rle(masks[each], height, width) for each in kept],
+            masks=masks,
         )
 
 
@@ -160,14 +163,3 @@ def checked(data: bytes) -> int:
     if width * height * frames > MOST_PIXELS:
         raise UnreadableImageError(f"all its frames have more than {MOST_PIXELS:,} pixels")
     return examine(data).turn
-
-
-def _rle(mask: Tensor, height: int, width: int) -> dict[str, Any]:
-    """COCO's RLE of a mask [1, H, W] of probabilities, as large as the whole image."""
-    from pycocotools.mask import encode
-
-    if mask.shape[1:] != (height, width):
-        mask = interpolate(mask[None], (height, width), mode="bilinear")[0]
-    pixels = (mask[0] >= _MASK).to(torch.uint8).cpu().numpy()
-    packed = encode(np.asfortranarray(pixels))
-    return {"size": [height, width], "counts": packed["counts"].decode()}

@@ -12,18 +12,27 @@ import hotcoco
 import numpy as np
 import numpy.typing as npt
 
-from cocopipe.detect.prediction.truth import truth
+from cocopipe.detect.network.parts import Part
+from cocopipe.detect.prediction.truth import sigmas, truth
 
 AP, AP50 = "AP", "AP50"
 """Over IoU 0.50 to 0.95, and at 0.50; names as an evaluation has them."""
+
+_FIELDS = {Part.MASK: "segmentation", Part.KEYPOINTS: "keypoints"}
+"""The field of a result that tells it."""
 
 
 class AveragePrecision:
     """Scores what is found, time and again, by the same ground truth."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        """Take a COCO document, as `truth` does."""
-        expected = truth(document)
+    def __init__(self, document: Mapping[str, Any], part: Part = Part.BOX) -> None:
+        """Take a COCO document and what is scored of it, as `truth` does; masks as RLE."""
+        expected = truth(document, part)
+        self._part = part
+        self._sigmas: list[float] | None = None
+        if part is Part.KEYPOINTS and expected["annotations"]:
+            points = len(expected["annotations"][0]["keypoints"]) // 3
+            self._sigmas = sigmas(points).tolist()
         self._images = _numbered(expected["images"])
         self._categories = _numbered(expected["categories"])
         self._coco = hotcoco.COCO(
@@ -49,22 +58,34 @@ class AveragePrecision:
         return bool(self.of([]))
 
     def of(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Return `AP` and `AP50` of COCO results; empty where they are not defined."""
+        """Return `AP` and `AP50` of COCO results; empty where they are not defined.
+
+        Those of masks and keypoints have `Part.suffix` behind their names.
+        """
         # Of every size, with the most predictions an image.
         precision = self.precision(results)[..., 0, -1]
         # What has no objects is left out, as pycocotools does.
         known = {AP: precision[precision > -1], AP50: precision[0][precision[0] > -1]}
-        return {name: float(values.mean()) for name, values in known.items() if len(values)}
+        return {
+            f"{name}{self._part.suffix}": float(values.mean())
+            for name, values in known.items()
+            if len(values)
+        }
 
     def precision(self, results: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
         """Return pycocotools' array of precisions.
 
         Returns:
-            IoU thresholds, recalls, categories, sizes, predictions an image, [10, 101, K, 4, 3]; -1
-            where there is nothing to be found.
+            IoU thresholds, recalls, categories, sizes, predictions an image, [10, 101, K, 4, 3],
+            of keypoints [10, 101, K, 3, 1]; -1 where there is nothing to be found.
         """
-        found = self._coco.load_res(self._table(self._listed(results)))
-        evaluation = hotcoco.COCOeval(self._coco, found, "bbox")
+        listed = self._listed(results)
+        found = self._coco.load_res(
+            self._table(listed) if self._part is Part.BOX else self._told(listed)
+        )
+        evaluation = hotcoco.COCOeval(self._coco, found, str(self._part))
+        if self._sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = self._sigmas
         evaluation.evaluate()
         evaluation.accumulate()
         assert evaluation.eval is not None  # noqa: S101 - it was accumulated
@@ -76,6 +97,19 @@ class AveragePrecision:
             row
             for row in rows
             if row["image_id"] in self._images and row["category_id"] in self._categories
+        ]
+
+    def _told(self, results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Results with the part that is scored alone, which says how large an object is."""
+        field = _FIELDS[self._part]
+        return [
+            {
+                "image_id": self._images[row["image_id"]],
+                "category_id": self._categories[row["category_id"]],
+                "score": row["score"],
+                field: row[field],
+            }
+            for row in results
         ]
 
     def _table(self, results: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +13,16 @@ from torch.utils.data import Dataset
 from cocopipe.detect.reading.decoding import Decoded
 from cocopipe.detect.reading.images import Images, Sample, Target
 from cocopipe.detect.reading.order import Key
+from cocopipe.detect.reading.points import POINT_FIELDS, points_of
+from cocopipe.detect.reading.segments import SEGMENT_FIELDS, Segments
 from cocopipe.detect.seeds import derive, seeded
 from cocopipe.detect.training.augment import Augmentation
-from cocopipe.documents import PRIMARY
 from cocopipe.errors import UserError, some
 from cocopipe.split.boxes import are_usable
-from cocopipe.split.fields import SEGMENTATION, decode_fields
-from cocopipe.split.masks import has_mask, mask
 from cocopipe.split.objects import read_objects
+from cocopipe.split.tables import document_of
 
 _BOX_FIELDS = ("bbox", "category_id", "area", "iscrowd")
-_MASK_FIELDS = ("id", *(field.column for field in SEGMENTATION))
 
 SMALLEST = 1.0
 """Pixels of a side that can be learnt from, as for `augmentation`; torchvision stops at boxes
@@ -36,7 +34,8 @@ class Detections(Dataset[Sample]):
 
     A target is a dict of ``boxes`` float32 [N, 4] (xyxy, pixels), ``labels`` int64 [N],
     ``image_id`` int64 [], ``area`` float32 [N] and ``iscrowd`` int64 [N] as annotated, and
-    ``masks`` uint8 [N, H, W] where wanted. Crowds, and boxes that aren't finite or are
+    ``masks`` uint8 [N, H, W] and ``keypoints`` float32 [N, K, 3] (x, y in pixels, visibility 0, 1
+    or 2) where wanted. Crowds, and boxes that aren't finite or are
     narrower than a pixel inside the image, are left out; an image without objects stays, N = 0.
 
     A key is (epoch, index): what augmentation draws depends on these and the seed alone,
@@ -51,6 +50,7 @@ class Detections(Dataset[Sample]):
         masks: bool,
         augment: Augmentation | None,
         seed: int,
+        keypoints: int | None = None,
         shortest_side: int | None = None,
     ) -> None:
         """Index the annotations; no image is read yet.
@@ -61,19 +61,22 @@ class Detections(Dataset[Sample]):
             masks: Whether targets carry masks.
             augment: From `augmentation`.
             seed: For augmentation.
+            keypoints: How many an object has; None where targets carry none.
             shortest_side: What a model needs, pixels; see `decode`. None: all pixels.
 
         Raises:
-            UserError: a split without images, a category without a label, or masks that
-                are wanted but not annotated.
+            UserError: a split without images, a category without a label, or masks or keypoints
+                that are wanted but not annotated.
         """
-        self.images = Images(split, shortest_side=shortest_side)
+        document = document_of(split, keypoints=keypoints is not None)
+        self.images = Images(split, shortest_side=shortest_side, document=document)
         if not len(self.images):
             raise UserError(f"{split} holds no images: check the source and convert again")
         self.augment = augment
         self.seed = seed
-        needed = [*_BOX_FIELDS, *(_MASK_FIELDS if masks else ())]
-        objects = read_objects(split, PRIMARY, needed)
+        needed = [*_BOX_FIELDS, *(SEGMENT_FIELDS if masks else ())]
+        needed += POINT_FIELDS if keypoints is not None else ()
+        objects = read_objects(split, document, needed)
         usable = ~objects.is_crowd & are_usable(objects.boxes_xywh, smallest=SMALLEST)
 
         rows = objects.rows.filter(pa.array(usable))
@@ -85,7 +88,14 @@ class Detections(Dataset[Sample]):
         self._area = area.astype(np.float32)
         before = np.concatenate([[0], np.cumsum(usable)])
         self._starts = before[np.concatenate([[0], np.cumsum(objects.counts)])]
-        self._segments = _segments(rows, split) if masks else None
+        self._segments = Segments(rows, split) if masks else None
+        self._points = None if keypoints is None else points_of(rows, keypoints, split)
+        if self._points is not None and len(rows) and not self._points[..., 2].any():
+            raise UserError(
+                f"{split} has no keypoint in any of its {len(rows)} annotations of {document},"
+                " and a keypoint detector needs some: use a box detector such as"
+                " fasterrcnn_resnet50_fpn"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -122,6 +132,10 @@ class Detections(Dataset[Sample]):
         }
         if self._segments is not None:
             target["masks"] = self._masks(these, decoded)[torch.from_numpy(inside)]
+        if self._points is not None:
+            points = self._points[these][inside]
+            points[..., :2] *= decoded.scale
+            target["keypoints"] = torch.from_numpy(points)
         return target
 
     def _boxes(self, these: slice, decoded: Decoded) -> npt.NDArray[np.float32]:
@@ -140,17 +154,7 @@ class Detections(Dataset[Sample]):
         """Draw masks at the whole image's size; uint8 [N, H, W] at the decoded one."""
         assert self._segments is not None  # noqa: S101 - the caller has looked
         height, width = decoded.height, decoded.width
-        segments = self._segments[these].to_pylist()
-        masks = torch.zeros((len(segments), height, width), dtype=torch.uint8)
-        for place, segment in enumerate(segments):
-            pixels = mask(_segmentation(segment), height=height, width=width)
-            if pixels is None:
-                raise UserError(
-                    f"annotation {segment['id']} of {self.images.split} has a mask that can't "
-                    f"be drawn on its image of {width}x{height} pixels: correct its "
-                    "segmentation at the source"
-                )
-            masks[place] = torch.from_numpy(pixels)
+        masks = self._segments.pixels(these, height=height, width=width)
         if decoded.is_reduced:
             _, rows, columns = decoded.pixels.shape
             # The nearest pixels; torch's own way refuses images without objects.
@@ -168,19 +172,3 @@ def _labels(rows: pa.StructArray, labels: Mapping[int, int], split: Path) -> npt
             "know: use the same categories in every split, and train again"
         )
     return np.array([labels[key] for key in category_ids], dtype=np.int64)
-
-
-def _segmentation(row: Mapping[str, Any]) -> Any:
-    """Return the segmentation as COCO has it."""
-    return decode_fields(row, SEGMENTATION)["segmentation"]
-
-
-def _segments(rows: pa.StructArray, split: Path) -> pa.StructArray:
-    segments = pa.StructArray.from_arrays([rows.field(name) for name in _MASK_FIELDS], _MASK_FIELDS)
-    without = list(map(str, segments.field("id").filter(pa.array(~has_mask(segments))).to_pylist()))
-    if without:
-        raise UserError(
-            f"{split} has {len(without)} annotations without a mask (ids {some(without)}), which "
-            "a mask detector needs: use a box detector such as fasterrcnn_resnet50_fpn"
-        )
-    return segments

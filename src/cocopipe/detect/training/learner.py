@@ -1,6 +1,6 @@
 """What changes while a detector learns, as a whole that can be put back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +16,10 @@ from cocopipe.detect.settings import Optimizer, Training
 from cocopipe.detect.training.average import moving_average
 from cocopipe.detect.training.choice import Choice
 from cocopipe.detect.training.losses import in_one, with_sum
+from cocopipe.detect.training.multi_scale import at_sizes
 from cocopipe.detect.training.norms import lone_values_normed, synchronised
 from cocopipe.detect.training.team import Team
+from cocopipe.detect.training.weight_groups import FACTOR, groups
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Learner:
         average: Of the weights of all steps; None where none is wanted.
         choice: What was seen of the epochs, and the weights of the best one.
         device: Where it is.
+        sizes: Shorter sides of images to choose from, pixels; None: the module's own.
         step: Steps done, over all epochs.
         epochs: Epochs done, validation with them.
         epoch_s: Seconds that the present epoch took until `state` was taken.
@@ -44,6 +47,7 @@ class Learner:
     average: AveragedModel | None
     choice: Choice
     device: torch.device
+    sizes: Sequence[int] | None = None
     step: int = 0
     epochs: int = 0
     epoch_s: float = 0.0
@@ -68,6 +72,7 @@ class Learner:
             average=None if settings.ema is None else moving_average(module, settings.ema),
             choice=Choice(settings.select, settings.patience),
             device=device,
+            sizes=settings.augment.multi_scale,
         )
 
     @property
@@ -102,7 +107,11 @@ class Learner:
         waits = isinstance(network, DistributedDataParallel) and not part.ends_step
         with network.no_sync() if waits else nullcontext():  # type: ignore[operator]
             dtype = training_dtype(device)
-            with mixed_precision(self.module, device, dtype), lone_values_normed(self.module):
+            with (
+                mixed_precision(self.module, device, dtype),
+                lone_values_normed(self.module),
+                at_sizes(self.module, self.sizes),
+            ):
                 losses = with_sum(network(images, targets))
             # Gradients are averaged over the team, and are to be summed.
             whole = losses["loss"] * (part.weight * self.team.size)
@@ -116,7 +125,7 @@ class Learner:
     def descend(self, rate: float, gradient_clip: float | None) -> None:
         """Change the weights by the gradients that were added, so that the loss falls."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[FACTOR]
         if gradient_clip is not None:
             self.scaler.unscale_(self.optimizer)
             groups = self.optimizer.param_groups
@@ -159,7 +168,7 @@ class Learner:
 
 
 def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    weights = groups(module, settings)
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
     match settings.name:
         case "adamw":

@@ -188,7 +188,8 @@ def _source(
         split,
         labels=config.labels,
         masks=config.needs_masks,
-        augment=augmentation(settings.augment),
+        keypoints=config.keypoint_count,
+        augment=augmentation(settings.augment, config.keypoints),
         seed=settings.seed,
         shortest_side=None if magnifies(settings.augment) else config.min_size,
     )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cocopipe.detect.network.detector import Detector, ModelConfig
+from cocopipe.detect.prediction.expected import expected, say_sigmas
 from cocopipe.detect.prediction.predict import BATCH_SIZE, images_of, predict_from
 from cocopipe.detect.reading.loading import Loader, batches, loader
 from cocopipe.detect.reading.order import in_order
@@ -16,9 +17,7 @@ from cocopipe.detect.training.average_precision import AveragePrecision
 from cocopipe.detect.training.detections import Detections
 from cocopipe.detect.training.losses import in_one, with_sum
 from cocopipe.detect.training.norms import statistics_kept
-from cocopipe.documents import PRIMARY
-from cocopipe.split.objects import ground_truth
-from cocopipe.split.tables import image_ids
+from cocopipe.split.tables import document_of, image_ids
 
 SCORE_THRESHOLD = 0.01
 """Predictions below it are dropped; that of an evaluation, unless it is told otherwise."""
@@ -55,10 +54,13 @@ class Validation:
         self._targets: Loader | None = None
         self._images: Loader | None = None
         self.undefined: str | None = None
-        self._precision = AveragePrecision(ground_truth(split))
-        if len(image_ids(split, PRIMARY)):
+        truth = expected(split, config)
+        say_sigmas(config)
+        self._precisions = [AveragePrecision(truth, part) for part in config.parts]
+        if len(image_ids(split, document_of(split, keypoints=config.keypoints is not None))):
             self._targets = _targets(config, split, settings, device=device, workers=workers)
-        if self._precision.is_defined:
+        of_boxes, *_ = self._precisions
+        if of_boxes.is_defined:
             self._images = images_of(
                 split, config, batch_size=BATCH_SIZE, device=device, workers=workers
             )
@@ -80,7 +82,7 @@ class Validation:
         return validate(module, self._targets, seed=self._seed, device=self._device)
 
     def scores(self, module: nn.Module) -> dict[str, float]:
-        """Return the AP that an evaluation comes to; empty where it is not defined."""
+        """Return the APs that an evaluation comes to, of boxes first; empty where not defined."""
         if self._images is None:
             return {}
         results = predict_from(
@@ -89,7 +91,10 @@ class Validation:
             score_threshold=SCORE_THRESHOLD,
             device=self._device,
         )
-        return self._precision.of(results)
+        scores: dict[str, float] = {}
+        for precision in self._precisions:
+            scores |= precision.of(results)
+        return scores
 
 
 def _targets(
@@ -99,6 +104,7 @@ def _targets(
         split,
         labels=config.labels,
         masks=config.needs_masks,
+        keypoints=config.keypoint_count,
         augment=None,
         seed=settings.seed,
         shortest_side=config.min_size,
