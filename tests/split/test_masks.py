@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
-from cocopipe.split.masks import mask
+from cocopipe.split.masks import encoded, mask, rle
 
 HEIGHT, WIDTH = 50, 100
 SIZE = [HEIGHT, WIDTH]
@@ -101,3 +102,28 @@ def test_masks_of_real_data_are_those_of_pycocotools(real_data: Path) -> None:
             size = {name: image[name] for name in ("height", "width")}
             found = mask(annotation["segmentation"], **size)
             assert np.array_equal(found, truth.annToMask(annotation).astype(bool))
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[2, 1, 9, 1, 9, 6, 2, 6]],
+        [[2, 1, 9, 1, 9, 6, 2, 6], [0, 0, 3, 0, 0, 3]],
+        {"size": [8, 12], "counts": [5, 10, 81]},
+        {"size": [8, 12], "counts": [0, 96]},
+        [[1, 1, 2, 2]],
+        {"size": [8, 11], "counts": [5, 10, 81]},
+        {"size": [8, 12], "counts": [5, 10]},
+        None,
+    ],
+)
+def test_encoded_are_the_same_pixels_as_text(segmentation: Any) -> None:
+    drawn = mask(segmentation, height=8, width=12)
+    found = encoded(segmentation, height=8, width=12)
+    if drawn is None:
+        assert found is None
+        return
+    assert found is not None
+    assert json.loads(json.dumps(found)) == found
+    assert np.array_equal(coco.decode(found), drawn)
+    assert encoded(found, height=8, width=12) == found == rle(drawn)

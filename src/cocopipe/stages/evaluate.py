@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mlflow
 
-from cocopipe.detect.evaluation.report import metrics_of, write_scores
+from cocopipe.detect.evaluation.report import metrics_of, write_results, write_scores
 from cocopipe.detect.evaluation.score import Scores, score
 from cocopipe.detect.network.detector import load
 from cocopipe.detect.network.device import choose
@@ -47,7 +47,7 @@ def evaluate(run: StageRun, params: Params) -> Mapping[Part, Scores]:
     out = run.out("evaluate")
     with new_directory(out) as report:
         write_scores(scores, report)
-        write_json(report / "predictions.json", predictions)
+        write_results(predictions, report / "predictions.json")
         write_json(
             report / "evaluation.json",
             {

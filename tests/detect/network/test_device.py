@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from cocopipe.detect.network.device import choose, mixed_precision, training_dtype
+from cocopipe.detect.network.parts import Part
 from cocopipe.errors import UserError
-from tests.detect.small import CPU, new_detector
+from tests.detect.small import CPU, new_detector, tiny
 
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -81,4 +82,19 @@ def test_every_family_trains_in_mixed_precision(architecture: str) -> None:
     module = detector.module.train()
     with torch.no_grad(), mixed_precision(module, CPU, torch.bfloat16):
         losses = module([torch.rand(3, 64, 64)] * 2, [target, empty])
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
+
+
+def test_a_detector_of_keypoints_trains_in_mixed_precision() -> None:
+    module = tiny(Part.KEYPOINTS).module.train()
+    points = torch.tensor([[[8.0, 8, 2], [24, 24, 1], [0, 0, 0]]])
+    target = {"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([1])}
+    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    targets = [{**target, "keypoints": points}, {**empty, "keypoints": torch.zeros(0, 3, 3)}]
+    heads = {module.roi_heads.keypoint_head: 16, module.roi_heads.keypoint_predictor: 8}
+    with torch.no_grad(), mixed_precision(module, CPU, torch.bfloat16):
+        losses = module([torch.rand(3, 64, 64)] * 2, targets)
+        for head, channels in heads.items():
+            assert head(torch.rand(1, channels, 14, 14)).dtype == torch.float32
+    assert "loss_keypoint" in losses
     assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())

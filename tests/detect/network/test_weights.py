@@ -1,8 +1,9 @@
 """What a detector begins with, from files and from torchvision."""
 
+import json
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,8 @@ from torchvision import models as zoo
 from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights as SsdWeights
 from torchvision.ops import FrozenBatchNorm2d
 
-from cocopipe.detect.network.detector import load
+from cocopipe.detect.network.detector import ModelConfig, load
+from cocopipe.detect.network.parts import Keypoints
 from cocopipe.errors import UserError
 from tests.detect.small import CPU, new_detector, own_hub, written
 from tests.detect.splits import CATEGORIES
@@ -211,3 +213,38 @@ def test_frozen_norms_survive_saving(tmp_path: Path, hub: Path) -> None:
     assert torch.equal(outputs(loaded.module)[0]["scores"], expected[0]["scores"])
     from_file = new_detector(MOBILE, weights=hub / weights.url.rpartition("/")[2])
     assert from_file.config.frozen_norm_eps is not None
+
+
+# Keypoints
+
+
+def test_weights_of_other_keypoints_give_all_but_their_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As COCO's of people do for another number of points."""
+    torch.manual_seed(1)
+    start = zoo.detection.keypointrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=2, num_keypoints=17
+    ).state_dict()
+    file = tmp_path / "people.pth"
+    file.touch()
+    monkeypatch.setattr("cocopipe.detect.network.weights.read", lambda _: start)
+    person = {"id": 1, "name": "person", "keypoints": ["a", "b", "c"], "skeleton": [[1, 3]]}
+    detector = new_detector("keypointrcnn_resnet50_fpn", categories=[person], weights=file)
+    assert detector.config.keypoints == Keypoints(("a", "b", "c"), ((1, 3),))
+    assert detector.config.labels == {1: 1}
+    assert ModelConfig.from_dict(json.loads(json.dumps(asdict(detector.config)))) == detector.config
+    after = detector.module.state_dict()
+    other = {name for name, part in after.items() if part.shape != start[name].shape}
+    layer = "roi_heads.keypoint_predictor.kps_score_lowres"
+    assert other == {f"{layer}.weight", f"{layer}.bias"}
+    same = after.keys() - other
+    assert all(torch.equal(after[name], start[name]) for name in same)
+    predictor = detector.module.roi_heads.keypoint_predictor
+    assert predictor(torch.zeros(1, 512, 2, 2)).shape == (1, 3, 8, 8)
+
+
+def test_a_configuration_of_before_keypoints_is_read() -> None:
+    config = asdict(new_detector(image_size=64).config)
+    del config["keypoints"]
+    assert ModelConfig.from_dict(config).keypoints is None

@@ -112,3 +112,39 @@ def test_keypoints(posed_split: Path) -> None:
         found = np.array([each["keypoints"] for each in ours[image_id]]).reshape(-1, 3, 3)
         assert np.allclose(found, answer["keypoints"].numpy(), atol=0.00501)
         assert (found[..., 2] == 1).all()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JPEG of four times the pixels a side that the small detectors need."""
+    document, _ = rectangles(1, seed=3, odd=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).resize((384, 256), Image.Resampling.NEAREST)
+    document["images"][0] |= {"width": 384, "height": 256}
+    return write_split(
+        tmp_path_factory.mktemp("large"), document, {"0.jpg": encode(picture, "JPEG")}
+    )
+
+
+@pytest.mark.parametrize("part", [Part.MASK, Part.KEYPOINTS])
+def test_what_is_found_on_reduced_images_is_of_the_stored_ones(large: Path, part: Part) -> None:
+    detector = tiny(part)
+    sizes = []
+    detector.module.register_forward_pre_hook(
+        lambda _, inputs: sizes.append([tuple(image.shape[1:]) for image in inputs[0]])
+    )
+    results = predict(detector, large, batch_size=2, score_threshold=0.0, device=CPU, workers=0)
+    assert sizes == [[(64, 96)]]
+    assert max(result["bbox"][0] + result["bbox"][2] for result in results) > 96
+    for result in results:
+        x, y, w, h = result["bbox"]
+        if part is Part.MASK:
+            assert result["segmentation"]["size"] == [256, 384]
+            left, top, width, height = coco_mask.toBbox(result["segmentation"])
+        else:
+            points = np.array(result["keypoints"]).reshape(-1, 3)[:, :2]
+            left, top = points.min(0)
+            width, height = points.max(0) - points.min(0)
+        # The pixels of a mask reach a little over its box.
+        assert x - 8 <= left <= left + width <= x + w + 8
+        assert y - 8 <= top <= top + height <= y + h + 8

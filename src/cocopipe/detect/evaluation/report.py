@@ -1,12 +1,14 @@
-"""What an evaluation leaves to read: its scores as tables."""
+"""What an evaluation leaves to read: its scores as tables, and what was found."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cocopipe.detect.evaluation.score import Scores
 from cocopipe.detect.network.parts import Part
-from cocopipe.files import write_json, write_table
+from cocopipe.files import new_file, write_json, write_table
 
 _SIMILARITY = {Part.BOX: "iou_{}", Part.MASK: "iou_{}_segm", Part.KEYPOINTS: "oks_{}"}
 """How columns of a curve are called: by how two objects are compared."""
@@ -35,3 +37,13 @@ def write_scores(scores: Mapping[Part, Scores], report: Path) -> None:
                 point[column] = of_curve["precision"]
     write_table(report / "per_category.csv", rows)
     write_table(report / "precision_recall.csv", curves)
+
+
+def write_results(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write COCO results, a line each: with a number a line, keypoints would be twice the bytes."""
+    with new_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write("[\n")
+        for place, result in enumerate(results):
+            file.write(",\n" if place else "")
+            file.write(json.dumps(result, separators=(",", ":"), allow_nan=False))
+        file.write("\n]\n")

@@ -55,6 +55,7 @@ def mixed_precision(module: nn.Module, device: torch.device, dtype: torch.dtype)
         return
     networks = {"backbone", "rpn.head", "roi_heads.box_head", "roi_heads.box_predictor"}
     networks |= {"roi_heads.mask_head", "roi_heads.mask_predictor", "head"}
+    networks |= {"roi_heads.keypoint_head", "roi_heads.keypoint_predictor"}
     hooks = [
         part.register_forward_hook(lambda _module, _inputs, output: _float32(output))
         for name, part in module.named_modules()
