@@ -28,7 +28,10 @@ ALSO_THERE = {
     "An annotation field": {
         "src/cocopipe/sources/yolo_labels.py": "writes it for the labels of another format"
     },
-    "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
+    "A command of cocopipe": {
+        "src/cocopipe/params.py": "names the command in a sentence",
+        "src/lineage/__init__.py": "has a function of the same name",
+    },
     "A training option": {
         "src/cocopipe/detect/training/losses.py": "names it in a sentence",
     },
