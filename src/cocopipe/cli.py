@@ -29,11 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=Version)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    _add(
-        verbs,
-        "promote",
-        "give the candidate the alias champion if its metric improves on the same data",
-    )
+    _add_promote(verbs)
     _add_export(verbs)
     _add_diff(verbs)
     _add_find(verbs)
@@ -46,6 +42,15 @@ def _add(
     verbs: "argparse._SubParsersAction[Parser]", name: str, about: str
 ) -> argparse.ArgumentParser:
     return verbs.add_parser(name, help=about, description=about)
+
+
+def _add_promote(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    promote = _add(
+        verbs,
+        "promote",
+        "give the candidate the alias champion if its metric improves on the same data",
+    )
+    promote.add_argument("--json", action="store_true", help="print it as JSON, with the figures")
 
 
 def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:

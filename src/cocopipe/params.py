@@ -105,9 +105,11 @@ class Register:
     model_name: Annotated[str, Field(min_length=1, pattern=r"^[\w-]([\w .-]*[\w-])?$")]
     """The registered model in MLflow."""
     thresholds: dict[str, float]
-    """Metric -> the least that is accepted."""
+    """Metric -> the least that is accepted; AP_person is the AP of the category person."""
     promote_metric: str
-    """The metric that `cocopipe promote` compares; more is better."""
+    """The metric that `cocopipe promote` compares, one of the same; more is better."""
+    promote_confidence: Annotated[float, Field(gt=0, lt=1)] | None
+    """Share of resamples of the images in which the gain has to hold; None: its sign is enough."""
 
 
 @checked

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineage.errors import AwayError, LineageError
     from lineage.project import Project
+    from lineage.recording.promotion import promote
     from lineage.recording.registration import Registration, register
     from lineage.recording.stage import stage
     from lineage.recording.stage_run import StageRun
@@ -34,6 +35,7 @@ __all__ = [
     "Project",
     "Registration",
     "StageRun",
+    "promote",
     "register",
     "stage",
 ]
@@ -44,6 +46,7 @@ _MODULES = {
     "Project": "lineage.project",
     "Registration": "lineage.recording.registration",
     "StageRun": "lineage.recording.stage_run",
+    "promote": "lineage.recording.promotion",
     "register": "lineage.recording.registration",
     "stage": "lineage.recording.stage",
 }

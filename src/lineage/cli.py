@@ -288,6 +288,27 @@ VERBS = (
         _answer("sync", lambda its: (its.rev,), lambda text, made: text.synced(made)),
     ),
     Verb(
+        "when",
+        "which version an alias was on, since when, who put it there, and why",
+        {
+            "alias": {"metavar": "ALIAS", "help": "such as models:/coco-detector@champion"},
+            "--at": {
+                "metavar": "DATE",
+                "help": "only then: a day, or a time in ISO 8601, such as 2026-01-31T12:00",
+            },
+            "--because": {
+                "metavar": "REASON",
+                "help": "write down that somebody moved it by hand, and why, before the answer",
+            },
+        },
+        _answer(
+            "when",
+            lambda its: (its.alias,),
+            lambda text, answer: text.when(answer),
+            flags=("at", "because"),
+        ),
+    ),
+    Verb(
         "attempts",
         "what stopped attempts left for another to go on from, and what that takes of the disk",
         {

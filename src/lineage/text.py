@@ -1,18 +1,18 @@
 """Answers as text for people: tables and trees."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from lineage.cells import in_line, in_table, joined, shortened, shown, size
 from lineage.join.graph import DataNode, ExecutionNode, Graph, Node, OriginNode
 from lineage.repository.commits import SHORT, WORKSPACE
 from lineage.tracking.facts import RunFacts, VersionNode
 from lineage.tracking.producer import Status
-from lineage.words import DIGITS_IN_TABLES, count, metrics, short, visible
+from lineage.words import count, metrics
 
 if TYPE_CHECKING:
     from lineage.verbs.attempts import Attempts
@@ -22,22 +22,10 @@ if TYPE_CHECKING:
     from lineage.verbs.show import Copies, Shown
     from lineage.verbs.sync import Synced
     from lineage.verbs.verify import Verified
+    from lineage.verbs.when import Tenure, When
 
 FILES_SHOWN = 20
 KIND_COLOURS = {"dataset": "green", "model": "magenta", "report": "blue", "code": "white"}
-
-
-def shown(text: str, style: str = "") -> Text:
-    """Text as it is, whoever wrote it: no markup, no symbols, nothing that a terminal obeys."""
-    return Text(visible(text), style=style)
-
-
-def _joined(*parts: str | Text) -> Text:
-    return Text.assemble(*map(_cell, parts))
-
-
-def _cell(part: str | Text) -> Text:
-    return shown(part) if isinstance(part, str) else part
 
 
 def log(answer: "Log") -> RenderableType:
@@ -50,7 +38,7 @@ def log(answer: "Log") -> RenderableType:
             f"{version.commit.time:%Y-%m-%d %H:%M}",
             _named(version.commit.short, version.names),
             shown(version.item.path, style=KIND_COLOURS.get(version.item.kind, "")),
-            _short(version.item.hash),
+            shortened(version.item.hash),
             str(version.item.files),
             size(version.item.size_bytes),
             ", ".join(f"{key} {value}" for key, value in _numbers(version.facts).items()),
@@ -59,7 +47,7 @@ def log(answer: "Log") -> RenderableType:
         )
         for version in answer.versions
     ]
-    table = _table(columns, rows)
+    table = in_table(columns, rows)
     older = f"{answer.older} older versions: --all shows them" if answer.older else ""
     return Group(table, *([shown(older, style="dim")] if older else []))
 
@@ -81,7 +69,7 @@ def _branch(
     label = line(graph.nodes[root])
     following = graph.upstream(root) if upstream else graph.downstream(root)
     if root in seen and following:
-        label = _joined(label, shown("  see above", style="dim"))
+        label = joined(label, shown("  see above", style="dim"))
     branch = Tree(label, guide_style="dim") if into is None else into.add(label)
     if root not in seen:
         seen.add(root)
@@ -100,7 +88,7 @@ def line(node: Node) -> Text:
         case ExecutionNode():
             return _execution(node)
         case OriginNode():
-            return _parts(
+            return in_line(
                 shown(node.url if node.url.endswith(node.name) else f"{node.url} {node.name}"),
                 node.checksum,
                 size(node.size_bytes),
@@ -108,8 +96,8 @@ def line(node: Node) -> Text:
 
 
 def _version(node: VersionNode) -> Text:
-    evaluated = f"on {_short(node.evaluated_on)}" if node.evaluated_on else ""
-    return _parts(
+    evaluated = f"on {shortened(node.evaluated_on)}" if node.evaluated_on else ""
+    return in_line(
         shown(node.id, style="bold magenta"),
         shown(" ".join(f"@{alias}" for alias in node.aliases), style="bold"),
         node.verdict,
@@ -120,9 +108,9 @@ def _version(node: VersionNode) -> Text:
 def _data(node: DataNode) -> Text:
     files = "" if node.files is None else count(node.files, "file")
     others = f"{node.others} other executions gave the same bytes" if node.others else ""
-    return _parts(
+    return in_line(
         shown(node.path, style=KIND_COLOURS.get(node.kind, "")),
-        _short(node.hash),
+        shortened(node.hash),
         node.kind,
         ", ".join(part for part in (files, size(node.size_bytes)) if part),
         ", ".join(node.revisions[:4]) + (", …" if len(node.revisions) > 4 else ""),
@@ -132,10 +120,10 @@ def _data(node: DataNode) -> Text:
 
 def _execution(node: ExecutionNode) -> Text:
     stage = node.execution.stage
-    known = f"signature {_short(node.execution.signature)}" if stage.pipeline else "no stage"
+    known = f"signature {shortened(node.execution.signature)}" if stage.pipeline else "no stage"
     status = "" if node.status in (None, Status.RECORDED) else node.status.value
     confirmed = f"confirmed by {len(node.confirmations)}" if node.confirmations else ""
-    return _parts(
+    return in_line(
         shown(str(stage), style="bold cyan"),
         _run(node.run) if node.run else "no run",
         known,
@@ -146,7 +134,7 @@ def _execution(node: ExecutionNode) -> Text:
 
 
 def _run(run: RunFacts) -> str:
-    parts = [f"run {_short(run.id)}"]
+    parts = [f"run {shortened(run.id)}"]
     if run.status != "FINISHED":
         parts.append(run.status.lower())
     if run.backfilled:
@@ -197,14 +185,14 @@ def _facts(answer: "Shown", node: Node) -> list[RenderableType]:
         case OriginNode():
             known = {"checksum": node.checksum}
     return [
-        _joined("  ", shown(f"{key}: ", style="dim"), str(value))
+        joined("  ", shown(f"{key}: ", style="dim"), str(value))
         for key, value in known.items()
         if value not in ("", None)
     ]
 
 
 def _near(word: str, nodes: Iterable[Node]) -> list[RenderableType]:
-    return [_joined("  ", shown(f"{word} ", style="dim"), line(node)) for node in nodes]
+    return [joined("  ", shown(f"{word} ", style="dim"), line(node)) for node in nodes]
 
 
 def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
@@ -216,14 +204,14 @@ def _places(graph: Graph, places: "Mapping[str, Copies]") -> RenderableType:
         remote = place.stored.remote
         row = (
             paths.get(digest, ""),
-            _short(digest),
+            shortened(digest),
             ", ".join(place.workspace) or "no",
             "yes" if place.stored.cache else "no",
             "none is set up" if remote is None else ("yes" if remote else "no"),
             ", ".join([*models, *([f"a dataset of {runs} runs"] if runs else [])]) or "no",
         )
         rows.append(row)
-    return _table(("data", "hash", "workspace", "cache", "remote", "MLflow"), rows)
+    return in_table(("data", "hash", "workspace", "cache", "remote", "MLflow"), rows)
 
 
 def verified(answer: "Verified") -> RenderableType:
@@ -256,15 +244,37 @@ def attempts(answer: "Attempts") -> RenderableType:
     rows = [
         (
             shown(each.stage),
-            _short(each.signature),
+            shortened(each.signature),
             f"{each.since:%Y-%m-%d %H:%M}",
             size(each.size_bytes),
-            _short(each.run),
+            shortened(each.run),
             "runs" if each.runs else "removed" if each.signature in answer.removed else "stopped",
         )
         for each in answer.left
     ]
-    return _table(("stage", "signature", "since", "bytes", "run", ""), rows)
+    return in_table(("stage", "signature", "since", "bytes", "run", ""), rows)
+
+
+def when(answer: "When") -> RenderableType:
+    """A table of the versions that had an alias, and why; the last one first."""
+    if not answer.tenures:
+        return shown(f"No version had {answer.ref} then.")
+    columns = ("since", "until", "version", "hash", "by", "why")
+    return in_table(columns, [_tenure(each) for each in reversed(answer.tenures)])
+
+
+def _tenure(tenure: "Tenure") -> tuple[str | Text, ...]:
+    by_hand = tenure.promotion is None
+    since = f"{tenure.since:%Y-%m-%d %H:%M:%S}" if tenure.since else ""
+    until = f"{tenure.until:%Y-%m-%d %H:%M:%S}" if tenure.until else ""
+    return (
+        f"after {since}".rstrip() if by_hand and since else since or "unknown",
+        until or ("now" if tenure.is_present else "unknown"),
+        shown(tenure.version or "none", style="bold magenta"),
+        shortened(tenure.hash),
+        tenure.promotion.by if tenure.promotion else "",
+        tenure.promotion.why if tenure.promotion else "moved by hand",
+    )
 
 
 def difference(answer: "Difference") -> RenderableType:
@@ -283,7 +293,7 @@ def difference(answer: "Difference") -> RenderableType:
     parts: list[RenderableType] = []
     for name, rows in sections:
         if rows:
-            parts += [Text(), _table((name, "", "before", "after"), rows)]
+            parts += [Text(), in_table((name, "", "before", "after"), rows)]
     files = answer.files or ()
     if files:
         parts += [Text(), shown(f"{len(files)} files differ between the commits:", style="bold")]
@@ -296,7 +306,7 @@ def difference(answer: "Difference") -> RenderableType:
 def _side(sign: str, side: "Side") -> Text:
     name = side.commit if side.commit == WORKSPACE else side.commit[:SHORT]
     commit = f"on {name}{'+changes' if side.dirty else ''}" if name else ""
-    return _parts(shown(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
+    return in_line(shown(f"{sign} {side.ref}", style="bold"), side.meaning, commit)
 
 
 def _changes(changes: "Iterable[Change[Any]]") -> list[tuple[str, str, str, str]]:
@@ -313,8 +323,8 @@ def _code_change(change: "Change[str]") -> tuple[str, str, str, str]:
     return (
         change.stage,
         change.name,
-        _short(change.before or "none"),
-        _short(change.after or "none"),
+        shortened(change.before or "none"),
+        shortened(change.after or "none"),
     )
 
 
@@ -323,7 +333,7 @@ def _data_change(change: "DataChange") -> tuple[str, str, str, str]:
         if node is None:
             return "none"
         files = "" if node.files is None else f" {node.files} files"
-        return f"{_short(node.hash)}{files} {size(node.size_bytes)}".rstrip()
+        return f"{shortened(node.hash)}{files} {size(node.size_bytes)}".rstrip()
 
     return change.path, change.kind, bytes_of(change.before), bytes_of(change.after)
 
@@ -345,32 +355,6 @@ def checked_out(answer: "Brought") -> RenderableType:
     return Group(*map(shown, lines))
 
 
-def _short(digest: str) -> str:
-    return short(digest, DIGITS_IN_TABLES)
-
-
-def size(size_bytes: int | None) -> str:
-    """Bytes in the unit that suits them; powers of 1000."""
-    if size_bytes is None:
-        return ""
-    amount = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_number = column in ("files", "bytes", "runs", "models")
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    return table
-
-
 def _named(commit: str, names: Iterable[str]) -> str:
     named = ", ".join(names)
     return f"{commit} {named}" if named and named != commit else commit
@@ -378,8 +362,3 @@ def _named(commit: str, names: Iterable[str]) -> str:
 
 def _numbers(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if isinstance(value, int | float)}
-
-
-def _parts(first: Text, *others: str | Text) -> Text:
-    texts = [first, *map(_cell, others)]
-    return shown("  ").join(text for text in texts if text.plain)

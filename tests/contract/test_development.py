@@ -30,7 +30,10 @@ ALSO_THERE = {
         "src/cocopipe/detect/network/architectures.py": "torchvision has an argument of that name",
         "src/cocopipe/detect/prediction/truth.py": "counts it for pycocotools",
     },
-    "A command of cocopipe": {"src/cocopipe/params.py": "names the command in a sentence"},
+    "A command of cocopipe": {
+        "src/cocopipe/params.py": "names the command in a sentence",
+        "src/lineage/__init__.py": "has a function of the same name",
+    },
     "A training option": {
         "src/cocopipe/detect/training/losses.py": "names it in a sentence",
     },

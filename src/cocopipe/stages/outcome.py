@@ -45,7 +45,7 @@ def line(verb: str, value: Any, places: Sequence[str]) -> str:
 
 
 def _download(fetched: "Fetched") -> list[str]:
-    from lineage.text import size  # with tables and trees, which take a while
+    from lineage.cells import size  # with tables, which take a while
 
     size_bytes = sum(origin.size_bytes for origin in fetched.origins)
     names = some([origin.name for origin in fetched.origins])

@@ -1,8 +1,6 @@
 """Stage register: the verdict on the model, and its version in MLflow."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import mlflow
 
@@ -10,6 +8,14 @@ import lineage
 from cocopipe.errors import UserError
 from cocopipe.files import write_json
 from cocopipe.params import Params, Register
+from cocopipe.scores import (
+    METRICS_FILE,
+    SUBJECT_FILE,
+    check_names,
+    named_scores,
+    read_json,
+    read_scores,
+)
 from cocopipe.tracking.tags import MODEL
 from lineage import Registration, StageRun
 from lineage.repository.items import Item
@@ -39,19 +45,14 @@ def judge(model: Item, evaluation: Path, params: Register) -> Registration:
     Raises:
         UserError: If the evaluation is of another model, or a threshold names no metric.
     """
-    metrics = _read(evaluation / "metrics.json")
-    facts = _read(evaluation / "evaluation.json")
+    facts = read_json(evaluation / SUBJECT_FILE)
     if facts["model"]["digest"] != model.hash:
         raise UserError(
             f"{evaluation} is of another model than {model.path}: run `dvc repro evaluate`."
         )
-    for name in [*params.thresholds, params.promote_metric]:
-        if name not in metrics:
-            raise UserError(
-                f"params.yaml: register names the metric {name}, which the evaluation does not"
-                f" have; it has {', '.join(metrics)}."
-            )
-    known = {name: value for name, value in metrics.items() if value is not None}
+    scores, named = read_scores(evaluation), [*params.thresholds, params.promote_metric]
+    check_names(named, scores)
+    known = named_scores(scores, read_json(evaluation / METRICS_FILE), named)
     reasons = [
         _missed(name, known.get(name), least)
         for name, least in params.thresholds.items()
@@ -75,8 +76,3 @@ def _missed(name: str, value: float | None, least: float) -> str:
         return f"{name} is not defined on this dataset, {least:g} is asked for"
     rounded = f"{value:.3f}"
     return f"{name} {rounded if float(rounded) < least else value} < {least:g}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values

@@ -1,6 +1,7 @@
 """Versions of a registered model, from what a pipeline decided about it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lineage.errors import LineageError
@@ -65,6 +66,25 @@ def _register(project: Project, registration: Registration, said: Saying | None)
         client.set_registered_model_alias(name, tags.CANDIDATE, version.version)
     project.forget_store()
     return client.get_model_version(name, version.version)
+
+
+def add_evaluation(
+    project: Project, version: "ModelVersion", digest: str, metrics: Mapping[str, float]
+) -> None:
+    """Write down of a version what a further evaluation gave, beside what is known already.
+
+    Args:
+        project: The repository of the version, and its store.
+        version: As MLflow has it.
+        digest: The DVC hash of the dataset.
+        metrics: On it.
+    """
+    tag = tags.evaluation_tag(digest)
+    known = models.evaluation(version, digest) or {}
+    said = sayings.of_version(project, version) | {tag: Saying(datetime.now(UTC))}
+    found = {tag: canonical_json({**known, **metrics}), tags.SAID: sayings.as_tag(said)}
+    models.set_tags(project.client, version, found)
+    project.forget_store()
 
 
 def _is_ours(project: Project, version: "ModelVersion") -> bool:

@@ -9,7 +9,7 @@ that path.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,16 +36,30 @@ class Work:
         project: Where it is done, and its tracking store.
         run_id: Its MLflow run.
         code: Which code does it.
+        model_ids: DVC hash -> id of the logged model, of the models that are read.
     """
 
     project: Project
     run_id: str
     code: CodeState
+    model_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def client(self) -> "MlflowClient":
         """MLflow's client of the tracking store."""
         return self.project.client
+
+    def measured(self, metrics: Mapping[str, float], model: Item, dataset: Item) -> None:
+        """Log metrics of a model on a dataset, both of which are read."""
+        for name, value in metrics.items():
+            self.client.log_metric(
+                self.run_id,
+                run_record.allowed(name),
+                value,
+                model_id=self.model_ids.get(model.hash),
+                dataset_name=dataset.path,
+                dataset_digest=dataset.hash,
+            )
 
     def wrote(self, place: Path, final: Path) -> Item:
         """Log a dataset that was written; nothing writes to it any more.
@@ -67,6 +81,7 @@ def work(
     *,
     params: Mapping[str, object],
     tags: Mapping[str, str],
+    contexts: Mapping[str, str] | None = None,
 ) -> Iterator[Work]:
     """Open a run for the block, and close it as the block ended.
 
@@ -76,6 +91,7 @@ def work(
         reads: What is read; of models, MLflow gets a logged model where it has none.
         params: What it goes by.
         tags: More to be said of it.
+        contexts: Name of what is read -> MLflow's context; `INPUT` for datasets by default.
 
     Raises:
         LineageError: If the tracking store does not answer.
@@ -83,7 +99,10 @@ def work(
     from mlflow.entities import LoggedModelInput, Param
 
     client, items = project.client, list(reads)
-    models = [ensure_recorded_model(project, item.id) for item in items if item.kind == "model"]
+    made = {
+        item.hash: ensure_recorded_model(project, item.id) for item in items if item.kind == "model"
+    }
+    models = {digest: model_id for digest, model_id in made.items() if model_id is not None}
     code = CodeState.of(project.workspace, [])
     run = client.create_run(
         connection.experiment_id(client, project.workspace),
@@ -94,11 +113,11 @@ def work(
     try:
         given = [Param(run_record.allowed(key), str(value)) for key, value in params.items()]
         client.log_batch(run_id, params=given)
-        run_record.log_datasets(client, run_id, items, {}, code)
-        known = [LoggedModelInput(model_id) for model_id in models if model_id is not None]
-        if known:
-            client.log_inputs(run_id, models=known)
-        yield Work(project, run_id, code)
+        run_record.log_datasets(client, run_id, items, contexts or {}, code)
+        if models:
+            inputs = [LoggedModelInput(model_id) for model_id in models.values()]
+            client.log_inputs(run_id, models=inputs)
+        yield Work(project, run_id, code, models)
     except BaseException as error:
         tell(client, run_id, error)
         is_interrupt = isinstance(error, KeyboardInterrupt)

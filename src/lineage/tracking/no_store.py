@@ -57,6 +57,10 @@ class NoStore:
         """Refuse, as for a version that is not there."""
         raise _missing(f"{name}/{version}")
 
+    def get_registered_model(self, name: str) -> Any:
+        """Refuse, as for a model that is not there."""
+        raise _missing(name)
+
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
         """Refuse, as for an alias that is not there."""
         raise _missing(f"{name}@{alias}")

@@ -180,6 +180,26 @@ def said(text: str) -> dict[str, tuple[datetime, str]]:
     return found
 
 
+def promotion(text: str) -> dict[str, Any]:
+    """What a promotion was written down as: texts, a time, and metrics by version."""
+    found = _object(text)
+    texts = {name: found[name] for name in ("alias", "version", "before", "by", "why", "data")}
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise TypeError("what a promotion says is text")
+    numbered = [texts["version"], texts["before"]]
+    if not all(each == "" or (each.isascii() and each.isdecimal()) for each in numbered):
+        raise ValueError("versions are numbers")
+    measured = {name: numbers(each) for name, each in _mapping(found["metrics"]).items()}
+    at = datetime.fromisoformat(found["at"]).astimezone(UTC)
+    return {**texts, "at": at, "metrics": measured}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError("no JSON object")
+    return value
+
+
 def names(text: str) -> list[str]:
     """The names in a JSON object."""
     return list(_object(text))

@@ -89,6 +89,13 @@ def is_evaluation(tag: str) -> bool:
     return tag.startswith(EVALUATION_PREFIX)
 
 
+# Tags of registered models.
+
+PROMOTION_PREFIX = "promotion."
+"""Before a time: which version an alias was given at that time, by whom and why, as JSON. Every
+promotion has a tag of its own, and none is ever changed."""
+
+
 # Tags of the experiment, aliases, contexts and artifacts.
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
@@ -96,6 +103,9 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 
 CANDIDATE = "candidate"
 """Alias of the version that was registered last."""
+
+CHAMPION = "champion"
+"""Alias of the version that is in use, which promotions move."""
 
 INPUT = "input"
 """The context of a dataset that a stage reads, unless it names another."""
@@ -110,6 +120,9 @@ ORIGINS = "origins.json"
 """The artifact of a stage that fetched bytes from outside: which, from where, and checksums."""
 
 # Limits.
+
+REGISTRY_TAG_LIMIT = 5000
+"""Characters of a registered model's tag that every database takes."""
 
 DIGEST_LIMIT = 36
 """Characters of a dataset's digest in MLflow. An md5 with ``.dir`` has just as many; the

@@ -7,6 +7,7 @@ from lineage.answer import Answer
 from lineage.project import Project
 from lineage.repository.workspace import open_repo
 from lineage.tracking.facts import facts_of
+from lineage.verbs.verify_aliases import check_aliases
 from lineage.verbs.verify_break import Break, Check, Found
 from lineage.verbs.verify_commits import check_commits
 from lineage.verbs.verify_data import check_data
@@ -50,8 +51,9 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
     """Check that what DVC, git and MLflow know of a revision fits together, and is there.
 
     Every locked stage has a run; the model versions have their runs, and their data in cache
-    or remote; the commits that those runs name can be reached; the working tree is what it
-    records, and a revision has the code that its locks say was read.
+    or remote; aliases are on the versions that promotions gave them to; the commits that those
+    runs name can be reached; the working tree is what it records, and a revision has the code that
+    its locks say was read.
 
     Args:
         project: The repository and its tracking store.
@@ -80,11 +82,12 @@ def verify(project: Project, rev: str | None = None, *, content: bool = False) -
     runs = check_runs(project, versions)
     hashes, data = check_data(project, versions, content=content)
     commits, code = check_commits(project, resolutions, versions)
+    aliases = check_aliases(project, versions)
     unreadable = Found(
         tuple(Break(Check.UNREADABLE, commit.short, each) for each in history.unreadable)
     )
     producers = [found.producer for found in resolutions.values() if found.producer]
-    parts = (unreadable, stages, runs, data, tree, code, others)
+    parts = (unreadable, stages, runs, aliases, data, tree, code, others)
     return Verified(
         breaks=tuple(each for part in parts for each in part.breaks),
         stages=len(resolutions),

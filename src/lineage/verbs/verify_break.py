@@ -36,6 +36,9 @@ class Check(StrEnum):
     SHALLOW = "shallow clone"
     """Commits are missing here, so that nobody can say whether they are lost."""
 
+    MOVED = "moved by hand"
+    """An alias is on another version than the last promotion of it says."""
+
     UNREADABLE = "unreadable"
     """A DVC file of a revision cannot be read."""
 

@@ -1,0 +1,1 @@
+"""Whether one detector is better than another, on the same images."""
