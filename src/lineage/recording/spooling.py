@@ -66,7 +66,8 @@ def spooled(project: Project, stage: str) -> Iterator[Spool]:
 
 def send_waiting(project: Project) -> waiting.Sent:
     """Send what stages of this repository left for the store, as far as it takes that."""
-    store, workspace = installed(connection.store_uri(project.workspace)), project.workspace
+    # The client comes first: it makes a store that is not there yet, whole or not at all.
+    store, workspace = installed(project.client.tracking_uri), project.workspace
     try:
         return waiting.send_waiting(workspace, store, _resolver(project))
     except foreign() + connection.NO_ANSWERS as error:
