@@ -48,7 +48,7 @@ bench-data: $(READY) ## what it costs to convert a dataset, to keep versions of 
 	$(BIN)/python -m benchmarks.data --json docs/bench_data.json --plot docs/bench_data.png
 
 lock: $(READY) ## pin every dependency anew, for all platforms
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra onnx --extra dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## remove what can be made again; DVC's cache, mlflow.db and mlartifacts stay
