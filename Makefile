@@ -51,7 +51,7 @@ bench-train: $(READY) ## how fast a detector is trained beside torchvision's own
 	$(BIN)/python -m benchmarks.training --json docs/bench_train.json
 
 lock: $(READY) ## pin every dependency anew, for all platforms
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra onnx --extra dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## remove what can be made again; DVC's cache, mlflow.db and mlartifacts stay

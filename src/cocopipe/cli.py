@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Said:
     installed.check()
-    command = import_module(f"cocopipe.commands.{options.verb}")
+    command = import_module(f"cocopipe.commands.{options.verb.replace('-', '_')}")
     said: Said = command.run(options)
     return said
 
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _add_diff(verbs)
     _add_find(verbs)
     _add_predict(verbs)
+    _add_export_model(verbs)
     _add_ui(verbs)
     return top
 
@@ -152,6 +153,25 @@ def _add_predict(verbs: "argparse._SubParsersAction[Parser]") -> None:
     )
     predict.add_argument(
         "--device", default="auto", help="cpu, cuda or cuda:N; a GPU by default, if there is one"
+    )
+
+
+def _add_export_model(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    export = _add(
+        verbs, "export-model", "write a model as an ONNX file that was scored, and a run of it"
+    )
+    export.add_argument(
+        "model",
+        metavar="MODEL",
+        help="models:/name/version or @alias, a folder, path@revision, a DVC hash",
+    )
+    export.add_argument("--format", choices=("onnx",), default="onnx", help="onnx by default")
+    export.add_argument("--out", metavar="FILE", required=True, help="must not exist yet")
+    export.add_argument(
+        "--on",
+        metavar="DATA",
+        help="the split to score it on: path, path@revision, a DVC hash; by default that which the"
+        " version was evaluated on last",
     )
 
 

@@ -59,8 +59,15 @@ class Evaluations:
         """Yield what there is to find, as a COCO document."""
         from cocopipe.split.objects import ground_truth
 
-        with exact(self.project.workspace, self.dataset) as split:
-            yield ground_truth(split)
+        with self.split() as (location, _):
+            yield ground_truth(location)
+
+    @contextmanager
+    def split(self) -> "Iterator[tuple[Path, Item]]":
+        """Yield where the dataset can be read, and what it is."""
+        workspace = self.project.workspace
+        with exact(workspace, self.dataset) as location:
+            yield location, replace(data_at(workspace, location), path=self.dataset.path)
 
     def predictions_of(self, version: "ModelVersion") -> Iterator[Predictions]:
         """Yield what a version's evaluations found: of its stage, by DVC; of runs, by MLflow."""
@@ -97,9 +104,8 @@ class Evaluations:
         project, threshold = self.project, self._threshold(like)
         files = _named(project, version.tags[MODEL_HASH])
         workspace = project.workspace
-        with exact(workspace, files) as weights, exact(workspace, self.dataset) as split:
+        with exact(workspace, files) as weights, self.split() as (split, dataset):
             model = replace(data_at(workspace, weights, kind="model"), path=files.path)
-            dataset = replace(data_at(workspace, split), path=self.dataset.path)
             with work(
                 project,
                 "evaluate",

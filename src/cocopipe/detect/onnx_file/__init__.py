@@ -1,0 +1,1 @@
+"""A detector as an ONNX file, for programs that have no torch."""
