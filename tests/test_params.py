@@ -151,14 +151,17 @@ def test_an_older_file_is_told_what_to_add(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", CAME_LATER)
 def test_what_an_older_file_is_told_to_add_is_right(tmp_path: Path, key: str) -> None:
     values, path = YAML(typ="safe").load(TEXT), tmp_path / "params.yaml"
-    section, _, last = key.partition(".")
-    del values[section][last]
+    *above, last = key.split(".")
+    section = values
+    for name in above:
+        section = section[name]
+    del section[last]
     YAML(typ="safe").dump(values, path)
     with pytest.raises(UserError, match=rf"has no {re.escape(key)}: add {last}:") as error:
         read(path)
     said = re.search(rf"add ({last}:.*?), as this", str(error.value))
     assert said
-    values[section] |= YAML(typ="safe").load(said[1])
+    section |= YAML(typ="safe").load(said[1])
     YAML(typ="safe").dump(values, path)
     read(path)
 

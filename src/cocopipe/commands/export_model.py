@@ -109,14 +109,17 @@ def _scored(settings: Params, model: Model, split: Path, file: Path) -> "tuple[S
     """Write the file, and score the model and it, in the same way on the CPU."""
     import cocopipe.detect.network.device as devices
     from cocopipe.detect.evaluation.score import score
-    from cocopipe.detect.network.detector import Detector, load
+    from cocopipe.detect.network.detector import Detector, load, own_threshold
     from cocopipe.detect.onnx_file.running import OnnxModule
     from cocopipe.detect.onnx_file.writing import write_onnx
     from cocopipe.detect.prediction.predict import BATCH_SIZE, predict
     from cocopipe.split.objects import ground_truth
 
-    device, threshold = devices.choose("cpu"), settings.evaluate.score_threshold
+    device = devices.choose("cpu")
     detector = load(model.location, device)
+    threshold = settings.evaluate.score_threshold
+    if threshold is None:
+        threshold = own_threshold(detector.module)
     about = {"model_hash": model.item.hash, "model_versions": " ".join(model.versions)}
     write_onnx(detector, file, score_threshold=threshold, about=about)
     exported = Detector(OnnxModule(file, score_threshold=threshold), detector.config)

@@ -213,6 +213,12 @@ def read_config(path: Path) -> ModelConfig:
         ) from error
 
 
+def own_threshold(module: nn.Module) -> float:
+    """Return below which score a module leaves out what it finds, where nothing replaces that."""
+    heads: Any = getattr(module, "roi_heads", module)
+    return float(heads.score_thresh)
+
+
 @contextmanager
 def limited(module: nn.Module, *, score_threshold: float, most: int) -> Iterator[None]:
     """Replace the module's own limits of what it returns, for a while.
