@@ -31,18 +31,18 @@ class Synced(Answer):
     """What `sync` found missing and made.
 
     Attributes:
-        sent: Records of stages that had waited for the store.
         runs: Stages that got a backfilled run.
         accepted: Stages whose outputs no run made: somebody used ``dvc commit``.
         versions: Model versions that exist now.
         warnings: Sentences about what could not be written down.
+        sent: Records of stages that had waited for the store.
     """
 
-    sent: int
     runs: tuple[str, ...]
     accepted: tuple[str, ...]
     versions: tuple[SyncedVersion, ...]
     warnings: tuple[str, ...] = ()
+    sent: int = 0
 
 
 def sync(project: Project, rev: str | None = None) -> Synced:
@@ -77,11 +77,11 @@ def _sync(project: Project, rev: str | None, sent: int) -> Synced:
         if item.kind == "model":
             ensure_recorded_model(project, item.id)
     return Synced(
-        sent=sent,
         runs=tuple(stage for stage, each in ensured.items() if each.is_new),
         accepted=tuple(stage for stage, each in ensured.items() if each.run is None),
         versions=tuple(_registered(project, outs, commit)),
         warnings=(*_cut(ensured), *project.skipped),
+        sent=sent,
     )
 
 
