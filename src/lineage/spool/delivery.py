@@ -93,7 +93,8 @@ class Delivery:
         """Create a run that waited, unless that was done and only the answer was lost."""
         from mlflow.entities import RunTag, ViewType
 
-        store, body, experiment = self._store.real, record.body, self._resolver.experiment()
+        store, body = self._store.real, record.body
+        experiment = body["experiment"] or self._resolver.experiment()
         mark = f"tags.`{WAITED}` = '{record.run_id}'"
         found = store.search_runs([experiment], mark, ViewType.ALL, max_results=1)
         if found:

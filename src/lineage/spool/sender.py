@@ -39,11 +39,12 @@ class Sender:
         self._wanted = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="lineage-sender")
-        self._failures = 0
+        self.failures = 0
+        """How many attempts failed since something arrived."""
         self.is_away = False
         """Whether the store did not answer when it was last asked."""
-        self.progress = time.monotonic()
-        """When something last arrived, or began to be sent."""
+        self.began = self.arrived = time.monotonic()
+        """When the present attempt began, and when something last arrived."""
 
     def start(self) -> None:
         """Set it to work."""
@@ -66,13 +67,14 @@ class Sender:
             pause_s = GATHERED_S
             while self._spool.waiting and not self._over.is_set():
                 if not self._sent():
-                    self._failures += 1
-                    pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S)
+                    self.failures += 1
+                    # So long away, it is asked no more often, and the number stays one.
+                    pause_s = min(FIRST_PAUSE_S * 2.0 ** min(self.failures, 9), LONGEST_PAUSE_S)
                     break
 
     def _sent(self) -> bool:
         """Send the next; whether the store answered."""
-        self.progress = time.monotonic()
+        self.began = time.monotonic()
         try:
             self._spool.send_next()
         except Exception as error:  # noqa: BLE001 - of whatever kind, work must go on
@@ -86,8 +88,8 @@ class Sender:
             return False
         if self.is_away:
             log.warning("the tracking store answers again: what waited is being sent")
-        self.is_away, self._failures = False, 0
-        self.progress = time.monotonic()
+        self.is_away, self.failures = False, 0
+        self.arrived = time.monotonic()
         return True
 
 

@@ -90,9 +90,9 @@ class Spool:
         if not self.sender.is_away:
             return self.adopt(self._store.real.create_run(experiment, user, start_time, tags, name))
         run_id = uuid.uuid4().hex
-        body = {"user": user, "start": start_time, "name": name}
-        body |= {"tags": {tag.key: tag.value for tag in tags}}
-        run = self.adopt(unseen(run_id, experiment, **body))
+        body: dict[str, Any] = {"experiment": experiment, "user": user, "start": start_time}
+        body |= {"name": name, "tags": {tag.key: tag.value for tag in tags}}
+        run = self.adopt(unseen(run_id, **body))
         self.put(Record("create", run_id, body), lambda _: None)
         return run
 
@@ -132,18 +132,21 @@ class Spool:
 
     def settle(self) -> bool:
         """Wait until all has arrived, as long as the store is there; whether it has."""
-        asked = time.monotonic()
-        self.sender.hurry()
+        sender = self.sender
+        began = asked = time.monotonic()
+        sender.hurry()
         while self.waiting:
             time.sleep(0.02)
-            now, progress = time.monotonic(), self.sender.progress
-            if now - max(asked, progress) < QUIET_S:
+            now = time.monotonic()
+            if now - max(asked, sender.began, sender.arrived) < QUIET_S:
                 continue
-            is_stuck = now - progress > LONGEST_QUIET_S and not self._delivery.carries_files
+            # A large file may take its time, but not a second attempt.
+            is_slow = self._delivery.carries_files and not sender.failures
+            is_stuck = now - max(began, sender.arrived) > LONGEST_QUIET_S and not is_slow
             if is_stuck or not self._answers():
                 return False
             asked = time.monotonic()
-            self.sender.hurry()
+            sender.hurry()
         return True
 
     def _answers(self) -> bool:

@@ -164,6 +164,23 @@ def test_it_is_told_once_that_it_is_away_and_once_that_it_is_back(
     assert str(open_spool.folder) in told[0]
 
 
+def test_a_store_that_answers_and_takes_nothing_is_given_up(
+    open_spool: Spool,
+    store: SpooledStore,
+    door: Door,
+    run_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spool, "LONGEST_QUIET_S", 0.5)
+    monkeypatch.setattr(spool, "QUIET_S", 0.01)
+    door.refuses, door.error = {"loss"}, INTERNAL_ERROR
+    log(store, run_id, range(3))
+    began = time.monotonic()
+    assert not open_spool.settle()
+    assert time.monotonic() - began < 5
+    assert open_spool.waiting == 3
+
+
 def test_what_arrived_and_whose_answer_was_lost_is_there_once(
     open_spool: Spool, store: SpooledStore, door: Door, client: mlflow.MlflowClient, run_id: str
 ) -> None:
