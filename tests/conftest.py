@@ -124,6 +124,28 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     return of
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> Iterator[None]:
+    """Those of this environment are found first, active or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        yield
+
+
+@contextmanager
+def using_store(uri: str) -> Iterator[None]:
+    """Let MLflow's own functions ask this store, and afterwards what they asked before.
+
+    What was set in this process, by any test before, counts more than the environment.
+    """
+    from mlflow.tracking._tracking_service import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        with utils._use_tracking_uri(uri):
+            yield
+
+
 @pytest.fixture(scope="session")
 def empty_store(once: Once) -> Path:
     """A fresh sqlite store; making one takes seconds, copying it does not."""

@@ -1,7 +1,6 @@
 """A champion that was evaluated on other data is evaluated on the candidate's, first."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from cocopipe.errors import UserError
 from cocopipe.split.objects import ground_truth
 from lineage.project import Project as Asked
 from lineage.verbs.impact import impact
-from tests.conftest import Once
+from tests.conftest import Once, using_store
 from tests.detect.fitted import fitted
 from tests.detect.small import CPU
 from tests.detect.splits import rectangles, write_split
@@ -44,7 +43,8 @@ class Project:
 
     @property
     def client(self) -> mlflow.MlflowClient:
-        return mlflow.MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+        uri = f"sqlite:///{self.root / 'mlflow.db'}"
+        return mlflow.MlflowClient(uri, registry_uri=uri)
 
     def run(self, *command: str) -> str:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
@@ -98,9 +98,8 @@ def made(once: Once, empty_store: Path) -> Project:
             project.run("git", "add", "--all")
             project.run("git", "commit", "--quiet", "--message", rev)
             project.run("git", "tag", rev)
-        os.environ["MLFLOW_TRACKING_URI"] = project.client.tracking_uri  # where it looks for models
-        register_both(project)
-        del os.environ["MLFLOW_TRACKING_URI"]
+        with using_store(project.client.tracking_uri):  # where it looks for models
+            register_both(project)
         return project
 
     return Project(once("two models", make).root)

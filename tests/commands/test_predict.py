@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from cocopipe.coco.layout import open_raw
 from cocopipe.detect.network.detector import save
 from lineage.verbs.impact import impact
 from lineage.verbs.trace import trace
-from tests.conftest import Once
+from tests.conftest import Once, using_store
 from tests.detect.small import new_detector, without_background
 from tests.detect.splits import encode, rectangles, write_split
 
@@ -34,7 +33,8 @@ class Project:
 
     @property
     def client(self) -> mlflow.MlflowClient:
-        return mlflow.MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+        uri = f"sqlite:///{self.root / 'mlflow.db'}"
+        return mlflow.MlflowClient(uri, registry_uri=uri)
 
     def run(self, *command: str) -> str:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
@@ -83,13 +83,12 @@ def made(once: Once, empty_store: Path) -> Project:
         shutil.copy(empty_store, project.root / "mlflow.db")
         tags = {"dvc.hash": project.hash("models/detector")}
         client = project.client
-        os.environ["MLFLOW_TRACKING_URI"] = client.tracking_uri  # where it looks for the model
-        experiment = client.create_experiment("others", str(project.root / "mlartifacts"))
-        model = client.create_logged_model(experiment, name="detector", tags=tags)
-        client.finalize_logged_model(model.model_id, "READY")
-        client.create_registered_model("coco-detector")
-        client.create_model_version("coco-detector", f"models:/{model.model_id}", tags=tags)
-        del os.environ["MLFLOW_TRACKING_URI"]
+        with using_store(client.tracking_uri):  # where it looks for the model
+            experiment = client.create_experiment("others", str(project.root / "mlartifacts"))
+            model = client.create_logged_model(experiment, name="detector", tags=tags)
+            client.finalize_logged_model(model.model_id, "READY")
+            client.create_registered_model("coco-detector")
+            client.create_model_version("coco-detector", f"models:/{model.model_id}", tags=tags)
         client.set_registered_model_alias("coco-detector", "champion", "1")
         return project
 
