@@ -12,7 +12,7 @@ import pytest
 
 from cocopipe.detect.network.detector import save
 from cocopipe.tracking.flavor import log_model
-from tests.conftest import Once
+from tests.conftest import Once, using_store
 from tests.converting import converted
 from tests.detect.small import new_detector, without_background
 
@@ -44,12 +44,11 @@ def logged(once: Once) -> Logged:
         files.mkdir()
         save(without_background(new_detector(image_size=64)), files)
         shutil.copy(PARAMS, folder)
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-        plain = written(folder, files)
-        text = PARAMS.read_text()
-        (folder / "params.yaml").write_text(text.replace("torch_model: false", "torch_model: true"))
-        with_torch = written(folder, files)
-        del os.environ["MLFLOW_TRACKING_URI"]
+        with using_store(f"sqlite:///{folder / 'mlflow.db'}"):
+            plain = written(folder, files)
+            text = PARAMS.read_text().replace("torch_model: false", "torch_model: true")
+            (folder / "params.yaml").write_text(text)
+            with_torch = written(folder, files)
         return Logged(files, plain, with_torch)
 
     return once("logged", make)

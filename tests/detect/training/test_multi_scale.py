@@ -8,6 +8,7 @@ import torch
 from cocopipe.detect.network.parts import Part
 from cocopipe.detect.training.loop import train
 from cocopipe.detect.training.multi_scale import at_sizes, check_sizes
+from cocopipe.detect.training.team import Resources
 from cocopipe.errors import UserError
 from tests.detect.small import CPU, TRAINING, UNCHANGED, new_detector, tiny
 
@@ -50,7 +51,7 @@ def test_a_training_sees_the_sizes_and_its_validation_the_own(
         return resized, changed
 
     monkeypatch.setattr(transform, "resize", noted)
-    for _ in train(detector, split, split, settings, device=CPU, workers=0):
+    for _ in train(detector, split, split, settings, Resources(CPU)):
         pass
     assert {size for learns, size in sizes if learns} == {32, 48, 96}
     assert {size for learns, size in sizes if not learns} == {64}

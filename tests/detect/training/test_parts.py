@@ -12,6 +12,7 @@ from cocopipe.detect.prediction.expected import expected
 from cocopipe.detect.prediction.predict import predict
 from cocopipe.detect.training.events import EpochEnd, Step, TrainingEnd
 from cocopipe.detect.training.loop import train
+from cocopipe.detect.training.team import Resources
 from cocopipe.errors import UserError
 from cocopipe.split.tables import categories
 from tests.detect.small import CPU, TRAINING, tiny
@@ -33,7 +34,7 @@ def test_a_detector_learns_more_than_boxes(tmp_path: Path, part: Part, loss: str
         optimizer=replace(TRAINING.optimizer, learning_rate=0.01),
         augment=replace(TRAINING.augment, photometric=0, crop=0, scale=None),
     )
-    events = [*train(detector, split, split, settings, device=CPU, workers=0)]
+    events = [*train(detector, split, split, settings, Resources(CPU))]
     steps = [event.losses[loss] for event in events if isinstance(event, Step)]
     assert steps[-1] < 0.9 * steps[0]
     ends = [event for event in events if isinstance(event, EpochEnd)]
@@ -47,7 +48,7 @@ def test_a_detector_learns_more_than_boxes(tmp_path: Path, part: Part, loss: str
 
 def assert_as_evaluated(detector: Detector, split: Path, scores: dict[str, float]) -> None:
     """Scores of the training are those of an evaluation, by pycocotools."""
-    results = predict(detector, split, batch_size=8, score_threshold=0.01, device=CPU, workers=0)
+    results = predict(detector, split, batch_size=1, score_threshold=0.01, device=CPU, workers=0)
     truth = expected(split, detector.config)
     evaluated = {
         name: value
@@ -67,7 +68,7 @@ def test_what_is_not_annotated_is_said_before_anything_is_learnt(
     bare = write_split(tmp_path, document, files)
     sentence = {Part.MASK: "without a mask", Part.KEYPOINTS: "has no keypoint in any of its"}
     for train_split, val_split in [(bare, split), (split, bare)]:
-        events = train(tiny(part), train_split, val_split, TRAINING, device=CPU, workers=0)
+        events = train(tiny(part), train_split, val_split, TRAINING, Resources(CPU))
         with pytest.raises(UserError, match=sentence[part]):
             next(events)
 

@@ -209,7 +209,7 @@ def _be(rank: int, size: int, place: str, kind: str, work: Job, errors: Any) -> 
 
 def _lost(others: list[Any], errors: Any) -> str | None:
     """What ended another process, if any ended otherwise than in order."""
-    wait([other.sentinel for other in others], timeout=2)
+    wait([other.sentinel for other in others], timeout=10)
     ended = [rank for rank, other in enumerate(others, start=1) if other.exitcode]
     if not ended:
         return None
