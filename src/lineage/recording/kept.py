@@ -95,11 +95,7 @@ def kept(project: Project, observed: Observed) -> Iterator[Kept]:
         shutil.rmtree(held.path)
         held.path.mkdir()
     finally:
-        with shelf.choosing:
-            if folder.is_empty:
-                held.remove()
-            else:
-                held.let_go()
+        shelf.give_back(held, is_empty=folder.is_empty)
 
 
 @dataclass(frozen=True)

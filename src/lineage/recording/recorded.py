@@ -184,7 +184,7 @@ def _opened(opening: Opening, open_run: str | None, *, leave_open: bool) -> Iter
             opening.attempt.begin(run_id, store)
             if opening.folder:
                 opening.folder.begin(run_id)
-            opened.enter_context(_closing(client, run_id, leave_open=leave_open))
+            opened.enter_context(closing(client, run_id, leave_open=leave_open))
         if open_run:
             _reopen(client, run_id, begun.code)
         opened.enter_context(measured(client, run_id, goes_on=open_run is not None))
@@ -200,7 +200,7 @@ def _create_run(project: Project, begun: Begun, spool: Spool) -> str:
         tags={
             **run_record.identity_tags(begun.observed),
             **run_record.code_tags(begun.code),
-            **run_record.source_tags(begun.observed),
+            **run_record.source_tags(str(begun.observed.execution.stage)),
         },
     )
     return str(run.info.run_id)
@@ -245,7 +245,7 @@ def _log_inputs(run: StageRun, contexts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _closing(client: "MlflowClient", run_id: str, *, leave_open: bool) -> Iterator[None]:
+def closing(client: "MlflowClient", run_id: str, *, leave_open: bool = False) -> Iterator[None]:
     """Give the run the status that the block ended with; where it went well, perhaps none yet."""
     from mlflow.exceptions import MlflowException
 

@@ -47,14 +47,14 @@ def code_tags(code: CodeState) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def source_tags(observed: Observed) -> dict[str, str]:
+def source_tags(source: str) -> dict[str, str]:
     """MLflow's own tags of who ran what, shown at the head of a run."""
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
     found = {name: without_secrets(value) for name, value in resolve_tags().items()}
     # MLflow would name the script, which is the same for every stage.
-    return {**found, MLFLOW_SOURCE_NAME: str(observed.execution.stage)}
+    return {**found, MLFLOW_SOURCE_NAME: source}
 
 
 def log_params(client: "MlflowClient", run_id: str, observed: Observed) -> None:

@@ -42,7 +42,7 @@ def spooled(project: Project, stage: str) -> Iterator[Spool]:
     if is_there:
         send_waiting(project)
     shelf = waiting.shelf_of(project.workspace)
-    held = waiting.take(project.workspace, store.uri, stage)
+    held = waiting.take(project.workspace, store.uri)
     spool = Spool(held.path, store, resolver)
     spool.sender.is_away = not is_there
     store.spool = spool
@@ -55,7 +55,7 @@ def spooled(project: Project, stage: str) -> Iterator[Spool]:
         finally:
             left = spool.close()
             store.spool = None
-            waiting.give_back(shelf, held, is_empty=not left)
+            shelf.give_back(held, is_empty=not left)
             if left:
                 log.warning(
                     "%d records of %s wait in %s, since the tracking store does not take them:"
@@ -64,20 +64,23 @@ def spooled(project: Project, stage: str) -> Iterator[Spool]:
                 )
 
 
-def send_waiting(project: Project) -> waiting.Sent:
-    """Send what stages of this repository left for the store, as far as it takes that."""
+def send_waiting(project: Project) -> int:
+    """Send what stages of this repository left for the store, as far as it takes that.
+
+    Returns:
+        How many records that were; none where the store stopped answering.
+    """
     # The client comes first: it makes a store that is not there yet, whole or not at all.
     store, workspace = installed(project.client.tracking_uri), project.workspace
     try:
         return waiting.send_waiting(workspace, store, _resolver(project))
     except foreign() + connection.NO_ANSWERS as error:
-        left = waiting.waiting(workspace, store.uri)
         log.warning(
             "%d records of earlier stages wait on, since the tracking store does not take them"
             " (%s)",
-            *(left, reason(error)),
+            *(waiting.waiting(workspace, store.uri), reason(error)),
         )
-        return waiting.Sent(left=left)
+        return 0
 
 
 def _store(project: Project) -> tuple[SpooledStore, bool]:

@@ -17,7 +17,7 @@ from lineage.errors import LineageError
 from lineage.project import Project
 from lineage.recording import run_record
 from lineage.recording.backfill import ensure_recorded_model
-from lineage.recording.recorded import tell
+from lineage.recording.recorded import closing
 from lineage.repository.code import CodeState
 from lineage.repository.items import Item
 from lineage.repository.workspace import Workspace, dvc_of, present_bytes
@@ -107,10 +107,10 @@ def work(
     run = client.create_run(
         connection.experiment_id(client, project.workspace),
         run_name=name,
-        tags={**_source_tags(name), **run_record.code_tags(code), **tags},
+        tags={**run_record.source_tags(name), **run_record.code_tags(code), **tags},
     )
     run_id = str(run.info.run_id)
-    try:
+    with closing(client, run_id):
         given = [Param(run_record.allowed(key), str(value)) for key, value in params.items()]
         client.log_batch(run_id, params=given)
         run_record.log_datasets(client, run_id, items, contexts or {}, code)
@@ -118,12 +118,6 @@ def work(
             inputs = [LoggedModelInput(model_id) for model_id in models.values()]
             client.log_inputs(run_id, models=inputs)
         yield Work(project, run_id, code, models)
-    except BaseException as error:
-        tell(client, run_id, error)
-        is_interrupt = isinstance(error, KeyboardInterrupt)
-        client.set_terminated(run_id, "KILLED" if is_interrupt else "FAILED")
-        raise
-    client.set_terminated(run_id, "FINISHED")
 
 
 def data_at(
@@ -154,11 +148,3 @@ def _named(workspace: Workspace, path: Path) -> str:
     if path.is_absolute():
         return workspace.name_of(Path(location))
     return Path(os.path.relpath(location, workspace.git_root)).as_posix()
-
-
-def _source_tags(name: str) -> dict[str, str]:
-    """MLflow's own tags of who ran what."""
-    from mlflow.tracking.context.registry import resolve_tags
-    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
-
-    return {**resolve_tags(), MLFLOW_SOURCE_NAME: name}

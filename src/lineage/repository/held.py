@@ -71,6 +71,14 @@ class Shelf:
                     return held
         raise AssertionError(f"{path} is held by nobody who has it")
 
+    def give_back(self, held: HeldFolder, *, is_empty: bool) -> None:
+        """Let go of a folder, which is gone where nothing is left in it."""
+        with self.choosing:
+            if is_empty:
+                held.remove()
+            else:
+                held.let_go()
+
     def is_held(self, path: Path) -> bool:
         """Whether anybody holds a folder now."""
         with self.choosing:

@@ -51,29 +51,34 @@ class Delivery:
         self._tries = 0
         self._places: dict[str, str] = {}
 
-    def bring(self, records: Sequence[Record]) -> None:
-        """Bring records that go in one call.
+    def bring(self, records: Sequence[Record]) -> int:
+        """Bring the first of some records, with those that go in one call with it.
+
+        Returns:
+            How many these were.
 
         Raises:
             Exception: Of whatever kind the store's client has, where the store does not answer.
         """
-        self._bring(records)
+        whole, number = merged(records)
+        self._bring(whole, records[:number])
         self._tries = 0
+        return number
 
-    def _bring(self, records: Sequence[Record]) -> None:
-        record, _ = merged(records)
+    def _bring(self, whole: Record, records: Sequence[Record]) -> None:
+        """Bring what some records were merged to, or as many of them as the store takes."""
         try:
-            self._send(record)
+            self._send(whole)
         except Exception as error:
             self._tries += 1
             if not is_refusal(error, in_doubt=self._tries >= TRIES):
                 raise
             half = len(records) // 2
             if half:
-                self._bring(records[:half])
-                self._bring(records[half:])
+                for part in (records[:half], records[half:]):
+                    self._bring(merged(part)[0], part)
             else:
-                self._put_aside(record, error)
+                self._put_aside(whole, error)
 
     def _send(self, record: Record) -> None:
         self.carries_files = record.kind in ("artifacts", "model")

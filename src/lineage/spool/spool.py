@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lineage.spool.delivery import Delivery, Resolver, called
 from lineage.spool.journal import Journal
 from lineage.spool.mirror import Mirror
-from lineage.spool.records import MOST_AT_ONCE, Record, merged
+from lineage.spool.records import MOST_AT_ONCE, Record
 from lineage.spool.sender import Sender
 from lineage.spool.store import SpooledStore
 from lineage.tracking.connection import within
@@ -178,8 +178,7 @@ class Spool:
         with self._lock:
             lines = self._journal.first(MOST_AT_ONCE)
         records = [Record.read(line) for line in lines]
-        _, number = merged(records)
-        self._delivery.bring(records[:number])
+        number = self._delivery.bring(records)
         with self._lock:
             if self._is_closed:
                 return

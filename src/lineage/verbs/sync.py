@@ -64,7 +64,7 @@ def sync(project: Project, rev: str | None = None) -> Synced:
     with FileLock(project.workspace.home / ".dvc" / "tmp" / "lineage-sync.lock"):
         sent = send_waiting(project)
         project.forget_store()
-        return _sync(project, rev, sent.records)
+        return _sync(project, rev, sent)
 
 
 def _sync(project: Project, rev: str | None, sent: int) -> Synced:

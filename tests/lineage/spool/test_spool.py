@@ -314,7 +314,7 @@ def test_what_a_process_left_is_sent_by_another_in_its_order(
     run = client.create_run(experiment)
     door.closed = True
     for turn in range(3):
-        held = waiting.take(workspace, store.uri, "stage")
+        held = waiting.take(workspace, store.uri)
         made = Spool(held.path, store, resolver_of(experiment))
         made.adopt(run)
         store.spool = made
@@ -322,15 +322,15 @@ def test_what_a_process_left_is_sent_by_another_in_its_order(
         store.set_tag(run.info.run_id, RunTag("turn", str(turn)))
         made.close()
         store.spool = None
-        waiting.give_back(waiting.shelf_of(workspace), held, is_empty=False)
+        waiting.shelf_of(workspace).give_back(held, is_empty=False)
     assert waiting.waiting(workspace, store.uri) == 33
     with pytest.raises(MlflowException, match="door is closed"):
         waiting.send_waiting(workspace, store, resolver_of(experiment))
     assert waiting.waiting(workspace, store.uri) == 33
     door.closed = False
-    running = waiting.take(workspace, store.uri, "one that runs")
+    running = waiting.take(workspace, store.uri)
     sent = waiting.send_waiting(workspace, store, resolver_of(experiment))
-    assert (sent.records, sent.left) == (33, 0)
+    assert (sent, waiting.waiting(workspace, store.uri)) == (33, 0)
     assert logged(client, run.info.run_id) == as_logged(range(30))
     assert client.get_run(run.info.run_id).data.tags["turn"] == "2"
     assert waiting.shelf_of(workspace).folders() == [running.path]
